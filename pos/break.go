@@ -1,0 +1,49 @@
+package pos
+
+// BreakKind names the one class that the reconciler gives to a statement line.
+// The values are a contract: they stand in summary.json and breaks.csv
+// (docs/PROTOCOL.md, "reconcile").
+type BreakKind string
+
+// The classes in order of precedence; Matched is the only one that is not a break.
+const (
+	MissingTheirs   BreakKind = "missing_theirs"   // ours has the line, theirs lacks it
+	MissingOurs     BreakKind = "missing_ours"     // theirs has the line, ours lacks it
+	AmountMismatch  BreakKind = "amount_mismatch"  // amounts differ
+	StatusMismatch  BreakKind = "status_mismatch"  // amounts agree, statuses differ
+	FieldMismatch   BreakKind = "field_mismatch"   // bank, merchant or fee differs
+	DuplicateOurs   BreakKind = "duplicate_ours"   // a further line with an id already seen on our side
+	DuplicateTheirs BreakKind = "duplicate_theirs" // the same on their side
+	Matched         BreakKind = "matched"
+)
+
+// BreakKinds lists the kinds of break in the order of the contract, without Matched.
+func BreakKinds() []BreakKind {
+	return []BreakKind{
+		MissingTheirs, MissingOurs, AmountMismatch, StatusMismatch, FieldMismatch,
+		DuplicateOurs, DuplicateTheirs,
+	}
+}
+
+// Text names the kind for a person.
+func (k BreakKind) Text() Text {
+	switch k {
+	case MissingTheirs:
+		return Text{ZH: "对方缺少", EN: "missing in their statement"}
+	case MissingOurs:
+		return Text{ZH: "我方缺少", EN: "missing in our ledger"}
+	case AmountMismatch:
+		return Text{ZH: "金额不符", EN: "amounts differ"}
+	case StatusMismatch:
+		return Text{ZH: "状态不符", EN: "statuses differ"}
+	case FieldMismatch:
+		return Text{ZH: "字段不符", EN: "a field differs"}
+	case DuplicateOurs:
+		return Text{ZH: "我方重复", EN: "doubled on our side"}
+	case DuplicateTheirs:
+		return Text{ZH: "对方重复", EN: "doubled on their side"}
+	case Matched:
+		return Text{ZH: "已匹配", EN: "matched"}
+	}
+	return Text{ZH: string(k), EN: string(k)}
+}
