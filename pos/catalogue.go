@@ -1,0 +1,71 @@
+package pos
+
+// catalogue holds, for each code, what happened and what to do: Chinese, English, Chinese, English.
+func catalogue() map[Code][4]string {
+	return map[Code][4]string{
+		ErrBadRequest: {"请求内容有误", "the request is not right", "请核对后重新提交", "check the named field and send again"},
+		ErrNotFound:   {"没有找到", "not found", "请核对编号", "check the id"},
+		ErrKeyConflict: {
+			"同一请求编号已用于另一笔内容", "this idempotency key was used with another body",
+			"如为新交易,请使用新的请求编号", "use a new key for a new payment",
+		},
+		ErrOrderOpen: {
+			"该订单有一笔支付正在进行", "this order has a payment in progress",
+			"请等待其结果,或先取消", "wait for its result or cancel it first",
+		},
+		ErrOrderUnknown: {
+			"该订单有一笔支付结果未知", "this order has a payment whose result is unknown",
+			"请勿重复收款;确需再次收款须由收银员确认", "do not charge again; a new attempt needs the cashier's confirmation",
+		},
+		ErrOrderPaid: {
+			"超出订单应付金额", "the paid sum would exceed the order",
+			"该订单已付清或金额过大,请核对", "the order is paid already or the amount is too large; check it",
+		},
+		ErrIllegalMove:  {"当前状态不允许此操作", "not possible in this state", "请刷新后查看支付状态", "refresh and look at the payment's state"},
+		ErrNoOperator:   {"收银员未登录", "no operator is signed in", "请先用工号和 PIN 登录", "sign in with operator number and PIN first"},
+		ErrBadPIN:       {"工号或 PIN 不正确", "wrong operator number or PIN", "请重试;多次错误将暂时锁定", "try again; it locks for a while after several errors"},
+		ErrForbidden:    {"没有权限", "not allowed", "请使用有权限的账号", "use an account that has the right"},
+		ErrOffline:      {"当前无法连接中心", "the centre cannot be reached", "可使用离线收款,或稍后再试", "take the payment offline, or try again later"},
+		ErrOfflineCode:  {"离线时不能使用付款码", "a payment code cannot be used offline", "请客户扫描本机的离线挑战码,或使用其他方式", "let the customer scan this till's offline challenge, or pay otherwise"},
+		ErrExpired:      {"请求已过期", "the request has expired", "请重新发起收款", "start the payment again"},
+		ErrCodeUsed:     {"付款码已使用", "this payment code was used already", "请客户刷新付款码", "ask the customer for a fresh code"},
+		ErrBadCode:      {"无法识别的条码", "this code is not understood", "请客户打开数字人民币付款码后重新扫描", "ask for the digital-yuan payment code and scan again"},
+		ErrLimitPayment: {"超过单笔离线限额", "over the offline limit per payment", "请恢复网络后收款,或降低金额", "wait for the network, or take a smaller amount"},
+		ErrLimitTotal:   {"离线累计金额已达上限", "the stored offline total is at its limit", "请恢复网络上传后再离线收款", "reconnect and upload before taking more offline"},
+		ErrLimitCount:   {"离线笔数已达上限", "the stored offline count is at its limit", "请恢复网络上传后再离线收款", "reconnect and upload before taking more offline"},
+		ErrLimitAge:     {"最早一笔离线记录已超时", "the oldest offline record is too old", "请先恢复网络上传", "reconnect and upload first"},
+		ErrLimitWallet:  {"该钱包离线额度已用完", "this wallet's offline allowance is used up", "请客户换用其他方式", "ask the customer to pay otherwise"},
+		ErrClock:        {"本机时间不可信", "this till's clock cannot be trusted", "请联网校时后再离线收款", "connect so that the clock is checked, then go on"},
+		ErrEvidence:     {"离线凭证无效", "the offline evidence is not valid", "请客户重新扫描挑战码", "let the customer scan the challenge again"},
+		ErrEvidenceSeen: {"该离线凭证已使用", "this offline evidence was used already", "请勿重复受理", "do not accept it again"},
+		ErrEnvironment:  {"测试与正式环境不能混用", "test and live must not be mixed", "请检查证书与配置", "check certificates and configuration"},
+		ErrInsufficient: {"余额不足", "not enough balance", "请客户换用其他方式", "ask the customer to pay otherwise"},
+		ErrInstitution:  {"运营机构暂不可用", "the operating institution is not available", "请稍后再试或换用其他方式", "try again later or pay otherwise"},
+		ErrRefundTooMuch: {
+			"退款金额超过可退金额", "the refund exceeds what can be refunded",
+			"请核对原支付与已退金额", "check the payment and what was refunded before",
+		},
+		ErrNotRefundable: {"该支付当前不可退款", "this payment cannot be refunded now", "请等待入账后再退款", "wait until it is credited"},
+		ErrChainBroken: {
+			"本机账簿校验失败", "the journal of this till does not verify",
+			"请勿删除文件;运行 posctl journal export --salvage,并由中心开启新纪元",
+			"do not delete the file; run posctl journal export --salvage and let the centre open a new epoch",
+		},
+		ErrFork:        {"同一序号出现两份不同记录", "two different records have one sequence number", "本机已隔离,请联系中心", "this till is quarantined; call the centre"},
+		ErrStorage:     {"本机存储不可用", "this till cannot store", "停止收款,请检查磁盘空间并联系技术人员", "stop taking payments; check the disk and call store IT"},
+		ErrSchema:      {"数据文件版本不符", "the data file has another version", "请使用匹配的程序版本,勿降级", "use the program version that made it; do not downgrade"},
+		ErrNotEnrolled: {"本机尚未注册", "this till is not enrolled", "请用一次性注册码运行 posctl enroll", "run posctl enroll with a one-time code"},
+		ErrQuarantined: {"本机已被隔离", "this till is quarantined", "请联系中心处理", "call the centre"},
+		ErrUnsentMoney: {"还有未上传的交易", "there is unsent money", "请先联网上传,或封存导出", "connect and upload first, or export it sealed"},
+		ErrPrinter:     {"打印机未就绪", "the printer is not ready", "请检查纸张、上盖与连接", "check paper, cover and cable"},
+		ErrTooLarge:    {"内容过大", "too large", "请缩短后重试", "make it shorter and try again"},
+		ErrTooMany:     {"请求过于频繁", "too many requests", "请稍后再试", "wait a little and try again"},
+		ErrConfig:      {"配置有误", "the configuration is not right", "请按提示修改配置文件", "mend the configuration file as the message says"},
+		ErrInternal:    {"内部错误", "internal error", "请联系店内技术人员", "call store IT"},
+		ErrDeclinedGeneral: {
+			"运营机构未同意支付", "the operating institution declined",
+			"请客户换用其他方式", "ask the customer to pay otherwise",
+		},
+		ErrNotSent: {"请求未发出,未扣款", "the question never left; nothing was charged", "可重新收款或转离线收款", "take the payment again, or offline"},
+	}
+}
