@@ -1,0 +1,74 @@
+package drivers
+
+import (
+	"errors"
+	"fmt"
+
+	"dcpos/pos"
+)
+
+// CodeDevice is the pos.Code of errors about devices other than printers.
+const CodeDevice pos.Code = "device"
+
+// DeviceConfig says which box stands here: a profile, and the port it hangs on.
+type DeviceConfig struct {
+	// Name is this till's name for the device, for logs and screens. Default: the profile's name.
+	Name string `json:"name" yaml:"name"`
+	// Profile is a name of firmware-profiles, such as "escpos-80mm-gb18030".
+	Profile string `json:"profile" yaml:"profile"`
+	// Transport is where it hangs.
+	Transport TransportConfig `json:"transport" yaml:"transport"`
+}
+
+// TransportKind is a way to reach a device.
+type TransportKind string
+
+// The kinds.
+const (
+	TransportSerial TransportKind = "serial" // a tty, also of a USB bridge or CDC-ACM
+	TransportUSB    TransportKind = "usb"    // a USB printer-class interface
+	TransportTCP    TransportKind = "tcp"    // a raw socket, port 9100 on printers
+)
+
+// TransportConfig is one port. Only the fields of its kind are used.
+type TransportConfig struct {
+	Kind TransportKind `json:"kind" yaml:"kind"`
+
+	// Path is the tty, best below /dev/serial/by-id. Serial.
+	Path string `json:"path,omitempty" yaml:"path,omitempty"`
+	// Baud in bits per second; 0 takes the profile's. Serial.
+	Baud int `json:"baud,omitempty" yaml:"baud,omitempty"`
+
+	// VID and PID choose a USB device, "04b8" style; both empty take the profile's list. USB.
+	VID string `json:"vid,omitempty" yaml:"vid,omitempty"`
+	PID string `json:"pid,omitempty" yaml:"pid,omitempty"`
+	// Serial narrows to one box where two are alike. USB.
+	Serial string `json:"serial,omitempty" yaml:"serial,omitempty"`
+
+	// Address is host:port. TCP.
+	Address string `json:"address,omitempty" yaml:"address,omitempty"`
+}
+
+// Check tells the first thing that is wrong with the configuration.
+func (c DeviceConfig) Check() error {
+	if c.Profile == "" {
+		return errors.New("profile: name one of firmware-profiles")
+	}
+	switch t := c.Transport; t.Kind {
+	case TransportSerial:
+		if t.Path == "" {
+			return errors.New("transport.path: name the tty, such as /dev/serial/by-id/…")
+		}
+	case TransportUSB:
+		if (t.VID == "") != (t.PID == "") {
+			return errors.New("transport.vid, transport.pid: give both or none")
+		}
+	case TransportTCP:
+		if t.Address == "" {
+			return errors.New("transport.address: give host:port")
+		}
+	default:
+		return fmt.Errorf("transport.kind %q: want serial, usb or tcp", t.Kind)
+	}
+	return nil
+}

@@ -1,0 +1,266 @@
+package receipt
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Limits of one receipt, so that a broken caller cannot run a roll of paper through.
+const (
+	maxItems   = 2000
+	maxLines   = 3000
+	maxFeed    = 255
+	minColumns = 16
+	maxColumns = 96
+	maxQRBytes = 1000 // at level M and 3 dots a module this still fits 58 mm paper
+)
+
+// Line is one line of a layout: text that fits, or one of the other kinds.
+type Line struct {
+	Kind  Kind
+	Text  string // of text: padded on the left, not on the right; never wider than the paper
+	Style Style  // of text; Align is always Left, the padding is in Text
+	Data  []byte // of qr
+	Lines int    // of feed
+}
+
+// Options say what the layout is for.
+type Options struct {
+	// Columns of normal size on the paper: 32 on 58 mm, 48 on 80 mm (203 dpi).
+	Columns int
+	// Replace returns what the printer shows for a character, before widths are
+	// counted. Default: Plain.
+	Replace func(r rune) string
+}
+
+// Layout fits a receipt to a width. It never cuts a two-column character in half and
+// never makes a line wider than the paper. It fails only on nonsense: a width outside
+// 16–96 columns, an unknown kind, more lines than a receipt can have, an empty or
+// oversized QR code.
+func Layout(r Receipt, o Options) ([]Line, error) {
+	if o.Columns < minColumns || o.Columns > maxColumns {
+		return nil, fmt.Errorf("lay out receipt: %d columns, want %d to %d", o.Columns, minColumns, maxColumns)
+	}
+	if len(r.Items) > maxItems {
+		return nil, fmt.Errorf("lay out receipt: %d items, at most %d", len(r.Items), maxItems)
+	}
+	if o.Replace == nil {
+		o.Replace = Plain
+	}
+	var lines []Line
+	for i, item := range r.Items {
+		more, err := o.item(item)
+		if err != nil {
+			return nil, fmt.Errorf("lay out item %d: %w", i, err)
+		}
+		if lines = append(lines, more...); len(lines) > maxLines {
+			return nil, fmt.Errorf("lay out item %d: more than %d lines", i, maxLines)
+		}
+	}
+	return lines, nil
+}
+
+func (o Options) item(item Item) ([]Line, error) {
+	switch item.Kind {
+	case KindText:
+		return o.text(item), nil
+	case KindColumns:
+		return o.columns(item)
+	case KindRule:
+		return []Line{o.rule(item)}, nil
+	case KindQR:
+		if len(item.Data) == 0 || len(item.Data) > maxQRBytes {
+			return nil, fmt.Errorf("qr of %d bytes, want 1 to %d", len(item.Data), maxQRBytes)
+		}
+		return []Line{{Kind: KindQR, Data: item.Data}}, nil
+	case KindFeed:
+		if item.Lines < 0 || item.Lines > maxFeed {
+			return nil, fmt.Errorf("feed %d lines, want 0 to %d", item.Lines, maxFeed)
+		}
+		return []Line{{Kind: KindFeed, Lines: item.Lines}}, nil
+	case KindCut, KindDrawer:
+		return []Line{{Kind: item.Kind}}, nil
+	}
+	return nil, fmt.Errorf("unknown kind %q", item.Kind)
+}
+
+// room is how many columns of the style's own size there are.
+func (o Options) room(s Style) int {
+	if s.Size.Wide() {
+		return o.Columns / 2
+	}
+	return o.Columns
+}
+
+func (o Options) text(item Item) []Line {
+	room := o.room(item.Style)
+	var lines []Line
+	for _, s := range Wrap(o.clean(item.Text), room) {
+		lines = append(lines, textLine(place(s, room, item.Style.Align), item.Style))
+	}
+	return lines
+}
+
+func (o Options) rule(item Item) Line {
+	s := o.clean(item.Text)
+	w := Width(s)
+	if w == 0 || w > o.Columns {
+		s, w = "-", 1
+	}
+	item.Style.Size = Normal
+	return textLine(strings.Repeat(s, o.Columns/w), item.Style)
+}
+
+func (o Options) columns(item Item) ([]Line, error) {
+	if len(item.Cells) == 0 {
+		return nil, fmt.Errorf("columns without a cell")
+	}
+	room := o.room(item.Style)
+	cells := make([]Cell, len(item.Cells))
+	for i, c := range item.Cells {
+		c.Text = o.clean(c.Text)
+		cells[i] = c
+	}
+	if isPair(cells) && Width(cells[0].Text)+1+Width(cells[1].Text) > room {
+		return stackPair(cells, room, item.Style), nil
+	}
+	widths, err := share(cells, room)
+	if err != nil {
+		return nil, err
+	}
+	return beside(cells, widths, item.Style), nil
+}
+
+func isPair(cells []Cell) bool { return len(cells) == 2 && cells[1].Width == fitWidth }
+
+// stackPair puts the right text of a pair below the left one.
+func stackPair(cells []Cell, room int, style Style) []Line {
+	var lines []Line
+	for i, align := range []Align{Left, Right} {
+		for _, s := range Wrap(cells[i].Text, room) {
+			if s != "" {
+				lines = append(lines, textLine(place(s, room, align), style))
+			}
+		}
+	}
+	return lines
+}
+
+// share gives every cell its width; cells of width 0 share the rest equally, the
+// first of them taking what does not divide.
+func share(cells []Cell, room int) ([]int, error) {
+	widths := make([]int, len(cells))
+	left, open := room, 0
+	for i, c := range cells {
+		switch {
+		case c.Width == 0:
+			open++
+		case c.Width < 0:
+			widths[i] = Width(c.Text)
+		default:
+			widths[i] = c.Width
+		}
+		left -= widths[i]
+	}
+	if left < 2*open || left < 0 {
+		return nil, fmt.Errorf("cells are %d columns wider than the paper", 2*open-left)
+	}
+	for i, c := range cells {
+		if c.Width == 0 {
+			widths[i] = (left + open - 1) / open
+			left -= widths[i]
+			open--
+		}
+	}
+	return widths, nil
+}
+
+// beside sets the cells next to one another, each wrapped inside its width.
+func beside(cells []Cell, widths []int, style Style) []Line {
+	columns := make([][]string, len(cells))
+	rows := 0
+	for i, c := range cells {
+		if widths[i] > 0 {
+			columns[i] = Wrap(c.Text, widths[i])
+		}
+		rows = max(rows, len(columns[i]))
+	}
+	lines := make([]Line, 0, rows)
+	for row := range rows {
+		var b strings.Builder
+		for i := range cells {
+			s := ""
+			if row < len(columns[i]) {
+				s = columns[i][row]
+			}
+			s = place(s, widths[i], cells[i].Align)
+			b.WriteString(s)
+			b.WriteString(strings.Repeat(" ", max(0, widths[i]-Width(s))))
+		}
+		lines = append(lines, textLine(strings.TrimRight(b.String(), " "), style))
+	}
+	return lines
+}
+
+func textLine(s string, style Style) Line {
+	style.Align = Left
+	return Line{Kind: KindText, Text: s, Style: style}
+}
+
+// place pads a text on the left so that it stands where align says.
+func place(s string, room int, align Align) string {
+	gap := room - Width(s)
+	switch {
+	case gap <= 0 || align == Left:
+		return s
+	case align == Right:
+		return strings.Repeat(" ", gap) + s
+	default:
+		return strings.Repeat(" ", gap/2) + s
+	}
+}
+
+func (o Options) clean(s string) string {
+	var b strings.Builder
+	for _, r := range s {
+		switch r {
+		case '\n':
+			b.WriteByte('\n')
+		default:
+			b.WriteString(o.Replace(r))
+		}
+	}
+	return b.String()
+}
+
+// Text shows the receipt as plain text of that many columns, one line of paper per
+// line; a line of double width has its spaces doubled so that it stands where the
+// printer puts it; a QR code is shown as "[QR] data". It returns the layout's error.
+func (r Receipt) Text(columns int) (string, error) {
+	lines, err := Layout(r, Options{Columns: columns})
+	if err != nil {
+		return "", err
+	}
+	var b strings.Builder
+	for _, l := range lines {
+		switch l.Kind {
+		case KindText:
+			b.WriteString(l.Plain() + "\n")
+		case KindFeed:
+			b.WriteString(strings.Repeat("\n", l.Lines))
+		case KindQR:
+			b.WriteString("[QR] " + string(l.Data) + "\n")
+		case KindCut, KindDrawer, KindColumns, KindRule:
+		}
+	}
+	return b.String(), nil
+}
+
+// Plain is the line as plain text without trailing spaces.
+func (l Line) Plain() string {
+	s := strings.TrimRight(l.Text, " ")
+	if l.Style.Size.Wide() {
+		s = strings.ReplaceAll(s, " ", "  ")
+	}
+	return s
+}
