@@ -1,0 +1,183 @@
+package dcep
+
+import (
+	"crypto/subtle"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"dcpos/pos"
+)
+
+// Offline evidence by two QR codes: the till shows a Challenge, the wallet answers
+// with Evidence, a signed statement that it pays this amount to this terminal. These
+// are formats of ours: the commands of real e-CNY wallets are not public.
+
+// The prefixes of the two codes and the domain of the signature.
+const (
+	ChallengePrefix = "dcpos:ch1:"
+	EvidencePrefix  = "dcpos:ev1:"
+	DomainEvidence  = "dcpos-evidence-1"
+	NonceSize       = 16
+	maxEvidenceText = 2300 // below what a QR of version 40-M holds in bytes (2331)
+)
+
+// ErrEvidence is the parent of every finding about evidence.
+var ErrEvidence = errors.New("evidence not accepted")
+
+// Challenge is what the till asks the wallet to sign.
+type Challenge struct {
+	Env       pos.Environment `json:"e"`
+	Terminal  string          `json:"t"`
+	Merchant  string          `json:"m"`
+	Payment   pos.PaymentID   `json:"p"`
+	Amount    pos.Money       `json:"a"`
+	Nonce     []byte          `json:"n"` // NonceSize random bytes, used once
+	AtMS      int64           `json:"d"` // the till's clock
+	ExpiresMS int64           `json:"x"`
+}
+
+// Evidence is the wallet's signed answer.
+type Evidence struct {
+	Challenge   Challenge `json:"c"`
+	Suite       string    `json:"s"`
+	Counter     uint64    `json:"k"` // the wallet's own counter, one more for every payment
+	WalletMS    int64     `json:"w"` // the wallet's clock, for the record only
+	Certificate []byte    `json:"z"` // the wallet's certificate, DER
+	Sig         []byte    `json:"g,omitempty"`
+}
+
+// EncodeChallenge gives the text of the till's QR.
+func EncodeChallenge(c Challenge) (string, error) {
+	b, err := Marshal(c)
+	if err != nil {
+		return "", err
+	}
+	return ChallengePrefix + base64.RawURLEncoding.EncodeToString(b), nil
+}
+
+// DecodeChallenge reads the text of a till's QR.
+func DecodeChallenge(s string) (Challenge, error) {
+	var c Challenge
+	if err := decodeText(s, ChallengePrefix, &c); err != nil {
+		return c, err
+	}
+	return c, c.check()
+}
+
+func (c Challenge) check() error {
+	if !c.Env.Valid() || len(c.Nonce) != NonceSize || c.Amount <= 0 || c.Amount > pos.MaxAmount ||
+		c.Terminal == "" || c.Payment.IsZero() {
+		return fmt.Errorf("challenge lacks a field or has one out of range: %w", ErrEvidence)
+	}
+	return nil
+}
+
+// SignEvidence makes the wallet's answer.
+func SignEvidence(signer Signer, certificate []byte, c Challenge, counter uint64, now time.Time) (Evidence, error) {
+	e := Evidence{
+		Challenge: c, Suite: signer.Suite().Name(), Counter: counter,
+		WalletMS: now.UnixMilli(), Certificate: certificate,
+	}
+	m, err := e.message()
+	if err != nil {
+		return Evidence{}, err
+	}
+	e.Sig, err = signer.Sign(DomainEvidence, m)
+	return e, err
+}
+
+func (e Evidence) message() ([]byte, error) {
+	e.Sig = nil
+	return Marshal(e)
+}
+
+// EncodeEvidence gives the text of the wallet's QR.
+func EncodeEvidence(e Evidence) (string, error) {
+	b, err := Marshal(e)
+	if err != nil {
+		return "", err
+	}
+	return EvidencePrefix + base64.RawURLEncoding.EncodeToString(b), nil
+}
+
+// DecodeEvidence reads the text of a wallet's QR. It checks form only; VerifyEvidence
+// checks what it says.
+func DecodeEvidence(s string) (Evidence, error) {
+	var e Evidence
+	if err := decodeText(s, EvidencePrefix, &e); err != nil {
+		return e, err
+	}
+	return e, e.Challenge.check()
+}
+
+// ParseEvidence reads the canonical bytes that a journal keeps.
+func ParseEvidence(b []byte) (Evidence, error) {
+	var e Evidence
+	if err := UnmarshalExact(b, &e); err != nil {
+		return e, fmt.Errorf("%w: %w", ErrEvidence, err)
+	}
+	return e, e.Challenge.check()
+}
+
+// VerifyEvidence checks certificate and signature at the moment now. It does not
+// compare the challenge: Answers does, at the till that asked.
+func VerifyEvidence(t Trust, e Evidence, now time.Time) (WalletCertificate, error) {
+	if e.Challenge.Env != t.Env {
+		return WalletCertificate{}, pos.NewError(pos.ErrEnvironment, fmt.Errorf("evidence of %q: %w", e.Challenge.Env, ErrEvidence))
+	}
+	wallet, err := t.VerifyWallet(e.Certificate, now)
+	if err != nil {
+		return wallet, err
+	}
+	suite, err := SuiteByName(e.Suite)
+	if err != nil {
+		return wallet, fmt.Errorf("%w: %w", ErrEvidence, err)
+	}
+	v, err := suite.Verifier(wallet.public)
+	if err != nil {
+		return wallet, fmt.Errorf("%w: %w", ErrEvidence, err)
+	}
+	m, err := e.message()
+	if err != nil {
+		return wallet, err
+	}
+	if err := v.Verify(DomainEvidence, m, e.Sig); err != nil {
+		return wallet, fmt.Errorf("%w: %w", ErrEvidence, err)
+	}
+	return wallet, nil
+}
+
+// Answers refuses evidence that is not the answer to this challenge: another
+// terminal, amount, payment or nonce, or after its expiry.
+func (e Evidence) Answers(c Challenge, now time.Time) error {
+	got := e.Challenge
+	switch {
+	case subtle.ConstantTimeCompare(got.Nonce, c.Nonce) != 1:
+		return fmt.Errorf("another challenge was signed: %w", ErrEvidence)
+	case got.Terminal != c.Terminal || got.Merchant != c.Merchant || got.Env != c.Env:
+		return fmt.Errorf("signed for another terminal: %w", ErrEvidence)
+	case got.Amount != c.Amount || got.Payment != c.Payment || got.AtMS != c.AtMS || got.ExpiresMS != c.ExpiresMS:
+		return fmt.Errorf("signed for another amount or payment: %w", ErrEvidence)
+	case now.UnixMilli() > c.ExpiresMS:
+		return fmt.Errorf("answered after its expiry: %w", ErrEvidence)
+	}
+	return nil
+}
+
+func decodeText(s, prefix string, v any) error {
+	body, ok := strings.CutPrefix(s, prefix)
+	if !ok || len(s) > maxEvidenceText {
+		return fmt.Errorf("want %s and at most %d characters: %w", prefix, maxEvidenceText, ErrEvidence)
+	}
+	b, err := base64.RawURLEncoding.Strict().DecodeString(body)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrEvidence, err)
+	}
+	if err := UnmarshalExact(b, v); err != nil {
+		return fmt.Errorf("%w: %w", ErrEvidence, err)
+	}
+	return nil
+}

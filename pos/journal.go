@@ -1,0 +1,44 @@
+package pos
+
+// Draft is an entry before it has a place: the journal adds terminal, epoch,
+// sequence number, environment and chain. Body is the kind's body type, by value.
+type Draft struct {
+	Kind         Kind
+	Payment      PaymentID
+	Operator     string
+	At           Instant
+	BusinessDate Date
+	Body         any
+}
+
+// JournalView is what a decision may look at while it holds the journal's only
+// writer: what it reads cannot change before its drafts are written. The
+// boolean tells whether there is such a thing.
+type JournalView interface {
+	Payment(id PaymentID) (Payment, bool, error)
+	// PaymentByKey finds a payment by the caller's idempotency key, kept for ever.
+	PaymentByKey(caller, key string) (Payment, bool, error)
+	// RefundByKey finds a refund by its caller's key, with the payment it points at.
+	RefundByKey(caller, key string) (Payment, RefundID, bool, error)
+	// Order gives the order with its attempts, oldest first; an unknown order has none.
+	Order(caller string, date Date, orderID string) (Order, error)
+	// Stored is the offline money that the centre has not receipted.
+	Stored() (StoredMoney, error)
+	// WalletStored is the same for one wallet.
+	WalletStored(wallet string) (StoredMoney, error)
+	// EvidenceSeen finds the payment that took evidence with this wallet counter.
+	EvidenceSeen(wallet string, counter uint64) (PaymentID, bool, error)
+	// CodeSeen finds the payment that used the payment code of this keyed hash.
+	CodeSeen(hash []byte) (PaymentID, bool, error)
+}
+
+// Outbox tells how far the centre is behind, for banners and for the gate before
+// anything that could lose money.
+type Outbox struct {
+	Epoch     uint32      `json:"epoch"`
+	Seq       uint64      `json:"seq"`       // last entry written
+	Receipted uint64      `json:"receipted"` // last entry of this epoch that the centre has receipted
+	Unsent    uint64      `json:"unsent"`    // entries without a receipt, all epochs
+	Money     StoredMoney `json:"money"`     // offline money among them
+	Head      []byte      `json:"head"`
+}
