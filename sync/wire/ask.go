@@ -1,0 +1,93 @@
+package wire
+
+import (
+	"dcpos/pos"
+)
+
+// AskPay asks to take money from the customer's code (B-scan-C).
+type AskPay struct {
+	Env       pos.Environment `json:"env"`
+	Payment   pos.PaymentID   `json:"payment"`
+	Merchant  string          `json:"merchant"`
+	Amount    pos.Money       `json:"amount"`
+	Code      string          `json:"code"` // bearer secret: never logged, never stored
+	ExpiresMS int64           `json:"expires_ms"`
+	SentMS    int64           `json:"sent_ms"`
+}
+
+// AskPresent asks for a QR that the customer scans (C-scan-B).
+type AskPresent struct {
+	Env         pos.Environment `json:"env"`
+	Payment     pos.PaymentID   `json:"payment"`
+	Merchant    string          `json:"merchant"`
+	Amount      pos.Money       `json:"amount"`
+	Institution string          `json:"institution,omitempty"` // empty: the centre's default for the terminal
+	ValidMS     int64           `json:"valid_ms"`              // how long the QR is to live, milliseconds
+	ExpiresMS   int64           `json:"expires_ms"`
+	SentMS      int64           `json:"sent_ms"`
+}
+
+// AskQuery asks what became of a payment, or of a refund when Refund is set.
+type AskQuery struct {
+	Env     pos.Environment `json:"env"`
+	Payment pos.PaymentID   `json:"payment"`
+	Refund  pos.RefundID    `json:"refund,omitzero"`
+}
+
+// AskAbandon tells that the till gave up. The centre queries until the QR's validity
+// plus margin and refunds by itself what still arrives.
+type AskAbandon struct {
+	Env     pos.Environment `json:"env"`
+	Payment pos.PaymentID   `json:"payment"`
+}
+
+// AskRefund asks for an authorized refund; Refund is its own idempotency key.
+type AskRefund struct {
+	Env       pos.Environment `json:"env"`
+	Refund    pos.RefundID    `json:"refund"`
+	Payment   pos.PaymentID   `json:"payment"`
+	Amount    pos.Money       `json:"amount"`
+	Operator  string          `json:"operator"`
+	ExpiresMS int64           `json:"expires_ms"`
+	SentMS    int64           `json:"sent_ms"`
+}
+
+// Outcome is the centre's word on a question.
+type Outcome string
+
+// The outcomes. Only Paid, Declined and Refunded are final.
+const (
+	OutcomePaid     Outcome = "paid"
+	OutcomeDeclined Outcome = "declined" // the institution's no; Reason says why
+	OutcomePending  Outcome = "pending"  // in process, or a QR waits to be scanned
+	OutcomeUnknown  Outcome = "unknown"  // asked, unanswered: query again
+	OutcomeRefunded Outcome = "refunded"
+	OutcomeRejected Outcome = "rejected" // the centre refused to start it; nothing was asked
+)
+
+// Answer is the centre's answer to pay, present, query, abandon and refund.
+type Answer struct {
+	Payment        pos.PaymentID `json:"payment"`
+	Refund         pos.RefundID  `json:"refund,omitzero"`
+	Outcome        Outcome       `json:"outcome"`
+	Reason         pos.Code      `json:"reason,omitempty"`
+	Detail         string        `json:"detail,omitempty"` // for logs, English
+	Institution    string        `json:"institution,omitempty"`
+	InstitutionTxn string        `json:"institution_txn,omitempty"`
+	SettlementDate pos.Date      `json:"settlement_date,omitempty"`
+	Envelope       pos.Money     `json:"envelope,omitempty"`
+	QR             string        `json:"qr,omitempty"`
+	ValidUntilMS   int64         `json:"valid_until_ms,omitempty"`
+	CentreMS       int64         `json:"centre_ms"`
+}
+
+// Final reports that the question needs no further query.
+func (a Answer) Final() bool {
+	switch a.Outcome {
+	case OutcomePaid, OutcomeDeclined, OutcomeRefunded, OutcomeRejected:
+		return true
+	case OutcomePending, OutcomeUnknown:
+		return false
+	}
+	return false
+}

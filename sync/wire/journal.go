@@ -1,0 +1,154 @@
+package wire
+
+import (
+	"fmt"
+
+	"dcpos/pos"
+	"dcpos/pos/dcep"
+)
+
+// Limits of one batch. Both are below NATS's default max_payload of 1 MiB.
+const (
+	BatchEntries = 256
+	BatchBytes   = 256 << 10
+)
+
+// DomainBatch is the domain of a batch's signature.
+const DomainBatch = "dcpos-batch-1"
+
+// Batch carries consecutive entries of one (terminal, epoch). Prev is the head
+// before the first. The signature covers everything else; that of the last entry's
+// head makes the chain's.
+type Batch struct {
+	Env      pos.Environment `json:"env"`
+	Terminal string          `json:"terminal"`
+	Epoch    uint32          `json:"epoch"`
+	First    uint64          `json:"first"`
+	Last     uint64          `json:"last"`
+	Prev     []byte          `json:"prev"`
+	Head     []byte          `json:"head"`
+	SentMS   int64           `json:"sent_ms"`
+	Entries  []pos.Entry     `json:"entries"`
+	Sig      []byte          `json:"sig,omitempty"`
+}
+
+// NewBatch puts entries into a signed batch. They must be consecutive and of one epoch.
+func NewBatch(signer dcep.Signer, entries []pos.Entry, sentMS int64) (Batch, error) {
+	if len(entries) == 0 || len(entries) > BatchEntries {
+		return Batch{}, fmt.Errorf("batch of %d entries: want 1 to %d", len(entries), BatchEntries)
+	}
+	first, last := entries[0], entries[len(entries)-1]
+	b := Batch{
+		Env: first.Env, Terminal: first.Terminal, Epoch: first.Epoch, First: first.Seq, Last: last.Seq,
+		Prev: first.Prev, Head: last.Hash, SentMS: sentMS, Entries: entries,
+	}
+	m, err := b.message()
+	if err != nil {
+		return Batch{}, err
+	}
+	b.Sig, err = signer.Sign(DomainBatch, m)
+	return b, err
+}
+
+func (b Batch) message() ([]byte, error) {
+	b.Sig = nil
+	return dcep.Marshal(b)
+}
+
+// Check verifies form, chain and signatures of a batch by the terminal's key: the
+// batch's own and the last head's, which covers every entry before it.
+func (b Batch) Check(suite dcep.Suite, v dcep.Verifier) error {
+	if len(b.Entries) == 0 || len(b.Entries) > BatchEntries ||
+		b.First == 0 || b.Last != b.First+uint64(len(b.Entries))-1 {
+		return fmt.Errorf("batch %d to %d holds %d entries: %w", b.First, b.Last, len(b.Entries), dcep.ErrChain)
+	}
+	m, err := b.message()
+	if err != nil {
+		return err
+	}
+	if err := v.Verify(DomainBatch, m, b.Sig); err != nil {
+		return fmt.Errorf("batch %d to %d: %w", b.First, b.Last, err)
+	}
+	prev := b.Prev
+	for i, e := range b.Entries {
+		if e.Terminal != b.Terminal || e.Epoch != b.Epoch || e.Env != b.Env {
+			return fmt.Errorf("entry %d is of %s epoch %d %s: %w", e.Seq, e.Terminal, e.Epoch, e.Env, dcep.ErrChain)
+		}
+		if err := dcep.CheckLink(suite, b.First+uint64(i)-1, prev, e); err != nil {
+			return err
+		}
+		prev = e.Hash
+	}
+	return dcep.CheckHead(v, b.Entries[len(b.Entries)-1])
+}
+
+// MarkRequest is asked by a till on connecting, after each batch burst, and now and then.
+type MarkRequest struct {
+	Env      pos.Environment `json:"env"`
+	Epoch    uint32          `json:"epoch"`
+	Seq      uint64          `json:"seq"`     // last entry written
+	Receipt  uint64          `json:"receipt"` // last entry receipted, as the till knows
+	Verdict  uint64          `json:"verdict"` // last verdict applied
+	SentMS   int64           `json:"sent_ms"` // the till's clock
+	BootID   string          `json:"boot_id"`
+	Version  string          `json:"version"`
+	Policies uint64          `json:"policies"` // version of the limits in force
+}
+
+// Mark is the centre's answer, and also its nudge: how far it is, what it lacks,
+// what it decided.
+type Mark struct {
+	Receipt    *dcep.Receipt `json:"receipt,omitempty"` // of the epoch asked for; absent when nothing is kept yet
+	ResendFrom uint64        `json:"resend_from,omitempty"`
+	Verdicts   []Verdict     `json:"verdicts,omitempty"` // after the one named in the request, in order, at most MaxVerdicts
+	Quarantine bool          `json:"quarantine,omitempty"`
+	Limits     *pos.Limits   `json:"limits,omitempty"` // when newer than the request's
+	Trust      *dcep.Trust   `json:"trust,omitempty"`  // when asked with policies 0, or newer
+	CentreMS   int64         `json:"centre_ms"`
+	Sig        []byte        `json:"sig,omitempty"` // by the centre's key: limits, trust and verdicts are orders
+}
+
+// MaxVerdicts bounds one Mark; the till asks again for more.
+const MaxVerdicts = 200
+
+// DomainMark is the domain of a mark's signature.
+const DomainMark = "dcpos-mark-1"
+
+// Verdict is a decision about one payment that the till journals and shows.
+type Verdict struct {
+	Number  uint64        `json:"number"` // per terminal, from 1, without gaps
+	Payment pos.PaymentID `json:"payment"`
+	// Moved is set for credited, refused, conflict, and for the end of unknown.
+	Moved *pos.PaymentMoved `json:"moved,omitempty"`
+	// Late is set when money came for an abandoned payment.
+	Late *pos.LatePaid `json:"late,omitempty"`
+	// Refund is set when a refund moved at the centre, the automatic one included.
+	Refund *pos.RefundMoved `json:"refund,omitempty"`
+}
+
+func (m Mark) message() ([]byte, error) {
+	m.Sig = nil
+	return dcep.Marshal(m)
+}
+
+// Sign fills Sig with the centre's key.
+func (m *Mark) Sign(signer dcep.Signer) error {
+	b, err := m.message()
+	if err != nil {
+		return err
+	}
+	m.Sig, err = signer.Sign(DomainMark, b)
+	return err
+}
+
+// Verify returns dcep.ErrSignature unless the centre's key signed the mark.
+func (m Mark) Verify(v dcep.Verifier) error {
+	b, err := m.message()
+	if err != nil {
+		return err
+	}
+	if err := v.Verify(DomainMark, b, m.Sig); err != nil {
+		return fmt.Errorf("mark: %w", err)
+	}
+	return nil
+}
