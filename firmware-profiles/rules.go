@@ -1,0 +1,124 @@
+package profiles
+
+import (
+	"fmt"
+	"regexp"
+)
+
+var hexID = regexp.MustCompile(`^[0-9a-f]{4}$`)
+
+func (p Printer) rules() []rule {
+	rules := []rule{
+		oneOf("kind", p.Kind, KindPrinter),
+		filled("driver", p.Driver),
+		oneOf("cutter", p.Cutter, "none", "partial", "full"),
+		between("paper.width_mm", p.Paper.WidthMM, 40, 120),
+		between("paper.dots", p.Paper.Dots, 200, 1000),
+		{"paper.dots", p.Paper.Dots%8 == 0, "a multiple of 8"},
+		between("paper.dpi", p.Paper.DPI, 150, 300),
+		between("paper.columns", p.Paper.Columns, 16, 96),
+		{"paper.columns", p.Paper.Columns*12 <= p.Paper.Dots, "columns of 12 dots that fit the dots"},
+		oneOf("cjk.encoding", p.CJK.Encoding, "gbk", "gb18030"),
+		oneOf("cjk.around", p.CJK.Around, "job", "run"),
+		filled("cjk.on", p.CJK.On),
+		{"cjk.off", p.CJK.Around != "run" || p.CJK.Off != "", "bytes, because cjk.around is run"},
+		between("quirks.max_raster_rows", p.Quirks.MaxRasterRows, 24, 960),
+		between("quirks.chunk_bytes", p.Quirks.ChunkBytes, 16, 4096),
+		between("quirks.chunk_delay_ms", p.Quirks.ChunkDelayMS, 0, 1000),
+		between("quirks.avoid_row_multiple", p.Quirks.AvoidRowMultiple, 0, 255),
+		between("quirks.pad_rows", p.Quirks.PadRows, 0, 8),
+		between("quirks.cut_feed_lines", p.Quirks.CutFeedLines, 0, 12),
+		between("timing.answer_ms", p.Timing.AnswerMS, 50, 10_000),
+		between("timing.offline_ms", p.Timing.OfflineMS, 500, 60_000),
+		between("timing.write_ms", p.Timing.WriteMS, 500, 60_000),
+		between("timing.confirm_ms", p.Timing.ConfirmMS, 500, 60_000),
+		{"timing.offline_ms", p.Timing.OfflineMS >= p.Timing.AnswerMS, "at least timing.answer_ms"},
+		{"status.asb", !p.Status.ASB || p.Status.DLEEOT, "status.dle_eot as well"},
+	}
+	if p.Drawer.Connector {
+		rules = append(rules,
+			rule{"drawer.pin", p.Drawer.Pin == 2 || p.Drawer.Pin == 5, "2 or 5"},
+			between("drawer.on_ms", p.Drawer.OnMS, 20, 510),
+			between("drawer.off_ms", p.Drawer.OffMS, 20, 510),
+			oneOf("drawer.open_level", p.Drawer.OpenLevel, "high", "low", "unknown"))
+	}
+	rules = append(rules, productRules(p.Products)...)
+	rules = append(rules, matchRules(p.Match)...)
+	rules = append(rules, serialRules(p.Serial)...)
+	return append(rules, factRules(p.Facts, p,
+		"match", "paper", "cjk", "status", "cutter", "drawer", "serial", "usb", "quirks", "timing")...)
+}
+
+func (s Scanner) rules() []rule {
+	rules := []rule{
+		oneOf("kind", s.Kind, KindScanner),
+		filled("driver", s.Driver),
+		{"framing.end", len(s.Framing.End) > 0 || s.Framing.IdleMS > 0, "an end, or idle_ms"},
+		between("framing.idle_ms", s.Framing.IdleMS, 0, 1000),
+		between("framing.max_bytes", s.Framing.MaxBytes, 16, 8192),
+		between("framing.stale_ms", s.Framing.StaleMS, 500, 30_000),
+		{"framing.stale_ms", s.Framing.StaleMS > s.Framing.IdleMS, "more than framing.idle_ms"},
+		between("framing.prefix", len(s.Framing.Prefix), 0, 8),
+	}
+	for i, end := range s.Framing.End {
+		rules = append(rules, between(fmt.Sprintf("framing.end.%d", i), len(end), 1, 4))
+	}
+	rules = append(rules, productRules(s.Products)...)
+	rules = append(rules, matchRules(s.Match)...)
+	rules = append(rules, serialRules(s.Serial)...)
+	return append(rules, factRules(s.Facts, s, "match", "serial", "framing", "trigger")...)
+}
+
+func (c Class) rules() []rule {
+	rules := []rule{
+		oneOf("kind", c.Kind, KindClass),
+		filled("title.zh", c.Title.ZH),
+		filled("title.en", c.Title.EN),
+		oneOf("screen.layout", c.Screen.Layout, "cashier", "kiosk", "handheld", "twin", "none"),
+		oneOf("screen.language", c.Screen.Language, "zh", "en"),
+		between("screen.idle_reset_s", c.Screen.IdleResetS, 0, 3600),
+		oneOf("defaults.receipt", c.Defaults.Receipt, "always", "ask", "never"),
+	}
+	for i, d := range c.Devices {
+		at := fmt.Sprintf("devices.%d.", i)
+		rules = append(rules, filled(at+"role", d.Role), oneOf(at+"kind", d.Kind, KindPrinter, KindScanner),
+			rule{at + "profiles", len(d.Profiles) > 0, "at least one profile"})
+	}
+	return rules
+}
+
+func productRules(products []Product) []rule {
+	rules := []rule{{"products", len(products) > 0, "at least one product"}}
+	for i, p := range products {
+		at := fmt.Sprintf("products.%d.", i)
+		rules = append(rules, filled(at+"brand", p.Brand), filled(at+"model", p.Model))
+	}
+	return rules
+}
+
+func matchRules(m Match) []rule {
+	var rules []rule
+	for i, u := range m.USB {
+		at := fmt.Sprintf("match.usb.%d.", i)
+		rules = append(rules,
+			rule{at + "vid", hexID.MatchString(u.VID), "four hex digits in lower case, quoted"},
+			rule{at + "pid", u.PID == "*" || hexID.MatchString(u.PID), "four hex digits in lower case, quoted, or \"*\""})
+	}
+	for i, g := range m.GSI {
+		rules = append(rules, filled(fmt.Sprintf("match.gs_i.%d.model", i), g.Model))
+	}
+	return rules
+}
+
+func serialRules(s Serial) []rule {
+	if s == (Serial{}) {
+		return nil
+	}
+	return []rule{
+		between("serial.baud", s.Baud, 300, 4_000_000),
+		between("serial.bits", s.Bits, 7, 8),
+		oneOf("serial.parity", s.Parity, "none", "even", "odd"),
+		between("serial.stop", s.Stop, 1, 2),
+		oneOf("serial.flow", s.Flow, "none", "dtr", "xonxoff"),
+	}
+}
