@@ -100,7 +100,7 @@ type MarkRequest struct {
 type Mark struct {
 	Receipt    *dcep.Receipt `json:"receipt,omitempty"` // of the epoch asked for; absent when nothing is kept yet
 	ResendFrom uint64        `json:"resend_from,omitempty"`
-	Verdicts   []Verdict     `json:"verdicts,omitempty"` // after the one named in the request, in order, at most MaxVerdicts
+	Verdicts   []pos.Verdict `json:"verdicts,omitempty"` // after the one named in the request, in order, at most MaxVerdicts
 	Quarantine bool          `json:"quarantine,omitempty"`
 	Limits     *pos.Limits   `json:"limits,omitempty"` // when newer than the request's
 	Trust      *dcep.Trust   `json:"trust,omitempty"`  // when asked with policies 0, or newer
@@ -113,18 +113,6 @@ const MaxVerdicts = 200
 
 // DomainMark is the domain of a mark's signature.
 const DomainMark = "dcpos-mark-1"
-
-// Verdict is a decision about one payment that the till journals and shows.
-type Verdict struct {
-	Number  uint64        `json:"number"` // per terminal, from 1, without gaps
-	Payment pos.PaymentID `json:"payment"`
-	// Moved is set for credited, refused, conflict, and for the end of unknown.
-	Moved *pos.PaymentMoved `json:"moved,omitempty"`
-	// Late is set when money came for an abandoned payment.
-	Late *pos.LatePaid `json:"late,omitempty"`
-	// Refund is set when a refund moved at the centre, the automatic one included.
-	Refund *pos.RefundMoved `json:"refund,omitempty"`
-}
 
 func (m Mark) message() ([]byte, error) {
 	m.Sig = nil

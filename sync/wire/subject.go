@@ -31,11 +31,11 @@ type Verb string
 
 // The verbs of ask.
 const (
-	VerbPay     Verb = "pay"     // AskPay → Answer
-	VerbPresent Verb = "present" // AskPresent → Answer with QR
-	VerbQuery   Verb = "query"   // AskQuery → Answer
-	VerbAbandon Verb = "abandon" // AskAbandon → Answer: the centre watches and refunds
-	VerbRefund  Verb = "refund"  // AskRefund → RefundAnswer
+	VerbPay     Verb = "pay"     // pos.AskPay → pos.Answer
+	VerbPresent Verb = "present" // pos.AskPresent → pos.Answer with QR
+	VerbQuery   Verb = "query"   // pos.AskQuery → pos.Answer
+	VerbAbandon Verb = "abandon" // pos.AskAbandon → pos.Answer: the centre watches and refunds
+	VerbRefund  Verb = "refund"  // pos.AskRefund → pos.Answer
 )
 
 // AskSubject is where a till asks; only this terminal's user may publish there.
