@@ -1,0 +1,196 @@
+package reconcile
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"dcpos/central/reconcile/spill"
+	"dcpos/pos"
+)
+
+const breaksHeader = "kind,txn_id,bank,merchant_id,ours_amount_fen,theirs_amount_fen,ours_status,theirs_status," +
+	"ours_line,theirs_line,field,ours_value,theirs_value"
+
+const breakColumns = 13
+
+// kindRanks numbers the kinds in the order of their names, which is how breaks.csv is sorted.
+func kindRanks() []pos.BreakKind {
+	kinds := pos.BreakKinds()
+	slices.Sort(kinds)
+	return kinds
+}
+
+// finding is one break on its way to the sorter; a side that lacks the line is nil.
+type finding struct {
+	kind         pos.BreakKind
+	ours, theirs *line
+	field        string
+	values       [2]string
+}
+
+// key sorts findings by kind, txn_id, our place, their place. An id holds no NUL.
+func (f *finding) key(rank byte, dst []byte) []byte {
+	var places [2]place
+	id := []byte(nil)
+	if f.theirs != nil {
+		places[theirs], id = f.theirs.place, f.theirs.txnID
+	}
+	if f.ours != nil {
+		places[ours], id = f.ours.place, f.ours.txnID
+	}
+	dst = append(append(append(dst[:0], rank), id...), 0)
+	dst = binary.BigEndian.AppendUint64(dst, uint64(places[ours]))
+	return binary.BigEndian.AppendUint64(dst, uint64(places[theirs]))
+}
+
+// value is the columns before and after the line numbers, NUL between them.
+func (f *finding) value(dst []byte) []byte {
+	shown := f.ours
+	if shown == nil {
+		shown = f.theirs
+	}
+	dst = append(append(append(dst[:0], shown.bank...), ','), shown.merchant...)
+	for _, l := range []*line{f.ours, f.theirs} {
+		dst = append(dst, ',')
+		if l != nil {
+			dst = strconv.AppendInt(dst, int64(l.amount), 10)
+		}
+	}
+	for _, l := range []*line{f.ours, f.theirs} {
+		dst = append(dst, ',')
+		if l != nil {
+			dst = append(dst, l.status)
+		}
+	}
+	dst = append(dst, 0)
+	dst = append(append(dst, f.field...), ',')
+	return append(append(append(dst, f.values[ours]...), ','), f.values[theirs]...)
+}
+
+// writeBreaks writes breaks.csv from the sorted findings.
+func writeBreaks(w *bufio.Writer, sorter *spill.Sorter, lines *lineNumbers) error {
+	if _, err := w.WriteString(breaksHeader + "\n"); err != nil {
+		return err
+	}
+	ranks := kindRanks()
+	var b []byte
+	return sorter.Sorted(func(key, value []byte) error {
+		id := key[1 : len(key)-17]
+		before, after, _ := bytes.Cut(value, []byte{0})
+		b = append(append(b[:0], ranks[key[0]]...), ',')
+		b = append(append(append(append(b, id...), ','), before...), ',')
+		b = append(lines.append(b, ours, place(binary.BigEndian.Uint64(key[len(key)-16:]))), ',')
+		b = append(lines.append(b, theirs, place(binary.BigEndian.Uint64(key[len(key)-8:]))), ',')
+		b = append(append(b, after...), '\n')
+		_, err := w.Write(b)
+		return err
+	})
+}
+
+// lineNumbers turns places into line numbers once every block has been counted.
+type lineNumbers struct {
+	before [2][][]int64 // lines before a block, per side and file
+}
+
+// number is the line of its file, the header being line 1.
+func (n *lineNumbers) number(side int, p place) int64 {
+	return n.before[side][p.file()][p.block()] + p.line() + 2
+}
+
+func (n *lineNumbers) append(b []byte, side int, p place) []byte {
+	if p == 0 {
+		return b
+	}
+	if len(n.before[side]) > 1 {
+		b = append(strconv.AppendInt(b, int64(p.file())+1, 10), ':')
+	}
+	return strconv.AppendInt(b, n.number(side, p), 10)
+}
+
+// Break is one line of breaks.csv.
+type Break struct {
+	Kind         pos.BreakKind
+	TxnID        string
+	Bank         string // ours if present, else theirs
+	MerchantID   string // as Bank
+	Ours, Theirs *BreakLine
+	Field        string    // field_mismatch: the columns that differ, joined by ";"
+	Values       [2]string // their values, ours and theirs, joined likewise
+}
+
+// BreakLine is one side of a break; nil stands for a line that is not there.
+type BreakLine struct {
+	Amount pos.Money
+	Status string // S, F, P or R
+	Line   string // LINE, or FILEINDEX:LINE (both from 1) when the side has several files
+}
+
+// ReadBreaks reads a breaks.csv line by line, in its order. The first error ends it.
+func ReadBreaks(path string) iter.Seq2[Break, error] {
+	return func(yield func(Break, error) bool) {
+		file, err := os.Open(path)
+		if err != nil {
+			yield(Break{}, fmt.Errorf("read breaks: %w", err))
+			return
+		}
+		defer func() { _ = file.Close() }()
+		scanner := bufio.NewScanner(io.Reader(file))
+		for n := 1; scanner.Scan(); n++ {
+			if n == 1 {
+				if scanner.Text() != breaksHeader {
+					yield(Break{}, fmt.Errorf("read breaks: %s is not a breaks.csv", path))
+					return
+				}
+				continue
+			}
+			b, err := parseBreak(scanner.Text())
+			if err != nil {
+				err = fmt.Errorf("read breaks: %s line %d: %w", path, n, err)
+			}
+			if !yield(b, err) || err != nil {
+				return
+			}
+		}
+		if err := scanner.Err(); err != nil {
+			yield(Break{}, fmt.Errorf("read breaks: %w", err))
+		}
+	}
+}
+
+func parseBreak(text string) (Break, error) {
+	f := strings.Split(text, ",")
+	if len(f) != breakColumns {
+		return Break{}, fmt.Errorf("has %d columns, want %d", len(f), breakColumns)
+	}
+	b := Break{
+		Kind: pos.BreakKind(f[0]), TxnID: f[1], Bank: f[2], MerchantID: f[3],
+		Field: f[10], Values: [2]string{f[11], f[12]},
+	}
+	if !slices.Contains(pos.BreakKinds(), b.Kind) {
+		return Break{}, fmt.Errorf("unknown kind %q", f[0])
+	}
+	var errs [2]error
+	b.Ours, errs[0] = parseBreakLine(f[4], f[6], f[8])
+	b.Theirs, errs[1] = parseBreakLine(f[5], f[7], f[9])
+	return b, errors.Join(errs[:]...)
+}
+
+func parseBreakLine(amount, status, at string) (*BreakLine, error) {
+	if at == "" {
+		return nil, nil //nolint:nilnil // a side without the line is no error
+	}
+	fen, err := strconv.ParseInt(amount, 10, 64)
+	if err != nil {
+		return nil, fmt.Errorf("amount: %w", err)
+	}
+	return &BreakLine{Amount: pos.Money(fen), Status: status, Line: at}, nil
+}

@@ -1,0 +1,258 @@
+// Package reconcile compares our ledger's lines with the institutions' statements:
+// every line gets exactly one class, every difference is a break of one kind, and
+// the breaks prove the whole difference of money. The files it writes are a contract
+// (docs/PROTOCOL.md, "reconcile"); DESIGN.md says why it is built this way.
+//
+// To add a statement format see package statement; to add a class of break start at
+// pos.BreakKind, then (*shardJoin).pair.
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"runtime"
+	"sync"
+	"time"
+
+	"dcpos/central/reconcile/spill"
+	"dcpos/central/reconcile/statement"
+	"dcpos/pos"
+)
+
+// Source is one input file and its format.
+type Source = statement.Source
+
+// InputError is bad input: file, line, column and why, in two languages.
+type InputError = statement.InputError
+
+// ParseSource reads FILE or FILE@FORMAT as the command line gives it.
+func ParseSource(arg string) (Source, error) { return statement.ParseSource(arg) }
+
+// Job is one reconciliation.
+type Job struct {
+	Ours, Theirs []Source
+	Out          string // directory of the results, made if absent
+	Memory       int64  // bytes to stay within, 0 for 1 GiB, at least 8 MiB
+	Workers      int    // 0 for one per core
+	Rules        *Rules // nil for exact 1:1
+	// SettlementDate (yyyy-MM-dd or yyyyMMdd) lets only that day's lines take part; "" lets all.
+	SettlementDate string
+	// RejectFile, if set, takes bad lines with their reasons (one JSON object a line)
+	// instead of ending the run at the first one.
+	RejectFile string
+	// Progress is told how much is done, never by two goroutines at once.
+	Progress func(done, total int64)
+}
+
+// Run reconciles and writes breaks.csv, totals.csv, plan.json and summary.json (last)
+// into job.Out. The same files in the same order give the same bytes, except for
+// plan.json and the summary's seconds and shards. On any error nothing is written and
+// what job.Out held stays; bad input is an *InputError and names the first bad line.
+func Run(ctx context.Context, job Job) (Summary, error) {
+	if job.Memory == 0 {
+		job.Memory = defaultMemory
+	}
+	if job.Workers <= 0 {
+		job.Workers = runtime.GOMAXPROCS(0)
+	}
+	return runTuned(ctx, job, tune(job.Memory, job.Workers))
+}
+
+func runTuned(ctx context.Context, job Job, t tuning) (Summary, error) {
+	started := time.Now()
+	r := &run{job: job, tuning: t, seed: maphash.MakeSeed()}
+	if err := r.check(); err != nil {
+		return Summary{}, err
+	}
+	defer r.close()
+	if err := r.open(); err != nil {
+		return Summary{}, err
+	}
+	out, err := stage(job.Out, job.RejectFile)
+	if err != nil {
+		return Summary{}, err
+	}
+	defer out.abandon()
+	if err := r.prepare(out.dir); err != nil {
+		return Summary{}, err
+	}
+	if err := r.partition(ctx); err != nil {
+		return Summary{}, err
+	}
+	if err := r.join(ctx); err != nil {
+		return Summary{}, err
+	}
+	summary, err := r.write(out)
+	if err != nil {
+		return Summary{}, err
+	}
+	summary.Seconds = time.Since(started).Seconds()
+	if err := out.writeSummary(&summary); err != nil {
+		return Summary{}, err
+	}
+	if err := ctx.Err(); err != nil {
+		return Summary{}, err
+	}
+	return summary, out.commit()
+}
+
+// run is the state of one reconciliation.
+type run struct {
+	job    Job
+	tuning tuning
+	seed   maphash.Seed
+	day    int32 // settlement date as yyyymmdd, 0 for all
+
+	inputs  []*input
+	size    int64 // bytes of all inputs
+	sortDir string
+	store   *spill.Store
+	breaks  *spill.Sorter
+	rejects *spill.Sorter
+	totals  *spill.Sorter
+	plan    *plan
+	leaves  []leaf
+	lines   lineNumbers
+
+	failure failure
+
+	mu    sync.Mutex
+	tally tally
+
+	progress progress
+}
+
+// input is one open file and its place in the order of the arguments.
+type input struct {
+	*statement.File
+	side, index int
+	expected    int64
+
+	mu     sync.Mutex
+	blocks []int32 // lines per block
+}
+
+func (in *input) counted(seq int64, lines int) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	for int64(len(in.blocks)) <= seq {
+		in.blocks = append(in.blocks, 0)
+	}
+	in.blocks[seq] = int32(lines)
+}
+
+func (r *run) check() error {
+	if r.job.Rules == nil {
+		r.job.Rules = &Rules{Version: rulesVersion}
+	}
+	if r.job.Memory < minMemory {
+		return badJob("memory is %d bytes, want at least %d (8MiB)", "内存为 %d 字节,至少需要 %d(8MiB)",
+			r.job.Memory, int64(minMemory))
+	}
+	for side, sources := range [][]Source{r.job.Ours, r.job.Theirs} {
+		if n := len(sources); n == 0 || n >= maxFiles {
+			return badJob("%d files on the side %s, want 1 to %d", "%[2]s 一侧有 %[1]d 个文件,应为 1 到 %[3]d",
+				n, sideName(side), maxFiles-1)
+		}
+	}
+	if r.job.Out == "" {
+		return badJob("no directory for the results", "未指定结果目录")
+	}
+	if d := r.job.SettlementDate; d != "" {
+		var ok bool
+		if r.day, ok = statement.ParseDay([]byte(d)); !ok {
+			return badJob("settlement date %q is not a date (yyyy-MM-dd)", "清算日期 %q 不是日期(yyyy-MM-dd)", d)
+		}
+	}
+	return r.job.Rules.check()
+}
+
+func badJob(en, zh string, args ...any) error {
+	return &InputError{Why: pos.Text{EN: fmt.Sprintf(en, args...), ZH: fmt.Sprintf(zh, args...)}}
+}
+
+// open opens all inputs, so that a missing file or a wrong header costs no work.
+func (r *run) open() error {
+	opts := statement.Options{Block: r.tuning.block, Memory: r.tuning.windowSize}
+	for side, sources := range [][]Source{r.job.Ours, r.job.Theirs} {
+		for i, src := range sources {
+			file, err := statement.Open(src, opts)
+			if err != nil {
+				return err
+			}
+			r.inputs = append(r.inputs, &input{
+				File: file, side: side, index: i, expected: file.TextSize() / bytesPerLine,
+			})
+			r.size += file.Size
+		}
+	}
+	return nil
+}
+
+func (r *run) prepare(dir string) error {
+	var expected int64
+	for _, in := range r.inputs {
+		expected += in.expected
+	}
+	r.tuning.size(r.job.Memory, expected, r.job.Rules)
+	r.plan = newPlan(r.job.Memory, r.tuning, int64(r.job.Rules.AmountToleranceFen))
+	r.plan.Expected = expected
+	r.progress.report, r.progress.total = r.job.Progress, 2*r.size
+	r.sortDir = dir
+	r.breaks = spill.NewSorter(dir, r.tuning.sort)
+	r.rejects = spill.NewSorter(dir, r.tuning.sort)
+	r.totals = spill.NewSorter(dir, r.tuning.sort)
+	var err error
+	r.store, err = spill.NewStore(dir, r.tuning.page, r.tuning.ram)
+	return err
+}
+
+func (r *run) close() {
+	for _, in := range r.inputs {
+		_ = in.Close()
+	}
+	if r.store != nil {
+		_ = r.store.Close()
+		r.breaks.Close()
+		r.rejects.Close()
+		r.totals.Close()
+	}
+}
+
+// workers runs work on every worker and returns all their errors.
+func (r *run) workers(work func(w int) error) error {
+	errs := make([]error, r.tuning.workers)
+	var group sync.WaitGroup
+	for w := range errs {
+		group.Go(func() { errs[w] = work(w) })
+	}
+	group.Wait()
+	return errors.Join(errs...)
+}
+
+func (r *run) addTally(t *tally) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.tally.add(t)
+}
+
+// progress passes on what is done, dropping reports that come while one is passed on.
+type progress struct {
+	report func(done, total int64)
+	total  int64
+	mu     sync.Mutex
+	last   int64
+}
+
+func (p *progress) set(done int64) {
+	if p.report == nil || !p.mu.TryLock() {
+		return
+	}
+	defer p.mu.Unlock()
+	if done > p.last {
+		p.last = done
+		p.report(min(done, p.total), p.total)
+	}
+}

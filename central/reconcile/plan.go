@@ -1,0 +1,205 @@
+package reconcile
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/bits"
+	"sync"
+
+	"dcpos/central/reconcile/spill"
+)
+
+// Guesses before anything is read. They only set the first number of shards: a shard
+// that turns out larger is split from what was counted.
+const (
+	bytesPerLine  = 90 // of the dcpos CSV with 32-digit ids
+	costPerRecord = 110
+	leafTarget    = 6 << 20 // bytes of a shard while it is joined: three L2 caches
+	leavesPerCore = 8
+	fewLines      = 100_000 // below this the work is not worth spreading
+)
+
+// tuning is what the planner decides about memory. Tests set single fields to reach
+// the rare paths with little data.
+type tuning struct {
+	block      int   // bytes of an input block
+	page       int   // bytes of a page of the store
+	depth      int   // bits of the hash that the first shards take
+	pinned     bool  // depth is given, not planned
+	leaf       int64 // bytes that the join of one shard may take
+	ram        int64 // bytes of pages kept in memory
+	sort       int64 // bytes of each of the three sorters
+	totals     int64 // bytes of one worker's control totals
+	splitBits  int   // bits by which a shard over budget is split
+	maxDepth   int   // bits after which splitting stops and sorting begins
+	workers    int
+	windowSize int64
+}
+
+const (
+	minMemory       = 8 << 20
+	memoryPerWorker = 4 << 20
+	defaultMemory   = 1 << 30
+)
+
+// tune divides the memory: of 16 parts, pages on hand 5, open pages 2, joins 4, sorters
+// 3 (one each), totals 1, input blocks and decompressors the rest.
+func tune(memory int64, workers int) tuning {
+	part := memory / 16
+	workers = int(min(int64(workers), max(memory/memoryPerWorker, 1)))
+	return tuning{
+		block:      int(min(max(part/int64(4*workers), 64<<10), 256<<10)),
+		ram:        5 * part,
+		leaf:       min(4*part/int64(workers), 1<<30),
+		sort:       part,
+		totals:     part / int64(workers),
+		splitBits:  4,
+		maxDepth:   40,
+		workers:    workers,
+		windowSize: part,
+	}
+}
+
+// size sets the first depth and the page size from the expected number of lines.
+func (t *tuning) size(memory, expected int64, rules *Rules) {
+	open := 2 * memory / 16 / int64(2*t.workers) // per list of one shard
+	most := max(bits.Len64(uint64(open/spill.MinPage))-1, 0)
+	if !t.pinned {
+		target := max(min(t.leaf*2/3, leafTarget), 1)
+		for t.depth < most && expected*costPerRecord>>t.depth > target {
+			t.depth++
+		}
+		for expected > fewLines && t.depth < most && 1<<t.depth < leavesPerCore*t.workers {
+			t.depth++
+		}
+		for _, s := range rules.Splits {
+			t.depth = max(t.depth, s.Bits)
+		}
+	}
+	if t.page == 0 {
+		t.page = spill.MinPage
+		for t.page < 64<<10 && int64(t.page)<<1<<t.depth <= open {
+			t.page <<= 1
+		}
+	}
+}
+
+// Outcomes of a node of the rule tree.
+const (
+	outcomeJoined = "joined"
+	outcomeSplit  = "split"
+	outcomeSorted = "sorted"
+	outcomeEmpty  = "empty"
+)
+
+// planNode is one node of the rule tree.
+type planNode struct {
+	ID       int    `json:"id"`
+	Parent   int    `json:"parent"` // -1 for the root
+	Rule     string `json:"rule"`
+	Expected int64  `json:"expected_rows"`
+	Observed int64  `json:"observed_rows"`
+	Outcome  string `json:"outcome"`
+	Why      string `json:"why"`
+}
+
+type planInput struct {
+	Side     string `json:"side"`
+	File     string `json:"file"`
+	Bytes    int64  `json:"bytes"`
+	Expected int64  `json:"expected_rows"`
+	Observed int64  `json:"observed_rows"`
+}
+
+// plan is plan.json: what was expected, what was counted, and every split with its reason.
+type plan struct {
+	Version  int    `json:"version"`
+	Sharding string `json:"sharding"`
+	Budget   struct {
+		MemoryBytes int64 `json:"memory_bytes"`
+		ShardBytes  int64 `json:"shard_bytes"`
+		Workers     int   `json:"workers"`
+	} `json:"budget"`
+	AmountTolerance int64       `json:"amount_tolerance_fen"`
+	Expected        int64       `json:"expected_rows"`
+	Observed        int64       `json:"observed_rows"`
+	SpilledBytes    int64       `json:"spilled_bytes"`
+	Inputs          []planInput `json:"inputs"`
+	Tree            []planNode  `json:"tree"`
+
+	mu sync.Mutex
+}
+
+const shardingReason = "shards are ranges of a keyed hash of txn_id: both sides of a pair always meet in one shard, " +
+	"whatever else they disagree on, so no miss has to be joined again across shards; the key is new in every run"
+
+func newPlan(memory int64, t tuning, tolerance int64) *plan {
+	p := &plan{Version: 1, Sharding: shardingReason, AmountTolerance: tolerance}
+	p.Budget.MemoryBytes, p.Budget.ShardBytes, p.Budget.Workers = memory, t.leaf, t.workers
+	return p
+}
+
+// add appends a node and returns its id.
+func (p *plan) add(n planNode) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n.ID = len(p.Tree)
+	p.Tree = append(p.Tree, n)
+	return n.ID
+}
+
+func (p *plan) settle(id int, outcome, why string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.Tree[id].Outcome, p.Tree[id].Why = outcome, why
+}
+
+// root adds the tree's root and the first shards.
+func (p *plan) root(depth int, leaves []leaf) {
+	p.Observed = 0
+	for _, l := range leaves {
+		p.Observed += l.rows()
+	}
+	why := "everything fits one shard"
+	if depth > 0 {
+		why = fmt.Sprintf("expected rows need %d shards within the budget and for all workers", len(leaves))
+	}
+	p.add(planNode{
+		Parent: -1, Rule: "all lines", Expected: p.Expected, Observed: p.Observed,
+		Outcome: outcomeSplit, Why: why,
+	})
+	for i := range leaves {
+		l := &leaves[i]
+		l.node = p.add(planNode{
+			Parent: 0, Rule: hashRule(uint64(i), depth), Expected: p.Expected >> depth, Observed: l.rows(),
+			Outcome: outcomeEmpty, Why: "no line has such an id",
+		})
+	}
+}
+
+func hashRule(prefix uint64, depth int) string {
+	if depth == 0 {
+		return "id_hash: all"
+	}
+	return fmt.Sprintf("id_hash: first %d bits = %0*b", depth, depth, prefix)
+}
+
+// shards counts the leaves that held lines.
+func (p *plan) shards() Shards {
+	var s Shards
+	var total int64
+	for _, n := range p.Tree {
+		if n.Outcome != outcomeJoined && n.Outcome != outcomeSorted {
+			continue
+		}
+		s.Count++
+		s.Largest = max(s.Largest, n.Observed)
+		total += n.Observed
+	}
+	if s.Count > 0 {
+		s.Mean = float64(total) / float64(s.Count)
+	}
+	return s
+}
+
+func (p *plan) encode() ([]byte, error) { return json.MarshalIndent(p, "", " ") }

@@ -1,0 +1,97 @@
+package statement
+
+import (
+	"fmt"
+	"strings"
+
+	"dcpos/pos"
+)
+
+// Fault is what is wrong with one line.
+type Fault struct {
+	Column string   // the column's name, "" when the whole line is meant
+	Number int      // the column's number from 1, 0 when the whole line is meant
+	Why    pos.Text // what is wrong, with the offending value
+}
+
+// InputError is bad input: which file, which line and column (0 and "" when the
+// whole file is meant), and why. It unwraps to its cause and to a *pos.Error.
+type InputError struct {
+	File   string
+	Line   int64 // the header is line 1
+	Number int   // the column's number from 1
+	Column string
+	Why    pos.Text
+	Err    error
+}
+
+// Error is "FILE: line L, column N (NAME): why" in English.
+func (e *InputError) Error() string {
+	return e.place("line %d", "column %d (%s)", ", ", ": ") + e.Why.EN + e.cause()
+}
+
+// Explain says in the user's language where the input is wrong and what to do.
+func (e *InputError) Explain(lang string) string {
+	if lang == "zh" {
+		return e.place("第 %d 行", "第 %d 列 (%s)", ",", ":") + e.Why.ZH + e.cause() +
+			"\n请更正文件后重试;个别坏行可用 --reject-file 另存并继续。没有写出任何结果。"
+	}
+	return "Correct the file and run again; single bad lines can be set aside with --reject-file. Nothing was written."
+}
+
+// Unwrap gives the cause and the error's code (pos.ErrBadRequest).
+func (e *InputError) Unwrap() []error {
+	coded := pos.FieldError(pos.ErrBadRequest, e.Column, nil)
+	coded.Text = e.Why
+	if e.Err == nil {
+		return []error{coded}
+	}
+	return []error{e.Err, coded}
+}
+
+func (e *InputError) place(line, column, comma, colon string) string {
+	var where []string
+	if e.Line > 0 {
+		where = append(where, fmt.Sprintf(line, e.Line))
+	}
+	if e.Number > 0 {
+		where = append(where, fmt.Sprintf(column, e.Number, e.Column))
+	}
+	s := e.File
+	if s != "" && len(where) > 0 {
+		s += colon
+	}
+	if s += strings.Join(where, comma); s != "" {
+		s += colon
+	}
+	return s
+}
+
+func (e *InputError) cause() string {
+	if e.Err == nil {
+		return ""
+	}
+	return ": " + e.Err.Error()
+}
+
+// At places a line's fault in a file.
+func (f *Fault) At(file string, line int64) *InputError {
+	return &InputError{File: file, Line: line, Number: f.Number, Column: f.Column, Why: f.Why}
+}
+
+func unreadable(file string, err error) *InputError {
+	return &InputError{File: file, Why: pos.Text{EN: "cannot be read", ZH: "无法读取"}, Err: err}
+}
+
+func lineFault(en, zh string, args ...any) *Fault {
+	return &Fault{Why: pos.Text{EN: fmt.Sprintf(en, args...), ZH: fmt.Sprintf(zh, args...)}}
+}
+
+// shown is a value as it may stand in a message: short and quoted.
+func shown(value []byte) string {
+	const most = 80
+	if len(value) > most {
+		return fmt.Sprintf("%q…", value[:most])
+	}
+	return fmt.Sprintf("%q", value)
+}

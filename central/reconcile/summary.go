@@ -1,0 +1,203 @@
+package reconcile
+
+import (
+	"errors"
+	"fmt"
+
+	"dcpos/central/reconcile/statement"
+	"dcpos/pos"
+)
+
+// The two sides.
+const (
+	ours = iota
+	theirs
+)
+
+func sideName(side int) string {
+	if side == ours {
+		return "ours"
+	}
+	return "theirs"
+}
+
+// Summary is summary.json. Lines are counted without the rejected ones and those of
+// other settlement dates; every line of a side is in exactly one class.
+type Summary struct {
+	Ours            int64 `json:"ours"`
+	Theirs          int64 `json:"theirs"`
+	Matched         int64 `json:"matched"` // pairs
+	MissingTheirs   int64 `json:"missing_theirs"`
+	MissingOurs     int64 `json:"missing_ours"`
+	AmountMismatch  int64 `json:"amount_mismatch"`
+	StatusMismatch  int64 `json:"status_mismatch"`
+	FieldMismatch   int64 `json:"field_mismatch"`
+	DuplicateOurs   int64 `json:"duplicate_ours"`
+	DuplicateTheirs int64 `json:"duplicate_theirs"`
+	RejectedOurs    int64 `json:"rejected_ours"`
+	RejectedTheirs  int64 `json:"rejected_theirs"`
+	// MatchedByStatus always holds S, F, P and R.
+	MatchedByStatus map[string]int64 `json:"matched_by_status"`
+	// Amount holds the amounts of every class's lines, of any status.
+	Amount map[pos.BreakKind]SideAmount `json:"amount"`
+	ByBank map[string]BankTotal         `json:"by_bank"`
+	Proof  Proof                        `json:"proof"`
+	Shards Shards                       `json:"shards"`
+	// Seconds and Shards are all that differs from run to run.
+	Seconds float64 `json:"seconds"`
+}
+
+// SideAmount is a sum of fen on either side.
+type SideAmount struct {
+	Ours   pos.Money `json:"ours"`
+	Theirs pos.Money `json:"theirs"`
+}
+
+// BankTotal is one institution's control total; a break is counted under our bank
+// where we have the line, else under theirs.
+type BankTotal struct {
+	Ours      int64     `json:"ours"`
+	Theirs    int64     `json:"theirs"`
+	OursFen   pos.Money `json:"ours_fen"`
+	TheirsFen pos.Money `json:"theirs_fen"`
+	Breaks    int64     `json:"breaks"`
+}
+
+// Proof says that the breaks explain the whole difference of money: effective value
+// of ours − theirs = Σ over breaks (+ what a tolerance let pass).
+type Proof struct {
+	Ours      pos.Money `json:"ours_effective_fen"`
+	Theirs    pos.Money `json:"theirs_effective_fen"`
+	Breaks    pos.Money `json:"breaks_effective_fen"`
+	Tolerated pos.Money `json:"tolerated_effective_fen,omitempty"` // only with a tolerance
+	Closes    bool      `json:"closes"`
+}
+
+// Shards tells how even the work was split, in lines of both sides.
+type Shards struct {
+	Count   int64   `json:"count"`
+	Largest int64   `json:"largest"`
+	Mean    float64 `json:"mean"`
+}
+
+// Breaks is the number of breaks of all kinds.
+func (s *Summary) Breaks() int64 {
+	var n int64
+	for _, kind := range pos.BreakKinds() {
+		n += *s.class(kind)
+	}
+	return n
+}
+
+// Rejected is the number of lines set aside on both sides.
+func (s *Summary) Rejected() int64 { return s.RejectedOurs + s.RejectedTheirs }
+
+// Class is the number of lines or pairs of a class.
+func (s *Summary) Class(kind pos.BreakKind) int64 { return *s.class(kind) }
+
+func (s *Summary) class(kind pos.BreakKind) *int64 {
+	switch kind {
+	case pos.MissingTheirs:
+		return &s.MissingTheirs
+	case pos.MissingOurs:
+		return &s.MissingOurs
+	case pos.AmountMismatch:
+		return &s.AmountMismatch
+	case pos.StatusMismatch:
+		return &s.StatusMismatch
+	case pos.FieldMismatch:
+		return &s.FieldMismatch
+	case pos.DuplicateOurs:
+		return &s.DuplicateOurs
+	case pos.DuplicateTheirs:
+		return &s.DuplicateTheirs
+	case pos.Matched:
+		return &s.Matched
+	}
+	return new(int64)
+}
+
+// ErrProof is returned when the breaks do not explain the difference of money, which
+// no input can cause: results that cannot be trusted are not written.
+var ErrProof = errors.New("the money proof does not close")
+
+// classes is every class, Matched last.
+func classes() []pos.BreakKind { return append(pos.BreakKinds(), pos.Matched) }
+
+// tally is what a worker counts; tallies of all workers add up in any order.
+type tally struct {
+	lines     [2]int64
+	rejected  [2]int64
+	effect    [2]sum
+	class     [8]int64 // by index in classes()
+	amount    [8][2]sum
+	matched   [256]int64 // by status
+	breaks    sum
+	tolerated sum
+}
+
+func (t *tally) add(o *tally) {
+	for side := range t.lines {
+		t.lines[side] += o.lines[side]
+		t.rejected[side] += o.rejected[side]
+		t.effect[side].addSum(o.effect[side])
+	}
+	for i := range t.class {
+		t.class[i] += o.class[i]
+		t.amount[i][ours].addSum(o.amount[i][ours])
+		t.amount[i][theirs].addSum(o.amount[i][theirs])
+	}
+	for i := range t.matched {
+		t.matched[i] += o.matched[i]
+	}
+	t.breaks.addSum(o.breaks)
+	t.tolerated.addSum(o.tolerated)
+}
+
+func (t *tally) summary() (Summary, error) {
+	s := Summary{
+		Ours: t.lines[ours], Theirs: t.lines[theirs],
+		RejectedOurs: t.rejected[ours], RejectedTheirs: t.rejected[theirs],
+		MatchedByStatus: map[string]int64{}, Amount: map[pos.BreakKind]SideAmount{},
+	}
+	for _, status := range []byte{statement.Success, statement.Failed, statement.Pending, statement.Refund} {
+		s.MatchedByStatus[string(status)] = t.matched[status]
+	}
+	for i, kind := range classes() {
+		*s.class(kind) = t.class[i]
+		a, errA := t.amount[i][ours].money("amount_fen of class " + string(kind) + " (ours)")
+		b, errB := t.amount[i][theirs].money("amount_fen of class " + string(kind) + " (theirs)")
+		if err := errors.Join(errA, errB); err != nil {
+			return Summary{}, err
+		}
+		s.Amount[kind] = SideAmount{a, b}
+	}
+	return s, t.prove(&s.Proof)
+}
+
+func (t *tally) prove(p *Proof) error {
+	rest := t.effect[ours]
+	rest.subSum(t.effect[theirs])
+	rest.subSum(t.breaks)
+	rest.subSum(t.tolerated)
+	p.Closes = rest == sum{}
+	for _, part := range []struct {
+		to   *pos.Money
+		from sum
+		name string
+	}{
+		{&p.Ours, t.effect[ours], "effective values (ours)"},
+		{&p.Theirs, t.effect[theirs], "effective values (theirs)"},
+		{&p.Breaks, t.breaks, "effective values of the breaks"},
+		{&p.Tolerated, t.tolerated, "tolerated differences"},
+	} {
+		var err error
+		if *part.to, err = part.from.money(part.name); err != nil {
+			return err
+		}
+	}
+	if !p.Closes {
+		return fmt.Errorf("%w: ours %d − theirs %d ≠ breaks %d", ErrProof, p.Ours, p.Theirs, p.Breaks)
+	}
+	return nil
+}
