@@ -35,11 +35,11 @@ func (k Kind) PaymentCode() bool {
 // Rule is one row of the router's table: a code of digits alone, of a length in a
 // range, that begins with a number in a range.
 type Rule struct {
-	Kind               Kind
-	FirstTwo, LastTwo  int // range of the first two digits
+	Kind                 Kind
+	FirstTwo, LastTwo    int // range of the first two digits
 	MinDigits, MaxDigits int
-	Source             string
-	Confidence         string // "high": the scheme's documents; "medium": samples
+	Source               string
+	Confidence           string // "high": the scheme's documents; "medium": samples
 }
 
 // Rules are the payment codes that are told apart, first match wins. The rows are

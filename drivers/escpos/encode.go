@@ -1,0 +1,195 @@
+package escpos
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+
+	"dcpos/drivers/receipt"
+	profiles "dcpos/firmware-profiles"
+)
+
+// Commands of ESC/POS (Epson's command reference); n and m are appended.
+const (
+	escInit      = "\x1b@"
+	escBold      = "\x1bE"     // n: 0 off, 1 on
+	escAlign     = "\x1ba"     // n: 0 left, 1 centre
+	escFeed      = "\x1bd"     // n lines
+	escPulse     = "\x1bp"     // m pin, t1, t2 in 2 ms
+	gsSize       = "\x1d!"     // (width-1)<<4 | (height-1)
+	gsInvert     = "\x1dB"     // n: 0 off, 1 on
+	gsCutFull    = "\x1dV\x00" // where the paper stands
+	gsCutPartial = "\x1dV\x01"
+	gsRaster     = "\x1dv0\x00" // xL xH bytes in a row, yL yH rows, data
+	fsSize       = "\x1c!"      // 04h double width, 08h double height, for Chinese alone
+)
+
+// Document is a receipt as one printer model takes it, without the initialisation,
+// which belongs to the print loop.
+type Document struct {
+	Bytes []byte
+	// Notes name what could not be printed as written.
+	Notes []string
+	// Lines, Characters, QRCodes and Cuts are for the statistics.
+	Lines, Characters, QRCodes, Cuts int
+}
+
+// Encode lays the receipt out on the profile's paper and turns it into bytes. It
+// fails when the layout does (see receipt.Layout) or a QR code does not fit the paper.
+func Encode(r receipt.Receipt, p profiles.Printer) (Document, error) {
+	e := &encoder{profile: p, font: newFont(p.CJK.Encoding)}
+	lines, err := receipt.Layout(r, receipt.Options{Columns: p.Paper.Columns, Replace: e.font.replace})
+	if err != nil {
+		return Document{}, err
+	}
+	e.chineseOn()
+	for i, l := range lines {
+		if err := e.line(l); err != nil {
+			return Document{}, fmt.Errorf("encode line %d: %w", i, err)
+		}
+	}
+	e.doc.Bytes = e.buf.Bytes()
+	e.doc.Notes = e.font.notes()
+	return e.doc, nil
+}
+
+type encoder struct {
+	profile profiles.Printer
+	font    *font
+	buf     bytes.Buffer
+	doc     Document
+}
+
+func (e *encoder) chineseOn() {
+	if e.profile.CJK.Around == "job" {
+		e.buf.WriteString(e.profile.CJK.On)
+	}
+}
+
+func (e *encoder) command(name string, args ...byte) {
+	e.buf.WriteString(name)
+	e.buf.Write(args)
+}
+
+func (e *encoder) line(l receipt.Line) error {
+	switch l.Kind {
+	case receipt.KindText:
+		e.text(l)
+	case receipt.KindFeed:
+		if l.Lines > 0 {
+			e.command(escFeed, byte(l.Lines))
+		}
+	case receipt.KindQR:
+		return e.qr(l.Data)
+	case receipt.KindCut:
+		e.cut()
+	case receipt.KindDrawer:
+		e.buf.Write(pulse(e.profile.Drawer))
+	case receipt.KindColumns, receipt.KindRule:
+		return fmt.Errorf("%s is not a kind of laid out line", l.Kind)
+	}
+	return nil
+}
+
+func (e *encoder) text(l receipt.Line) {
+	text := strings.TrimRight(l.Text, " ")
+	body := strings.TrimLeft(text, " ")
+	size := sizeByte(l.Style.Size)
+	if l.Style.Bold {
+		e.command(escBold, 1)
+	}
+	if size != 0 {
+		e.command(gsSize, size)
+		if e.profile.CJK.FSSize {
+			e.command(fsSize, fsSizeByte(l.Style.Size))
+		}
+	}
+	e.buf.WriteString(text[:len(text)-len(body)]) // outside of the inversion: the margin stays white
+	if l.Style.Invert {
+		e.command(gsInvert, 1)
+	}
+	e.run(body)
+	if l.Style.Invert {
+		e.command(gsInvert, 0)
+	}
+	e.buf.WriteByte('\n')
+	if size != 0 {
+		e.command(gsSize, 0)
+		if e.profile.CJK.FSSize {
+			e.command(fsSize, 0)
+		}
+	}
+	if l.Style.Bold {
+		e.command(escBold, 0)
+	}
+	e.doc.Lines++
+}
+
+// run writes text; on mixed profiles with the Chinese font on around Chinese only.
+func (e *encoder) run(text string) {
+	around := e.profile.CJK.Around == "run"
+	chinese := false
+	for _, r := range text {
+		e.doc.Characters++
+		if around && chinese != (r >= 0x80) {
+			chinese = !chinese
+			e.buf.WriteString(map[bool]string{true: e.profile.CJK.On, false: e.profile.CJK.Off}[chinese])
+		}
+		if r < 0x80 {
+			e.buf.WriteByte(byte(r))
+		} else {
+			e.buf.Write(e.font.bytes(r))
+		}
+	}
+	if chinese {
+		e.buf.WriteString(e.profile.CJK.Off)
+	}
+}
+
+func (e *encoder) cut() {
+	if n := e.profile.Quirks.CutFeedLines; n > 0 {
+		e.command(escFeed, byte(n))
+	}
+	switch e.profile.Cutter {
+	case "full":
+		e.command(gsCutFull)
+		e.doc.Cuts++
+	case "partial":
+		e.command(gsCutPartial)
+		e.doc.Cuts++
+	}
+}
+
+// pulse opens the drawer; empty when the profile has no connector.
+func pulse(d profiles.Drawer) []byte {
+	if !d.Connector {
+		return nil
+	}
+	pin := byte(0)
+	if d.Pin == 5 {
+		pin = 1
+	}
+	return append([]byte(escPulse), pin, byte(d.OnMS/2), byte(d.OffMS/2))
+}
+
+func sizeByte(s receipt.Size) byte {
+	var b byte
+	if s.Wide() {
+		b |= 0x10
+	}
+	if s.Tall() {
+		b |= 0x01
+	}
+	return b
+}
+
+func fsSizeByte(s receipt.Size) byte {
+	var b byte
+	if s.Wide() {
+		b |= 0x04
+	}
+	if s.Tall() {
+		b |= 0x08
+	}
+	return b
+}

@@ -1,0 +1,172 @@
+package escpos
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"dcpos/drivers/transport"
+)
+
+// maxPiece is the most that is written at once, so that a stuck printer is noticed
+// after a few kilobytes and a flush of the port ends the write.
+const maxPiece = 4096
+
+// errSilent is returned by ask when no answer came in time.
+var errSilent = errors.New("the printer does not answer")
+
+// link is one claimed connection: it listens all the time and hands answers to
+// whoever asked.
+type link struct {
+	conn    transport.Conn
+	heard   func(asb []byte) // called for every report, before changed is signalled
+	answers chan answer      // all but reports
+	changed chan struct{}    // a report came; holds one token
+	lost    chan struct{}    // closed when listening ended
+	stop    context.CancelFunc
+
+	mu  sync.Mutex
+	err error // why listening ended
+}
+
+func newLink(conn transport.Conn, heard func(asb []byte)) *link {
+	ctx, stop := context.WithCancel(context.Background())
+	l := &link{
+		conn:    conn,
+		heard:   heard,
+		answers: make(chan answer, 64),
+		changed: make(chan struct{}, 1),
+		lost:    make(chan struct{}),
+		stop:    stop,
+	}
+	go l.listen(ctx)
+	return l
+}
+
+func (l *link) listen(ctx context.Context) {
+	defer close(l.lost)
+	var d decoder
+	buf := make([]byte, 512)
+	for {
+		n, err := l.conn.Read(ctx, buf)
+		if err != nil {
+			l.mu.Lock()
+			l.err = err
+			l.mu.Unlock()
+			return
+		}
+		for _, a := range d.feed(buf[:n]) {
+			l.deliver(a)
+		}
+	}
+}
+
+func (l *link) deliver(a answer) {
+	if a.kind == answerASB {
+		l.heard(a.data)
+		select {
+		case l.changed <- struct{}{}:
+		default:
+		}
+		return
+	}
+	select {
+	case l.answers <- a:
+	default: // nobody asked for so many; a full queue only holds stale ones
+	}
+}
+
+// failure is why the link was lost, nil while it listens.
+func (l *link) failure() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.err
+}
+
+// close ends the link and waits for the listener.
+func (l *link) close() error {
+	l.stop()
+	err := l.conn.Close()
+	<-l.lost
+	return err
+}
+
+// write sends one piece within the limit. An error that is context.DeadlineExceeded
+// means that the printer does not take data.
+func (l *link) write(ctx context.Context, p []byte, limit time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	_, err := l.conn.Write(ctx, p)
+	return err
+}
+
+// drain forgets answers to earlier questions.
+func (l *link) drain() {
+	for {
+		select {
+		case <-l.answers:
+		case <-l.changed:
+		default:
+			return
+		}
+	}
+}
+
+// ask writes a question and waits for the first answer that fits.
+func (l *link) ask(ctx context.Context, question []byte, limit time.Duration, fits func(answer) bool) (answer, error) {
+	l.drain()
+	if err := l.write(ctx, question, limit); err != nil {
+		return answer{}, l.why(ctx, err)
+	}
+	return l.await(ctx, limit, fits)
+}
+
+// await waits for an answer to what has been written.
+func (l *link) await(ctx context.Context, limit time.Duration, fits func(answer) bool) (answer, error) {
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	for {
+		select {
+		case a := <-l.answers:
+			if fits(a) {
+				return a, nil
+			}
+		case <-timer.C:
+			return answer{}, errSilent
+		case <-l.lost:
+			return answer{}, l.failure()
+		case <-ctx.Done():
+			return answer{}, ctx.Err()
+		}
+	}
+}
+
+// awaitReport waits for the next report.
+func (l *link) awaitReport(ctx context.Context, limit time.Duration) error {
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	select {
+	case <-l.changed:
+		return nil
+	case <-timer.C:
+		return errSilent
+	case <-l.lost:
+		return l.failure()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// why turns the time limit of one write into errSilent, unless the caller's own context ended.
+func (l *link) why(ctx context.Context, err error) error {
+	if ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("%w: it takes no data", errSilent)
+	}
+	return err
+}
+
+func isKind(k kind) func(answer) bool {
+	return func(a answer) bool { return a.kind == k }
+}

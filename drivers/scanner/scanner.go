@@ -1,0 +1,335 @@
+package scanner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"dcpos/drivers"
+	"dcpos/drivers/transport"
+	profiles "dcpos/firmware-profiles"
+)
+
+const (
+	queueLength  = 32                    // codes waiting to be taken; nobody scans faster
+	drainFor     = 30 * time.Millisecond // silence that says that nothing old is left in the line
+	drainAtMost  = 300 * time.Millisecond
+	triggerLimit = time.Second
+)
+
+// Options are what a scanner needs besides its profile and port.
+type Options struct {
+	// Name is the device's name in this till. Default: the profile's name.
+	Name string
+	// Now stamps codes. Default: time.Now.
+	Now func() time.Time
+}
+
+// Scanner is a bar code scanner on a serial line.
+type Scanner struct {
+	name    string
+	profile profiles.Scanner
+	dial    transport.Dial
+	now     func() time.Time
+
+	life     drivers.Lifecycle
+	counters drivers.Counters
+	steps    sync.Mutex // one change of the life cycle at a time
+
+	mu     sync.Mutex
+	conn   transport.Conn
+	events chan drivers.ScanEvent
+	stop   context.CancelFunc
+	done   chan struct{} // closed when reading and delivering have ended
+	lost   error
+}
+
+var _ drivers.Scanner = (*Scanner)(nil)
+
+// New makes a closed scanner.
+func New(p profiles.Scanner, dial transport.Dial, o Options) *Scanner {
+	if o.Name == "" {
+		o.Name = p.Name
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	none := make(chan drivers.ScanEvent)
+	close(none)
+	return &Scanner{name: o.Name, profile: p, dial: dial, now: o.Now, events: none}
+}
+
+func (s *Scanner) trouble(operation string, err, cause error) error {
+	code, ok := errors.AsType[drivers.ErrorCode](err)
+	if !ok {
+		code = drivers.ErrFailure
+	}
+	return drivers.Trouble(drivers.CategoryScanner, operation+" "+s.name, code, cause)
+}
+
+// Info implements drivers.Device.
+func (s *Scanner) Info() drivers.DeviceInfo {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	info := drivers.DeviceInfo{Category: drivers.CategoryScanner, Name: s.name, Profile: s.profile.Name}
+	if s.conn != nil {
+		info.Port = s.conn.String()
+	}
+	return info
+}
+
+// State implements drivers.Device.
+func (s *Scanner) State() drivers.State { return s.life.State() }
+
+// Statistics implements drivers.Device.
+func (s *Scanner) Statistics() map[drivers.StatisticName]int64 { return s.counters.All() }
+
+// Events implements drivers.Scanner. Before Enable it is a closed channel.
+func (s *Scanner) Events() <-chan drivers.ScanEvent {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.events
+}
+
+// Open implements drivers.Device.
+func (s *Scanner) Open(context.Context) error {
+	s.life.Opened()
+	return nil
+}
+
+// Claim implements drivers.Device.
+func (s *Scanner) Claim(ctx context.Context) error {
+	s.steps.Lock()
+	defer s.steps.Unlock()
+	if err := s.life.NeedOpen(); err != nil {
+		return s.trouble("claim", err, nil)
+	}
+	if claimed, _ := s.life.Is(); claimed {
+		return nil
+	}
+	conn, err := s.dial(ctx)
+	if err != nil {
+		code := drivers.ErrNoHardware
+		if errors.Is(err, transport.ErrInUse) {
+			code = drivers.ErrClaimed
+		}
+		return s.trouble("claim", code, err)
+	}
+	s.mu.Lock()
+	s.conn, s.lost = conn, nil
+	s.mu.Unlock()
+	s.life.Claimed()
+	return nil
+}
+
+// Enable implements drivers.Device. What was scanned before is thrown away.
+func (s *Scanner) Enable(ctx context.Context) error {
+	s.steps.Lock()
+	defer s.steps.Unlock()
+	if err := s.life.NeedClaimed(); err != nil {
+		return s.trouble("enable", err, nil)
+	}
+	if _, enabled := s.life.Is(); enabled {
+		return nil
+	}
+	s.mu.Lock()
+	conn := s.conn
+	s.mu.Unlock()
+	if err := drain(ctx, conn); err != nil {
+		return s.trouble("enable", drivers.ErrOffline, err)
+	}
+	run, stop := context.WithCancel(context.Background())
+	events, done := make(chan drivers.ScanEvent), make(chan struct{})
+	s.mu.Lock()
+	s.events, s.stop, s.done = events, stop, done
+	s.mu.Unlock()
+	queue := make(chan drivers.ScanEvent, queueLength)
+	go s.read(run, conn, queue)
+	go s.deliver(run, queue, events, done)
+	s.life.Enabled()
+	return nil
+}
+
+// drain reads away what came before.
+func drain(ctx context.Context, conn transport.Conn) error {
+	buf := make([]byte, 512)
+	whole, cancel := context.WithTimeout(ctx, drainAtMost)
+	defer cancel()
+	for {
+		quiet, stop := context.WithTimeout(whole, drainFor)
+		_, err := conn.Read(quiet, buf)
+		stop()
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case errors.Is(err, context.DeadlineExceeded), whole.Err() != nil:
+			return nil
+		case err != nil:
+			return err
+		}
+	}
+}
+
+// read cuts what comes into codes and queues them until the port ends.
+func (s *Scanner) read(ctx context.Context, conn transport.Conn, queue chan<- drivers.ScanEvent) {
+	defer close(queue)
+	f := framer{rules: s.profile.Framing}
+	buf := make([]byte, 4096)
+	dropped := 0
+	for {
+		n, err := readFor(ctx, conn, buf, f.waiting())
+		now := s.now()
+		var events []drivers.ScanEvent
+		switch {
+		case err == nil:
+			events = f.feed(buf[:n], now)
+		case ctx.Err() != nil:
+			return
+		case errors.Is(err, context.DeadlineExceeded):
+			events = f.silence(now)
+		default:
+			s.mu.Lock()
+			s.lost = err
+			s.mu.Unlock()
+			s.counters.Add(drivers.CommunicationErrorCount, 1)
+			events = []drivers.ScanEvent{{Data: drivers.ScanData{At: now}, Err: s.trouble("read", drivers.ErrOffline, err)}}
+		}
+		s.counters.Add(drivers.FailedReadCount, int64(f.dropped-dropped))
+		dropped = f.dropped
+		for _, e := range events {
+			s.queue(queue, e)
+		}
+		if err != nil && !errors.Is(err, context.DeadlineExceeded) {
+			return
+		}
+	}
+}
+
+func readFor(ctx context.Context, conn transport.Conn, buf []byte, limit time.Duration) (int, error) {
+	if limit > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, limit)
+		defer cancel()
+	}
+	return conn.Read(ctx, buf)
+}
+
+func (s *Scanner) queue(queue chan<- drivers.ScanEvent, e drivers.ScanEvent) {
+	if e.Err != nil {
+		s.counters.Add(drivers.FailedReadCount, 1)
+	}
+	select {
+	case queue <- e:
+	default:
+		s.counters.Add(drivers.FailedReadCount, 1)
+	}
+}
+
+// deliver hands the codes out one at a time and drops those that got old.
+func (s *Scanner) deliver(ctx context.Context, queue <-chan drivers.ScanEvent, events chan<- drivers.ScanEvent, done chan<- struct{}) {
+	defer close(done)
+	defer close(events)
+	for e := range queue {
+		left := s.profile.Framing.Stale() - s.now().Sub(e.Data.At)
+		timer := time.NewTimer(max(left, 0))
+		select {
+		case events <- e:
+			if e.Err == nil {
+				s.counters.Add(drivers.GoodScanCount, 1)
+			}
+		case <-timer.C:
+			s.counters.Add(drivers.FailedReadCount, 1)
+		case <-ctx.Done():
+		}
+		timer.Stop()
+	}
+}
+
+// Trigger switches the scanner's light on or off, as the profile says. ErrIllegal: the
+// profile has no trigger.
+func (s *Scanner) Trigger(ctx context.Context, on bool) error {
+	if err := s.life.NeedEnabled(); err != nil {
+		return s.trouble("trigger", err, nil)
+	}
+	command := s.profile.Trigger.Off
+	if on {
+		command = s.profile.Trigger.On
+	}
+	if command == "" {
+		return s.trouble("trigger", drivers.ErrIllegal, nil)
+	}
+	s.mu.Lock()
+	conn := s.conn
+	s.mu.Unlock()
+	if conn == nil {
+		return s.trouble("trigger", drivers.ErrClosed, nil)
+	}
+	ctx, cancel := context.WithTimeout(ctx, triggerLimit)
+	defer cancel()
+	if _, err := conn.Write(ctx, []byte(command)); err != nil {
+		return s.trouble("trigger", drivers.ErrOffline, err)
+	}
+	return nil
+}
+
+// CheckHealth implements drivers.Device. A scanner on a serial line answers nothing, so
+// HealthInternal tells only whether its port is still there.
+func (s *Scanner) CheckHealth(_ context.Context, level drivers.HealthLevel) (drivers.Health, error) {
+	h := drivers.Health{Level: level, At: s.now()}
+	if err := s.life.NeedEnabled(); err != nil {
+		return h, s.trouble("check health of", err, nil)
+	}
+	if level != drivers.HealthInternal {
+		return h, s.trouble("check health of", drivers.ErrIllegal, fmt.Errorf("level %d", level))
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	h.OK = s.lost == nil
+	if !h.OK {
+		h.Code, h.Text, h.Hint = drivers.ErrOffline, drivers.ErrOffline.Text(), drivers.ErrOffline.Hint()
+	}
+	return h, nil
+}
+
+// Release implements drivers.Device.
+func (s *Scanner) Release(context.Context) error {
+	s.steps.Lock()
+	defer s.steps.Unlock()
+	if err := s.life.NeedOpen(); err != nil {
+		return s.trouble("release", err, nil)
+	}
+	return s.disconnect()
+}
+
+// Close implements drivers.Device.
+func (s *Scanner) Close() error {
+	s.steps.Lock()
+	defer s.steps.Unlock()
+	err := s.disconnect()
+	s.life.Closed()
+	return err
+}
+
+func (s *Scanner) disconnect() error {
+	s.life.Released()
+	s.mu.Lock()
+	conn, stop, done := s.conn, s.stop, s.done
+	s.conn, s.stop, s.done = nil, nil, nil
+	s.mu.Unlock()
+	if stop != nil {
+		stop()
+	}
+	var err error
+	if conn != nil {
+		err = conn.Close()
+	}
+	if done != nil {
+		<-done
+	}
+	if err != nil {
+		return s.trouble("release", drivers.ErrFailure, err)
+	}
+	return nil
+}

@@ -1,0 +1,222 @@
+// Package usb reaches receipt printers by their USB printer-class interface, without
+// the kernel's usblp (which is taken off while we hold the interface).
+//
+// Traps that are dealt with here: without udev a libusb context never sees what was
+// plugged in after it was made (a new context for every Open); a printer that says
+// NAK stalls a transfer for ever (every transfer has a context); a cancelled transfer
+// reports "cancelled" instead of the context's error, and an unplugged device three
+// different things (both are mapped); endpoint numbers differ (they are read from the
+// descriptors); a read that is cancelled may already have bytes (they are kept).
+package usb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/google/gousb"
+
+	"dcpos/drivers/transport"
+)
+
+// Match chooses a device.
+type Match struct {
+	IDs    []ID   // any of these; none: every printer-class device
+	Serial string // its serial number; empty: any
+}
+
+// ID is a vendor and a product in hex, "04b8", "0202"; PID "*" is any of the vendor's.
+type ID struct{ VID, PID string }
+
+// Want overrides what the descriptors say; zero values take the descriptors'.
+type Want struct{ Config, Interface, Alternate int }
+
+// Open takes the first device that matches. Errors: transport.ErrNotFound, ErrInUse,
+// ErrAccess, or the system's.
+func Open(ctx context.Context, m Match, want Want) (transport.Conn, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("open usb: %w", err)
+	}
+	usb, err := newContext()
+	if err != nil {
+		return nil, fmt.Errorf("open usb: %w", err)
+	}
+	c, err := open(usb, m, want)
+	if err != nil {
+		_ = usb.Close() //nolint:errcheck // the first error is the telling one
+		return nil, fmt.Errorf("open usb: %w", err)
+	}
+	return c, nil
+}
+
+// newContext turns the library's panic on a system without USB into an error.
+func newContext() (usb *gousb.Context, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			usb, err = nil, fmt.Errorf("%w: no usb here: %v", transport.ErrNotFound, r)
+		}
+	}()
+	return gousb.NewContext(), nil
+}
+
+func open(usb *gousb.Context, m Match, want Want) (*conn, error) {
+	devices, err := usb.OpenDevices(func(d *gousb.DeviceDesc) bool { return m.fits(d) })
+	var chosen *gousb.Device
+	for _, d := range devices {
+		if chosen == nil && m.serialFits(d) {
+			chosen = d
+			continue
+		}
+		_ = d.Close() //nolint:errcheck // not ours
+	}
+	if chosen == nil {
+		if err != nil {
+			return nil, reason(err)
+		}
+		return nil, fmt.Errorf("%w: %s", transport.ErrNotFound, m)
+	}
+	c, err := claim(usb, chosen, want)
+	if err != nil {
+		_ = chosen.Close() //nolint:errcheck // the first error is the telling one
+		return nil, reason(err)
+	}
+	return c, nil
+}
+
+// String names what was looked for.
+func (m Match) String() string {
+	if len(m.IDs) == 0 {
+		return "any printer"
+	}
+	names := make([]string, len(m.IDs))
+	for i, id := range m.IDs {
+		names[i] = id.VID + ":" + id.PID
+	}
+	return strings.Join(names, " or ")
+}
+
+func (m Match) fits(d *gousb.DeviceDesc) bool {
+	if len(m.IDs) == 0 {
+		_, ok := choose(d, Want{})
+		return ok
+	}
+	for _, id := range m.IDs {
+		if sameID(id.VID, d.Vendor) && (id.PID == "*" || sameID(id.PID, d.Product)) {
+			return true
+		}
+	}
+	return false
+}
+
+func sameID(hex string, id gousb.ID) bool {
+	n, err := strconv.ParseUint(hex, 16, 16)
+	return err == nil && gousb.ID(n) == id
+}
+
+func (m Match) serialFits(d *gousb.Device) bool {
+	if m.Serial == "" {
+		return true
+	}
+	serial, err := d.SerialNumber()
+	return err == nil && serial == m.Serial
+}
+
+// place is where a printer's endpoints lie.
+type place struct {
+	config, number, alternate int
+	in, out                   int // endpoint numbers; in 0: the printer says nothing
+	inPacket                  int
+}
+
+// choose finds the bidirectional printer interface (class 07, protocol 02), else any
+// printer interface, else any with a bulk OUT endpoint, as some clones call
+// themselves vendor-specific.
+func choose(d *gousb.DeviceDesc, want Want) (place, bool) {
+	best, bestScore := place{}, 0
+	for _, cfg := range d.Configs {
+		if want.Config != 0 && cfg.Number != want.Config {
+			continue
+		}
+		for _, intf := range cfg.Interfaces {
+			for _, alt := range intf.AltSettings {
+				if want != (Want{}) && (alt.Number != want.Interface || alt.Alternate != want.Alternate) {
+					continue
+				}
+				if p, score := look(cfg.Number, alt); score > bestScore {
+					best, bestScore = p, score
+				}
+			}
+		}
+	}
+	return best, bestScore > 1 || bestScore == 1 && want != (Want{})
+}
+
+func look(config int, alt gousb.InterfaceSetting) (place, int) {
+	p := place{config: config, number: alt.Number, alternate: alt.Alternate}
+	for _, e := range alt.Endpoints {
+		if e.TransferType != gousb.TransferTypeBulk {
+			continue
+		}
+		if e.Direction == gousb.EndpointDirectionOut && p.out == 0 {
+			p.out = e.Number
+		}
+		if e.Direction == gousb.EndpointDirectionIn && p.in == 0 {
+			p.in, p.inPacket = e.Number, e.MaxPacketSize
+		}
+	}
+	switch {
+	case p.out == 0:
+		return p, 0
+	case alt.Class == gousb.ClassPrinter && alt.Protocol == 2:
+		return p, 3
+	case alt.Class == gousb.ClassPrinter:
+		return p, 2
+	default:
+		return p, 1
+	}
+}
+
+func claim(usb *gousb.Context, d *gousb.Device, want Want) (*conn, error) {
+	p, ok := choose(d.Desc, want)
+	if !ok && p.out == 0 {
+		return nil, fmt.Errorf("%w: %s has no printer interface", transport.ErrNotFound, d)
+	}
+	if err := d.SetAutoDetach(true); err != nil {
+		return nil, fmt.Errorf("take usblp off: %w", err)
+	}
+	cfg, err := d.Config(p.config)
+	if err != nil {
+		return nil, fmt.Errorf("choose configuration %d: %w", p.config, err)
+	}
+	c := &conn{usb: usb, device: d, config: cfg, closing: make(chan struct{})}
+	c.name = fmt.Sprintf("usb:%s:%s@%d.%d", d.Desc.Vendor, d.Desc.Product, d.Desc.Bus, d.Desc.Address)
+	if c.intf, err = cfg.Interface(p.number, p.alternate); err != nil {
+		_ = cfg.Close() //nolint:errcheck // the first error is the telling one
+		return nil, fmt.Errorf("claim interface %d: %w", p.number, err)
+	}
+	if c.out, err = c.intf.OutEndpoint(p.out); err == nil && p.in != 0 {
+		c.in, err = c.intf.InEndpoint(p.in)
+		c.packet = p.inPacket
+	}
+	if err != nil {
+		c.intf.Close()
+		_ = cfg.Close() //nolint:errcheck // the first error is the telling one
+		return nil, fmt.Errorf("open endpoints: %w", err)
+	}
+	return c, nil
+}
+
+// reason puts the library's errors under transport's.
+func reason(err error) error {
+	switch {
+	case errors.Is(err, gousb.ErrorAccess):
+		return fmt.Errorf("%w: %w", transport.ErrAccess, err)
+	case errors.Is(err, gousb.ErrorBusy):
+		return fmt.Errorf("%w: %w", transport.ErrInUse, err)
+	case errors.Is(err, gousb.ErrorNoDevice), errors.Is(err, gousb.ErrorNotFound):
+		return fmt.Errorf("%w: %w", transport.ErrNotFound, err)
+	}
+	return err
+}
