@@ -84,28 +84,34 @@ func (b Batch) Check(suite dcep.Suite, v dcep.Verifier) error {
 
 // MarkRequest is asked by a till on connecting, after each batch burst, and now and then.
 type MarkRequest struct {
-	Env      pos.Environment `json:"env"`
-	Epoch    uint32          `json:"epoch"`
-	Seq      uint64          `json:"seq"`     // last entry written
-	Receipt  uint64          `json:"receipt"` // last entry receipted, as the till knows
-	Verdict  uint64          `json:"verdict"` // last verdict applied
-	SentMS   int64           `json:"sent_ms"` // the till's clock
-	BootID   string          `json:"boot_id"`
-	Version  string          `json:"version"`
-	Policies uint64          `json:"policies"` // version of the limits in force
+	Env     pos.Environment `json:"env"`
+	Epoch   uint32          `json:"epoch"`
+	Seq     uint64          `json:"seq"`     // last entry written
+	Receipt uint64          `json:"receipt"` // last entry receipted, as the till knows
+	// ReceiptEpoch is the epoch of Receipt; before Epoch while a closed epoch is not receipted whole.
+	ReceiptEpoch uint32 `json:"receipt_epoch"`
+	Unsent       uint64 `json:"unsent"`  // entries without a receipt
+	Verdict      uint64 `json:"verdict"` // last verdict applied
+	SentMS       int64  `json:"sent_ms"` // the till's clock
+	BootID       string `json:"boot_id"`
+	Version      string `json:"version"`
+	Policies     uint64 `json:"policies"` // version of the limits in force
 }
 
 // Mark is the centre's answer, and also its nudge: how far it is, what it lacks,
-// what it decided.
+// what it decided. It travels sealed (SealMark): limits, trust and verdicts are orders.
 type Mark struct {
-	Receipt    *dcep.Receipt `json:"receipt,omitempty"` // of the epoch asked for; absent when nothing is kept yet
-	ResendFrom uint64        `json:"resend_from,omitempty"`
-	Verdicts   []pos.Verdict `json:"verdicts,omitempty"` // after the one named in the request, in order, at most MaxVerdicts
-	Quarantine bool          `json:"quarantine,omitempty"`
-	Limits     *pos.Limits   `json:"limits,omitempty"` // when newer than the request's
-	Trust      *dcep.Trust   `json:"trust,omitempty"`  // when asked with policies 0, or newer
-	CentreMS   int64         `json:"centre_ms"`
-	Sig        []byte        `json:"sig,omitempty"` // by the centre's key: limits, trust and verdicts are orders
+	Env      pos.Environment `json:"env"`
+	Terminal string          `json:"terminal"`
+	Receipt  *dcep.Receipt   `json:"receipt,omitempty"` // the highest of the oldest epoch that the till has not receipted whole; absent when nothing is kept yet
+	// ResendFrom is the first entry of ResendEpoch that the centre lacks though later ones came.
+	ResendFrom  uint64        `json:"resend_from,omitempty"`
+	ResendEpoch uint32        `json:"resend_epoch,omitempty"`
+	Verdicts    []pos.Verdict `json:"verdicts,omitempty"` // after the one named in the request, in order, at most MaxVerdicts
+	Quarantine  bool          `json:"quarantine,omitempty"`
+	Limits      *pos.Limits   `json:"limits,omitempty"` // when newer than the request's
+	Trust       *dcep.Trust   `json:"trust,omitempty"`  // when asked with policies 0, or newer
+	CentreMS    int64         `json:"centre_ms"`
 }
 
 // MaxVerdicts bounds one Mark; the till asks again for more.
@@ -114,29 +120,35 @@ const MaxVerdicts = 200
 // DomainMark is the domain of a mark's signature.
 const DomainMark = "dcpos-mark-1"
 
-func (m Mark) message() ([]byte, error) {
-	m.Sig = nil
-	return dcep.Marshal(m)
+// sealed is a message and its signature; signing the bytes as sent lets a newer
+// centre say more than an older till understands.
+type sealed struct {
+	Body []byte `json:"body"`
+	Sig  []byte `json:"sig"`
 }
 
-// Sign fills Sig with the centre's key.
-func (m *Mark) Sign(signer dcep.Signer) error {
-	b, err := m.message()
+// SealMark encodes a mark and signs it with the centre's key.
+func SealMark(signer dcep.Signer, m Mark) ([]byte, error) {
+	body, err := dcep.Marshal(m)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	m.Sig, err = signer.Sign(DomainMark, b)
-	return err
+	sig, err := signer.Sign(DomainMark, body)
+	if err != nil {
+		return nil, err
+	}
+	return dcep.Marshal(sealed{Body: body, Sig: sig})
 }
 
-// Verify returns dcep.ErrSignature unless the centre's key signed the mark.
-func (m Mark) Verify(v dcep.Verifier) error {
-	b, err := m.message()
-	if err != nil {
-		return err
+// OpenMark reads what SealMark made and returns dcep.ErrSignature unless the centre's key signed it.
+func OpenMark(centre dcep.Verifier, data []byte) (Mark, error) {
+	var s sealed
+	var m Mark
+	if err := dcep.Unmarshal(data, &s); err != nil {
+		return m, err
 	}
-	if err := v.Verify(DomainMark, b, m.Sig); err != nil {
-		return fmt.Errorf("mark: %w", err)
+	if err := centre.Verify(DomainMark, s.Body, s.Sig); err != nil {
+		return m, fmt.Errorf("mark: %w", err)
 	}
-	return nil
+	return m, dcep.Unmarshal(s.Body, &m)
 }
