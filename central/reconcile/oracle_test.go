@@ -22,10 +22,10 @@ func (e entry) csv() string {
 
 const header = "txn_id,merchant_id,terminal_id,bank,amount_fen,fee_fen,status,ts"
 
-func write(t testing.TB, path string, body string) string {
-	t.Helper()
+func write(tb testing.TB, path string, body string) string {
+	tb.Helper()
 	if err := os.WriteFile(path, []byte(body), 0o600); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return path
 }
@@ -201,28 +201,20 @@ func abs(n int64) int64 {
 	return n
 }
 
-func lines(t testing.TB, path string) []string {
-	t.Helper()
+func lines(tb testing.TB, path string) []string {
+	tb.Helper()
 	b, err := os.ReadFile(path)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return strings.Split(strings.TrimSuffix(string(b), "\n"), "\n")
 }
 
-func sources(paths ...string) []Source {
-	var s []Source
-	for _, p := range paths {
-		s = append(s, Source{Path: p})
-	}
-	return s
-}
-
-func read(t testing.TB, dir, name string) string {
-	t.Helper()
+func read(tb testing.TB, dir, name string) string {
+	tb.Helper()
 	b, err := os.ReadFile(filepath.Join(dir, name))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return string(b)
 }

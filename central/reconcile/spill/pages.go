@@ -99,7 +99,7 @@ func (s *Store) putRAM(page []byte) (int64, bool) {
 func (s *Store) take(ref int64, buf []byte) ([]byte, error) {
 	if ref >= 0 {
 		n, err := s.file.ReadAt(buf, ref)
-		if err != nil && !(errors.Is(err, io.EOF) && n >= pageHeader) {
+		if err != nil && (!errors.Is(err, io.EOF) || n < pageHeader) {
 			return nil, fmt.Errorf("read temporary file: %w", bare(err))
 		}
 		return buf[:n], nil

@@ -32,11 +32,18 @@ func (e *InputError) Error() string {
 
 // Explain says in the user's language where the input is wrong and what to do.
 func (e *InputError) Explain(lang string) string {
+	aside := pos.Text{}
+	if e.Line > 1 {
+		aside = pos.Text{
+			ZH: "个别坏行可用 --reject-file 另存并继续。",
+			EN: "Single bad lines can be set aside with --reject-file. ",
+		}
+	}
 	if lang == "zh" {
 		return e.place("第 %d 行", "第 %d 列 (%s)", ",", ":") + e.Why.ZH + e.cause() +
-			"\n请更正文件后重试;个别坏行可用 --reject-file 另存并继续。没有写出任何结果。"
+			"\n请更正后重试。" + aside.ZH + "没有写出任何结果。"
 	}
-	return "Correct the file and run again; single bad lines can be set aside with --reject-file. Nothing was written."
+	return "Correct it and run again. " + aside.EN + "Nothing was written."
 }
 
 // Unwrap gives the cause and the error's code (pos.ErrBadRequest).

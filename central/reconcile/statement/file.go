@@ -340,7 +340,7 @@ type namedReader struct {
 
 func (n *namedReader) Read(b []byte) (int, error) {
 	c, err := n.r.Read(b)
-	if err == nil || err == io.EOF { //nolint:errorlint // io.Reader's contract: a plain EOF is the end
+	if err == nil || err == io.EOF {
 		return c, err
 	}
 	return c, fmt.Errorf("%s: %w", n.name, noBareEOF(err))
