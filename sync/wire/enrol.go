@@ -19,7 +19,7 @@ type EnrolRequest struct {
 	Suite     string          `json:"suite"`
 	PublicKey []byte          `json:"public_key"` // PKIX DER of the journal key
 	NATSKey   string          `json:"nats_key"`   // nkey public user key, "U…"
-	// Proof signs code ‖ 0x00 ‖ public key under DomainEnrol with the journal key.
+	// Proof signs code ‖ 0x00 ‖ public key (PKIX DER) under DomainEnrol with the journal key.
 	Proof []byte `json:"proof"`
 }
 
