@@ -1,0 +1,23 @@
+// Command posctl is the hand tool of store IT and operations: it talks to a running
+// agent, verifies a till's journal, and reconciles files. It has no state and no
+// privileges of its own.
+package main
+
+import (
+	"os"
+
+	"dcpos/internal/cli"
+)
+
+type grammar struct {
+	Reconcile ReconcileCmd `cmd:"" help:"Compare our lines with the institutions' statements and explain every difference. 对账"`
+}
+
+func main() {
+	os.Exit(run(os.Args[1:], cli.OS()))
+}
+
+func run(args []string, out *cli.Streams) int {
+	return cli.Main("posctl", "dcpos at the command line: journals, devices, enrolment, reconciliation.\n"+
+		"Exit codes: 0 ok, 1 a negative finding, 2 usage or bad input, 3 cannot reach.", &grammar{}, args, out)
+}
