@@ -128,7 +128,13 @@ func (e Engine) rebind(query string) string {
 // retryable reports that the same transaction may succeed when done again.
 func retryable(err error) bool {
 	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
-		return pg.Code == "40001" || pg.Code == "40P01" // serialization_failure, deadlock_detected
+		switch pg.Code {
+		case "40001", "40P01": // serialization_failure, deadlock_detected
+			return true
+		case "23505": // unique_violation: another wrote what this one looked for and did not find
+			return true
+		}
+		return false
 	}
 	if lite, ok := errors.AsType[sqlite3.Error](err); ok {
 		return lite.Code == sqlite3.ErrBusy

@@ -103,6 +103,8 @@ type Tx struct {
 	store  *Store
 	caches bool
 	fresh  []string // statements that are not kept prepared yet
+	// balances are moves of ledger accounts that are written before the commit.
+	balances map[string]pos.Money
 }
 
 // attempts bounds the repeats of a transaction that lost a race.
@@ -157,6 +159,9 @@ func (s *Store) once(ctx context.Context, fn func(t *Tx) error) error {
 	defer tx.Rollback() // after a commit it does nothing
 	t := &Tx{tx: tx, store: s, caches: s.engine == SQLite}
 	if err := fn(t); err != nil {
+		return err
+	}
+	if err := t.moveBalances(ctx); err != nil {
 		return err
 	}
 	if err := tx.Commit(); err != nil {

@@ -1,0 +1,156 @@
+package ledger
+
+import (
+	"fmt"
+	"regexp"
+
+	"dcpos/pos"
+)
+
+// NoInstitution stands for an institution that the journal does not name, or names in
+// a form that is none.
+const NoInstitution = "UNKNOWN"
+
+var institutionForm = regexp.MustCompile(`^[A-Z0-9]{2,12}$`)
+
+func institution(code string) string {
+	if !institutionForm.MatchString(code) {
+		return NoInstitution
+	}
+	return code
+}
+
+// Receivable is our claim on an institution.
+func Receivable(code string) string { return "receivable:" + institution(code) }
+
+// InTransit is evidence that an institution has not honoured yet.
+func InTransit(code string) string { return "in_transit:" + institution(code) }
+
+// Merchant is what we owe a merchant.
+func Merchant(merchant string) string { return "merchant:" + merchant }
+
+// Pending is what we shall owe a merchant when evidence is honoured.
+func Pending(merchant string) string { return "pending:" + merchant }
+
+// Fees is what an institution keeps for itself.
+func Fees(code string) string { return "fees:" + institution(code) }
+
+// SuspenseLate holds money that came for an abandoned payment until it is refunded.
+func SuspenseLate(id pos.PaymentID) string { return "suspense:late:" + id.String() }
+
+// SuspenseFork holds the money of a fork's second branch until a person decides.
+func SuspenseFork(terminal string) string { return "suspense:fork:" + terminal }
+
+// Paid posts a payment that an institution has taken.
+func Paid(merchant string, p pos.Payment) Transaction {
+	return Transaction{"paid:" + p.ID.String(), day(p), []Posting{
+		{Receivable(p.Institution), p.Amount}, {Merchant(merchant), -p.Amount},
+	}}
+}
+
+// Accepted posts evidence that a till has taken: in transit until it is credited.
+func Accepted(merchant string, p pos.Payment) Transaction {
+	return Transaction{"evidence:" + p.ID.String(), p.BusinessDate, []Posting{
+		{InTransit(p.Institution), p.Amount}, {Pending(merchant), -p.Amount},
+	}}
+}
+
+// Credited posts evidence that the institution has honoured. transit is the
+// institution under which it was accepted.
+func Credited(merchant, transit string, p pos.Payment) Transaction {
+	return Transaction{"credited:" + p.ID.String(), day(p), []Posting{
+		{InTransit(transit), -p.Amount},
+		{Pending(merchant), p.Amount},
+		{Receivable(p.Institution), p.Amount},
+		{Merchant(merchant), -p.Amount},
+	}}
+}
+
+// Refused takes evidence back that was refused or is in conflict.
+func Refused(merchant, transit string, p pos.Payment) Transaction {
+	return Transaction{"refused:" + p.ID.String(), p.BusinessDate, []Posting{
+		{InTransit(transit), -p.Amount}, {Pending(merchant), p.Amount},
+	}}
+}
+
+// Refunded posts a refund that is done; date is the institution's.
+func Refunded(merchant string, p pos.Payment, refund pos.RefundID, amount pos.Money, date pos.Date) Transaction {
+	from := Merchant(merchant)
+	if p.LatePaid { // it never reached the merchant
+		from = SuspenseLate(p.ID)
+	}
+	if date == "" {
+		date = day(p)
+	}
+	return Transaction{"refund:" + refund.String(), date, []Posting{
+		{Receivable(p.Institution), -amount}, {from, amount},
+	}}
+}
+
+// Late posts money that came for an abandoned payment.
+func Late(p pos.Payment) Transaction {
+	return Transaction{"late:" + p.ID.String(), day(p), []Posting{
+		{Receivable(p.Institution), p.Amount}, {SuspenseLate(p.ID), -p.Amount},
+	}}
+}
+
+// day is the settlement date where one is known, else the shop's.
+func day(p pos.Payment) pos.Date {
+	if _, err := pos.ParseDate(string(p.SettlementDate)); err == nil {
+		return p.SettlementDate
+	}
+	return p.BusinessDate
+}
+
+// Moved says what to post for an entry's body (as dcep.Body gives it) that took the
+// payment from before to after; ok is false when it moves no money.
+func Moved(merchant string, before, after pos.Payment, body any) (t Transaction, ok bool) {
+	switch b := body.(type) {
+	case *pos.PaymentMoved:
+		return state(merchant, before.Institution, after)
+	case *pos.LatePaid:
+		return Late(after), true
+	case *pos.RefundMoved:
+		if b.To != pos.RefundRefunded {
+			return Transaction{}, false
+		}
+		r, found := after.Refund(b.RefundID)
+		if !found {
+			return Transaction{}, false
+		}
+		return Refunded(merchant, after, r.ID, r.Amount, r.Date), true
+	}
+	return Transaction{}, false
+}
+
+func state(merchant, transit string, p pos.Payment) (Transaction, bool) {
+	switch p.State {
+	case pos.Paid:
+		return Paid(merchant, p), true
+	case pos.AcceptedEvidence:
+		return Accepted(merchant, p), true
+	case pos.Credited:
+		return Credited(merchant, transit, p), true
+	case pos.Refused, pos.Conflict:
+		return Refused(merchant, transit, p), true
+	case pos.Created, pos.Asking, pos.Declined, pos.Unknown, pos.Abandoned, pos.Cancelled, pos.Stored:
+		return Transaction{}, false
+	}
+	return Transaction{}, false
+}
+
+// Forked turns what an entry of a fork's second branch would post into suspense:
+// the institution's side stays, the merchant's waits until a person decides.
+func Forked(terminal, merchant string, t Transaction) Transaction {
+	out := Transaction{Key: "fork:" + t.Key, Date: t.Date}
+	for _, p := range t.Postings {
+		if p.Account == Merchant(merchant) || p.Account == Pending(merchant) {
+			p.Account = SuspenseFork(terminal)
+		}
+		out.Postings = append(out.Postings, p)
+	}
+	return out
+}
+
+// String names the transaction for logs.
+func (t Transaction) String() string { return fmt.Sprintf("%s %s %v", t.Key, t.Date, t.Postings) }

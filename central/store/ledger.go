@@ -1,0 +1,182 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"dcpos/central/ledger"
+	"dcpos/pos"
+)
+
+// Ledger is the centre's double entry.
+func (s *Store) Ledger() ledger.Book { return book{s} }
+
+type book struct{ *Store }
+
+var _ ledger.Tx = (*Tx)(nil)
+
+// Post implements ledger.Book.
+func (b book) Post(ctx context.Context, t ledger.Transaction) (posted bool, err error) {
+	err = b.tx(ctx, func(tx *Tx) error {
+		posted, err = ledger.Post(ctx, tx, t)
+		return err
+	})
+	return posted, err
+}
+
+// LedgerTransaction implements ledger.Tx.
+func (t *Tx) LedgerTransaction(ctx context.Context, key string) (ledger.Transaction, bool, error) {
+	found := ledger.Transaction{Key: key}
+	var number int64
+	err := t.QueryRow(ctx, `SELECT number, date FROM ledger_transactions WHERE key = ?`, key).Scan(&number, &found.Date)
+	if errors.Is(err, sql.ErrNoRows) {
+		return found, false, nil
+	}
+	if err != nil {
+		return found, false, err
+	}
+	rows, err := t.Query(ctx, `SELECT account, amount FROM postings WHERE number = ?`, number)
+	if err != nil {
+		return found, false, err
+	}
+	defer rows.Close() //nolint:errcheck // rows.Err tells what matters
+	for rows.Next() {
+		var p ledger.Posting
+		if err := rows.Scan(&p.Account, &p.Amount); err != nil {
+			return found, false, err
+		}
+		found.Postings = append(found.Postings, p)
+	}
+	slices.SortFunc(found.Postings, func(a, b ledger.Posting) int { return strings.Compare(a.Account, b.Account) })
+	return found, true, rows.Err()
+}
+
+// AppendLedger implements ledger.Tx. The balances move once, just before the commit,
+// in order of account names: a transaction with many postings holds the busy
+// accounts shortly, and two of them cannot wait for one another.
+func (t *Tx) AppendLedger(ctx context.Context, tr ledger.Transaction) error {
+	var number int64
+	if err := t.QueryRow(ctx, `INSERT INTO ledger_transactions (key, date, posted_ms) VALUES (?, ?, ?) RETURNING number`,
+		tr.Key, string(tr.Date), t.NowMS()).Scan(&number); err != nil {
+		return err
+	}
+	if len(tr.Postings) == 0 {
+		return nil
+	}
+	args := make([]any, 0, 3*len(tr.Postings))
+	for _, p := range tr.Postings {
+		args = append(args, number, p.Account, int64(p.Amount))
+		if t.balances == nil {
+			t.balances = make(map[string]pos.Money)
+		}
+		sum, err := t.balances[p.Account].Add(p.Amount)
+		if err != nil {
+			return err
+		}
+		t.balances[p.Account] = sum
+	}
+	_, err := t.Exec(ctx, `INSERT INTO postings (number, account, amount) VALUES `+rowsOf(3, len(tr.Postings)), args...)
+	return err
+}
+
+// rowsOf writes the placeholders of so many rows: "(?,?),(?,?)".
+func rowsOf(columns, rows int) string {
+	row := "(" + strings.TrimSuffix(strings.Repeat("?,", columns), ",") + ")"
+	return strings.TrimSuffix(strings.Repeat(row+",", rows), ",")
+}
+
+// moveBalances writes what AppendLedger has gathered.
+func (t *Tx) moveBalances(ctx context.Context) error {
+	for _, account := range slices.Sorted(maps.Keys(t.balances)) {
+		if _, err := t.Exec(ctx, `INSERT INTO accounts (name, balance, moved_ms) VALUES (?, ?, ?)
+			ON CONFLICT (name) DO UPDATE SET balance = accounts.balance + excluded.balance, moved_ms = excluded.moved_ms`,
+			account, int64(t.balances[account]), t.NowMS()); err != nil {
+			return fmt.Errorf("move balance of %s: %w", account, err)
+		}
+	}
+	t.balances = nil
+	return nil
+}
+
+// Balance implements ledger.Book.
+func (b book) Balance(ctx context.Context, account string) (ledger.Balance, error) {
+	found := ledger.Balance{Account: account}
+	err := b.view(ctx, func(t *Tx) error {
+		err := t.QueryRow(ctx, `SELECT balance, moved_ms FROM accounts WHERE name = ?`, account).
+			Scan(&found.Amount, &found.MovedMS)
+		if errors.Is(err, sql.ErrNoRows) {
+			return nil
+		}
+		return err
+	})
+	if err != nil {
+		return found, fmt.Errorf("balance of %s: %w", account, err)
+	}
+	return found, nil
+}
+
+// Trial implements ledger.Book.
+func (b book) Trial(ctx context.Context, prefix string) (ledger.Trial, error) {
+	var trial ledger.Trial
+	err := b.view(ctx, func(t *Tx) error {
+		trial = ledger.Trial{}
+		rows, err := t.Query(ctx, `SELECT a.name, a.balance, a.moved_ms, CAST(COALESCE(p.total, 0) AS BIGINT)
+			FROM accounts a LEFT JOIN (SELECT account, SUM(amount) AS total FROM postings GROUP BY account) p
+			ON p.account = a.name WHERE SUBSTR(a.name, 1, ?) = ? ORDER BY a.name`, len(prefix), prefix)
+		if err != nil {
+			return err
+		}
+		defer rows.Close() //nolint:errcheck // rows.Err tells what matters
+		for rows.Next() {
+			var a ledger.Balance
+			var total pos.Money
+			if err := rows.Scan(&a.Account, &a.Amount, &a.MovedMS, &total); err != nil {
+				return err
+			}
+			if a.Amount != total {
+				trial.Wrong = append(trial.Wrong, a.Account)
+			}
+			if trial.Sum, err = trial.Sum.Add(a.Amount); err != nil {
+				return err
+			}
+			trial.Accounts = append(trial.Accounts, a)
+		}
+		return rows.Err()
+	})
+	if err != nil {
+		return trial, fmt.Errorf("trial balance: %w", err)
+	}
+	slices.SortFunc(trial.Accounts, func(a, b ledger.Balance) int { return strings.Compare(a.Account, b.Account) })
+	return trial, nil
+}
+
+// Statement implements ledger.Book.
+func (b book) Statement(ctx context.Context, account string, after int64, limit int) ([]ledger.Line, error) {
+	var lines []ledger.Line
+	err := b.view(ctx, func(t *Tx) error {
+		rows, err := t.Query(ctx, `SELECT p.number, x.key, x.date, p.account, p.amount, x.posted_ms
+			FROM postings p JOIN ledger_transactions x ON x.number = p.number
+			WHERE p.account = ? AND p.number > ? ORDER BY p.number LIMIT ?`, account, after, limit)
+		if err != nil {
+			return err
+		}
+		defer rows.Close() //nolint:errcheck // rows.Err tells what matters
+		for rows.Next() {
+			var l ledger.Line
+			if err := rows.Scan(&l.Number, &l.Key, &l.Date, &l.Account, &l.Amount, &l.PostedMS); err != nil {
+				return err
+			}
+			lines = append(lines, l)
+		}
+		return rows.Err()
+	})
+	if err != nil {
+		return nil, fmt.Errorf("statement of %s: %w", account, err)
+	}
+	return lines, nil
+}
