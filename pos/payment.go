@@ -21,10 +21,10 @@ func (m Mode) Valid() bool { return m == BScanC || m == CScanB || m == Evidence 
 // Limits of what a caller may send. Everything from outside has one.
 const (
 	MaxAmount   Money = 100_000_000_00 // ¥100 million: far above any till, far below overflow
-	MaxOrderID        = 64
-	MaxKey            = 64
-	MaxNote           = 200
-	MaxAttempts       = 50
+	MaxOrderID  int   = 64
+	MaxKey      int   = 64
+	MaxNote     int   = 200
+	MaxAttempts int   = 50
 )
 
 // Payment is one attempt to take money, as the entries of its journal say.
