@@ -52,6 +52,9 @@ func Scanners() map[string]NewScanner {
 // profile or driver), ErrNoHardware, ErrClaimed, ErrOffline.
 func OpenPrinter(ctx context.Context, cfg drivers.DeviceConfig) (drivers.POSPrinter, error) {
 	category := drivers.CategoryPOSPrinter
+	if cfg.Name == "" {
+		cfg.Name = cfg.Profile
+	}
 	if err := cfg.Check(); err != nil {
 		return nil, drivers.Trouble(category, "open "+cfg.Name, drivers.ErrIllegal, err)
 	}
@@ -65,12 +68,18 @@ func OpenPrinter(ctx context.Context, cfg drivers.DeviceConfig) (drivers.POSPrin
 	}
 	dial := Dial(cfg.Transport, profile.Serial, profile.Match, usb.Want(profile.USB))
 	p := build(profile, dial, cfg.Name)
-	return p, start(ctx, p)
+	if err := start(ctx, p); err != nil {
+		return nil, err
+	}
+	return p, nil
 }
 
 // OpenScanner is OpenPrinter for scanners.
 func OpenScanner(ctx context.Context, cfg drivers.DeviceConfig) (drivers.Scanner, error) {
 	category := drivers.CategoryScanner
+	if cfg.Name == "" {
+		cfg.Name = cfg.Profile
+	}
 	if err := cfg.Check(); err != nil {
 		return nil, drivers.Trouble(category, "open "+cfg.Name, drivers.ErrIllegal, err)
 	}
@@ -83,7 +92,10 @@ func OpenScanner(ctx context.Context, cfg drivers.DeviceConfig) (drivers.Scanner
 		return nil, drivers.Trouble(category, "open "+cfg.Name, drivers.ErrNoService, unknownDriver(profile.Driver, Scanners()))
 	}
 	s := build(profile, Dial(cfg.Transport, profile.Serial, profile.Match, usb.Want{}), cfg.Name)
-	return s, start(ctx, s)
+	if err := start(ctx, s); err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 func unknownDriver[T any](name string, known map[string]T) error {

@@ -92,8 +92,10 @@ func (e *encoder) line(l receipt.Line) error {
 }
 
 func (e *encoder) text(l receipt.Line) {
-	text := strings.TrimRight(l.Text, " ")
-	body := strings.TrimLeft(text, " ")
+	body := l.Text
+	if !l.Style.Invert {
+		body = strings.TrimRight(body, " ")
+	}
 	size := sizeByte(l.Style.Size)
 	if l.Style.Bold {
 		e.command(escBold, 1)
@@ -104,7 +106,9 @@ func (e *encoder) text(l receipt.Line) {
 			e.command(fsSize, fsSizeByte(l.Style.Size))
 		}
 	}
-	e.buf.WriteString(text[:len(text)-len(body)]) // outside of the inversion: the margin stays white
+	if body != "" {
+		e.buf.WriteString(strings.Repeat(" ", l.Indent)) // outside of the inversion: the margin stays white
+	}
 	if l.Style.Invert {
 		e.command(gsInvert, 1)
 	}

@@ -17,11 +17,12 @@ const (
 
 // Line is one line of a layout: text that fits, or one of the other kinds.
 type Line struct {
-	Kind  Kind
-	Text  string // of text: padded on the left, not on the right; never wider than the paper
-	Style Style  // of text; Align is always Left, the padding is in Text
-	Data  []byte // of qr
-	Lines int    // of feed
+	Kind   Kind
+	Indent int    // of text: columns of its own size that stay free on the left
+	Text   string // of text: with Indent never wider than the paper
+	Style  Style  // of text; Align is always Left, it has become Indent
+	Data   []byte // of qr
+	Lines  int    // of feed
 }
 
 // Options say what the layout is for.
@@ -96,7 +97,10 @@ func (o Options) text(item Item) []Line {
 	room := o.room(item.Style)
 	var lines []Line
 	for _, s := range Wrap(o.clean(item.Text), room) {
-		lines = append(lines, textLine(place(s, room, item.Style.Align), item.Style))
+		if item.Style.Invert && s != "" && Width(s)+2 <= room {
+			s = " " + s + " " // the black reaches over the text on both sides
+		}
+		lines = append(lines, textLine(s, room, item.Style.Align, item.Style))
 	}
 	return lines
 }
@@ -108,7 +112,7 @@ func (o Options) rule(item Item) Line {
 		s, w = "-", 1
 	}
 	item.Style.Size = Normal
-	return textLine(strings.Repeat(s, o.Columns/w), item.Style)
+	return textLine(strings.Repeat(s, o.Columns/w), o.Columns, Left, item.Style)
 }
 
 func (o Options) columns(item Item) ([]Line, error) {
@@ -128,7 +132,37 @@ func (o Options) columns(item Item) ([]Line, error) {
 	if err != nil {
 		return nil, err
 	}
-	return beside(cells, widths, item.Style), nil
+	var above []Line
+	if i := tooNarrow(cells, widths); i >= 0 {
+		for _, s := range Wrap(cells[i].Text, room) {
+			above = append(above, textLine(s, room, cells[i].Align, item.Style))
+		}
+		cells[i].Text = ""
+	}
+	return append(above, beside(cells, widths, item.Style)...), nil
+}
+
+// narrow is the width below which a name is not wrapped inside its cell.
+const narrow = 16
+
+// tooNarrow finds the one cell without a width of its own whose text does not fit the
+// little that the others leave, as the names of goods on narrow paper: it goes above
+// the others. -1: there is none.
+func tooNarrow(cells []Cell, widths []int) int {
+	open := -1
+	for i, c := range cells {
+		if c.Width != 0 {
+			continue
+		}
+		if open >= 0 {
+			return -1
+		}
+		open = i
+	}
+	if open >= 0 && widths[open] < narrow && Width(cells[open].Text) > widths[open] {
+		return open
+	}
+	return -1
 }
 
 func isPair(cells []Cell) bool { return len(cells) == 2 && cells[1].Width == fitWidth }
@@ -139,7 +173,7 @@ func stackPair(cells []Cell, room int, style Style) []Line {
 	for i, align := range []Align{Left, Right} {
 		for _, s := range Wrap(cells[i].Text, room) {
 			if s != "" {
-				lines = append(lines, textLine(place(s, room, align), style))
+				lines = append(lines, textLine(s, room, align, style))
 			}
 		}
 	}
@@ -193,31 +227,33 @@ func beside(cells []Cell, widths []int, style Style) []Line {
 			if row < len(columns[i]) {
 				s = columns[i][row]
 			}
-			s = place(s, widths[i], cells[i].Align)
+			left := indent(s, widths[i], cells[i].Align)
+			b.WriteString(strings.Repeat(" ", left))
 			b.WriteString(s)
-			b.WriteString(strings.Repeat(" ", max(0, widths[i]-Width(s))))
+			b.WriteString(strings.Repeat(" ", max(0, widths[i]-left-Width(s))))
 		}
-		lines = append(lines, textLine(strings.TrimRight(b.String(), " "), style))
+		lines = append(lines, textLine(strings.TrimRight(b.String(), " "), 0, Left, style))
 	}
 	return lines
 }
 
-func textLine(s string, style Style) Line {
+func textLine(s string, room int, align Align, style Style) Line {
 	style.Align = Left
-	return Line{Kind: KindText, Text: s, Style: style}
+	return Line{Kind: KindText, Indent: indent(s, room, align), Text: s, Style: style}
 }
 
-// place pads a text on the left so that it stands where align says.
-func place(s string, room int, align Align) string {
-	gap := room - Width(s)
-	switch {
-	case gap <= 0 || align == Left:
-		return s
-	case align == Right:
-		return strings.Repeat(" ", gap) + s
-	default:
-		return strings.Repeat(" ", gap/2) + s
+// indent is how many columns stay free before a text that stands where align says.
+func indent(s string, room int, align Align) int {
+	gap := max(0, room-Width(s))
+	switch align {
+	case Left:
+		return 0
+	case Center:
+		return gap / 2
+	case Right:
+		return gap
 	}
+	return 0
 }
 
 func (o Options) clean(s string) string {
@@ -258,7 +294,7 @@ func (r Receipt) Text(columns int) (string, error) {
 
 // Plain is the line as plain text without trailing spaces.
 func (l Line) Plain() string {
-	s := strings.TrimRight(l.Text, " ")
+	s := strings.TrimRight(strings.Repeat(" ", l.Indent)+l.Text, " ")
 	if l.Style.Size.Wide() {
 		s = strings.ReplaceAll(s, " ", "  ")
 	}

@@ -98,7 +98,8 @@ func Pair(left, right string, style ...Style) Item {
 	return Item{Kind: KindColumns, Style: first(style), Cells: []Cell{{Text: left}, {Text: right, Align: Right, Width: fitWidth}}}
 }
 
-// Row is a row of a table; a cell's text is wrapped inside its cell.
+// Row is a row of a table; a cell's text is wrapped inside its cell. On paper so
+// narrow that the one cell without a width has no room, its text goes above the row.
 func Row(cells ...Cell) Item { return Item{Kind: KindColumns, Cells: cells} }
 
 // Rule is a line across the paper.

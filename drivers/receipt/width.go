@@ -50,7 +50,7 @@ func Plain(r rune) string {
 
 // Wrap breaks a text into lines of at most columns. It breaks at spaces where the
 // line has one, between any two Chinese characters, never inside a Latin word or a
-// number that fits a line of its own, and never inside a character. Closing
+// number that fits a line of its own (but after a hyphen in it), and never inside a character. Closing
 // punctuation does not begin a line where the character before it can come along.
 // The result has at least one line.
 func Wrap(s string, columns int) []string {
@@ -111,6 +111,9 @@ func good(s []rune, i int) bool {
 	}
 	if strings.ContainsRune(noLineEnd, before) {
 		return false
+	}
+	if before == '-' || before == '/' {
+		return i >= 2 && s[i-2] != ' ' // inside 2021-02-12 or a payment's number, not after a minus sign
 	}
 	return before == ' ' || before >= 0x80 || after >= 0x80
 }

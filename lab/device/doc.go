@@ -1,0 +1,12 @@
+// Package device models the devices at a till: a receipt printer that understands
+// ESC/POS and draws what is on its paper, and a bar code scanner. One model serves the
+// fast tests (in memory, by Pipe), the benches and the demo (on a pty, by NewPTY), and
+// the kernel guest.
+//
+// The models are oracles: they share no code with the drivers, only what the standards
+// say. The printer answers truthfully for its state, and its state can be made bad: no
+// paper, cover open, silent, stalled.
+//
+// To add a device: a type with a Serve method that talks on an io.ReadWriteCloser
+// until the context ends.
+package device

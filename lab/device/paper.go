@@ -1,0 +1,153 @@
+package device
+
+import (
+	"fmt"
+	"image"
+	"image/color"
+	"strings"
+)
+
+// paper is the roll: rows of dots that have passed the head, and the same as text.
+type paper struct {
+	dots  int // printable width
+	rows  [][]bool
+	lines []string
+	high  int // rows of the picture that the last line stands for, 0 when it is text
+	broad int
+}
+
+func (p *paper) feed(rows int) {
+	for range rows {
+		p.rows = append(p.rows, make([]bool, p.dots))
+	}
+}
+
+// glyph is one character waiting in the line buffer.
+type glyph struct {
+	r      rune
+	x      int // dots from the left
+	wide   bool
+	sx, sy int // how many times wider and higher
+	bold   bool
+	invert bool
+}
+
+func (g glyph) width() int {
+	if g.wide {
+		return chineseWidth * g.sx
+	}
+	return latinWidth * g.sx
+}
+
+func (g glyph) height() int { return cellHeight * g.sy }
+
+// print puts a line on the paper, characters standing on a common bottom, and feeds.
+func (p *paper) print(font *Font, line []glyph, spacing int) {
+	height := 0
+	for _, g := range line {
+		height = max(height, g.height())
+	}
+	top := len(p.rows)
+	p.feed(max(height, spacing))
+	for _, g := range line {
+		p.draw(font, g, top+height-g.height())
+	}
+	p.lines = append(p.lines, text(line))
+	p.high = 0
+}
+
+// note puts a picture into the text; slices of one picture are one.
+func (p *paper) note(width, rows int) {
+	if p.high > 0 && p.broad == width {
+		p.lines = p.lines[:len(p.lines)-1]
+		rows += p.high
+	}
+	p.broad, p.high = width, rows
+	p.lines = append(p.lines, fmt.Sprintf("[picture %dx%d]", width, rows))
+}
+
+func (p *paper) draw(font *Font, g glyph, top int) {
+	c := font.cellOf(g.r, g.wide)
+	for y := range g.height() {
+		for x := range g.width() {
+			cx, cy := x/g.sx, y/g.sy
+			on := c.dots[cy][cx]
+			if g.bold && !on && cx > 0 {
+				on = c.dots[cy][cx-1]
+			}
+			if g.x+x < p.dots && top+y < len(p.rows) {
+				p.rows[top+y][g.x+x] = on != g.invert
+			}
+		}
+	}
+}
+
+// text is a line as plain text: what is left free counts one space for each column of
+// twelve dots, so that what stands in a column on paper stands in it here.
+func text(line []glyph) string {
+	var b strings.Builder
+	end := 0
+	for _, g := range line {
+		if g.r == ' ' {
+			continue
+		}
+		if gap := (g.x - end) / latinWidth; gap > 0 {
+			b.WriteString(strings.Repeat(" ", gap))
+		}
+		b.WriteRune(g.r)
+		end = g.x + g.width()
+	}
+	return b.String()
+}
+
+// raster puts a picture on the paper; bits are rows of bytes, high bit left.
+func (p *paper) raster(bits []byte, rowBytes, rows, left, sx, sy int) {
+	for y := range rows {
+		top := len(p.rows)
+		p.feed(sy)
+		for x := range rowBytes * 8 {
+			if bits[y*rowBytes+x/8]&(0x80>>(x%8)) == 0 {
+				continue
+			}
+			p.set(top, left+x*sx, sx, sy)
+		}
+	}
+}
+
+func (p *paper) set(top, left, sx, sy int) {
+	for y := range sy {
+		for x := range sx {
+			if left+x < p.dots {
+				p.rows[top+y][left+x] = true
+			}
+		}
+	}
+}
+
+// picture shows the paper with the margins that a real roll has.
+func (p *paper) picture(paperDots int) *image.Gray {
+	const above, below = 40, 24
+	left := (paperDots - p.dots) / 2
+	img := image.NewGray(image.Rect(0, 0, paperDots, above+len(p.rows)+below))
+	for i := range img.Pix {
+		img.Pix[i] = 0xff
+	}
+	for y, row := range p.rows {
+		for x, on := range row {
+			if on {
+				img.SetGray(left+x, above+y, color.Gray{Y: 0x10})
+			}
+		}
+	}
+	return img
+}
+
+// blank reports whether nothing has been printed.
+func (p *paper) blank() bool {
+	for _, l := range p.lines {
+		if l != "" {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,120 @@
+package device
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+)
+
+// ScannerOptions say how the modelled scanner is set.
+type ScannerOptions struct {
+	Prefix string // before every code, such as "\x02"
+	Suffix string // after every code; default "\r"; NoSuffix for none
+	// NoSuffix sends no suffix at all.
+	NoSuffix bool
+	// AIM puts the AIM identifier before every code.
+	AIM bool
+}
+
+// Scanner is the model of a bar code scanner on a serial line.
+type Scanner struct {
+	opt ScannerOptions
+
+	connected chan io.Writer // holds the line while it is served
+
+	mu    sync.Mutex
+	heard []byte // what the host sent: triggers
+}
+
+// NewScanner makes a scanner.
+func NewScanner(opt ScannerOptions) *Scanner {
+	if opt.Suffix == "" && !opt.NoSuffix {
+		opt.Suffix = "\r"
+	}
+	return &Scanner{opt: opt, connected: make(chan io.Writer, 1)}
+}
+
+// Serve is connected to one host until the context ends or the host hangs up; it
+// closes rw.
+func (s *Scanner) Serve(ctx context.Context, rw io.ReadWriteCloser) error {
+	s.connected <- rw
+	stop := context.AfterFunc(ctx, func() { _ = rw.Close() }) //nolint:errcheck // ends the read below
+	defer stop()
+	defer func() {
+		<-s.connected
+		_ = rw.Close() //nolint:errcheck // it may be closed already
+	}()
+	buf := make([]byte, 256)
+	for {
+		n, err := rw.Read(buf)
+		s.mu.Lock()
+		s.heard = append(s.heard, buf[:n]...)
+		if len(s.heard) > 4096 {
+			s.heard = s.heard[len(s.heard)-4096:]
+		}
+		s.mu.Unlock()
+		if err != nil {
+			return nil // the only way in which it ends
+		}
+	}
+}
+
+// ErrNotConnected is returned when a scanner is used that no host is connected to.
+var ErrNotConnected = errors.New("no host is connected")
+
+// connectWait is how long a scan waits for a line that is just being served.
+const connectWait = 2 * time.Second
+
+// Raw sends bytes as they are: noise, halves of codes.
+func (s *Scanner) Raw(b []byte) error {
+	timer := time.NewTimer(connectWait)
+	defer timer.Stop()
+	select {
+	case line := <-s.connected:
+		_, err := line.Write(b)
+		s.connected <- line
+		if err != nil {
+			return fmt.Errorf("send scan: %w", err)
+		}
+		return nil
+	case <-timer.C:
+		return ErrNotConnected
+	}
+}
+
+// Scan sends a code. The symbology is its AIM identifier, "]E0", "]Q1"; it is sent only
+// when the scanner is set to.
+func (s *Scanner) Scan(code, symbology string) error { return s.Raw(s.framed(code, symbology)) }
+
+// ScanSlowly sends a code in two halves with a silence between them.
+func (s *Scanner) ScanSlowly(ctx context.Context, code, symbology string, silence time.Duration) error {
+	b := s.framed(code, symbology)
+	if err := s.Raw(b[:len(b)/2]); err != nil {
+		return err
+	}
+	timer := time.NewTimer(silence)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	return s.Raw(b[len(b)/2:])
+}
+
+func (s *Scanner) framed(code, symbology string) []byte {
+	if !s.opt.AIM {
+		symbology = ""
+	}
+	return []byte(s.opt.Prefix + symbology + code + s.opt.Suffix)
+}
+
+// Heard is what the host has sent, such as a trigger.
+func (s *Scanner) Heard() []byte {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append([]byte(nil), s.heard...)
+}
