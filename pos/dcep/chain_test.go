@@ -14,20 +14,20 @@ import (
 	"dcpos/pos/dcep"
 )
 
-func suite(t testing.TB, name string) dcep.Suite {
-	t.Helper()
+func suite(tb testing.TB, name string) dcep.Suite {
+	tb.Helper()
 	s, err := dcep.SuiteByName(name)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return s
 }
 
-func entry(t testing.TB) pos.Entry {
-	t.Helper()
+func entry(tb testing.TB) pos.Entry {
+	tb.Helper()
 	body, err := dcep.Marshal(pos.DrawerOpened{Reason: "sale"})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return pos.Entry{
 		Position: pos.Position{Terminal: "T1", Epoch: 2, Seq: 7}, Env: pos.Lab, Kind: pos.KindDrawer,

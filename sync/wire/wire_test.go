@@ -11,38 +11,38 @@ import (
 	"dcpos/sync/wire"
 )
 
-func key(t testing.TB, name string) (dcep.Signer, dcep.Verifier) {
-	t.Helper()
+func key(tb testing.TB, name string) (dcep.Signer, dcep.Verifier) {
+	tb.Helper()
 	suite, err := dcep.SuiteByName(name)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	s, err := suite.Generate()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	v, err := suite.Verifier(s.Public())
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return s, v
 }
 
-func chain(t testing.TB, signer dcep.Signer, n int) []pos.Entry {
-	t.Helper()
+func chain(tb testing.TB, signer dcep.Signer, n int) []pos.Entry {
+	tb.Helper()
 	var out []pos.Entry
 	var prev []byte
 	for i := range n {
 		body, err := dcep.Marshal(pos.DrawerOpened{Reason: "sale"})
 		if err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		e := pos.Entry{
 			Position: pos.Position{Terminal: "T1", Epoch: 1, Seq: uint64(i + 1)}, Env: pos.Lab, Kind: pos.KindDrawer,
 			Operator: "1001", At: pos.Instant{WallMS: time.Now().UnixMilli(), BootID: "b"}, BusinessDate: "2026-01-02", Body: body,
 		}
 		if err := dcep.Seal(signer, prev, &e); err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		prev = e.Hash
 		out = append(out, e)
