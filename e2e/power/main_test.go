@@ -31,6 +31,9 @@ func TestMain(m *testing.M) {
 	if len(os.Args) > 3 && os.Args[1] == writerCommand {
 		exit(write(ctx, os.Args[2], os.Args[3], os.Stdout))
 	}
+	if len(os.Args) > 3 && os.Args[1] == conveyorCommand {
+		exit(convey(ctx, os.Args[2], os.Args[3], os.Stdout))
+	}
 	os.Exit(m.Run())
 }
 

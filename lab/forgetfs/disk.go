@@ -14,6 +14,9 @@ import (
 // disk is the medium and the volatile memory in front of it.
 type disk struct {
 	opts Options
+	// dropCaches makes the kernel forget what it still holds of the files; nil in
+	// tests without a kernel.
+	dropCaches func()
 
 	mu     sync.Mutex
 	cut    bool
@@ -164,6 +167,10 @@ func (d *disk) writeLocked(
 	return 0, 0
 }
 
+// dropPatience is how long a cut waits for the kernel; cached pages are a courtesy
+// that a program may still read, never something that survives.
+const dropPatience = 2 * time.Second
+
 // writeBackEvery is how many writes pass on average between two pages that reach
 // the medium unasked when writes may be torn.
 const writeBackEvery = 64
@@ -220,6 +227,24 @@ func (d *disk) unsynced() int64 {
 // cutPower forgets what is volatile and refuses every operation from then on.
 // A second cut changes nothing.
 func (d *disk) cutPower() error {
+	err := d.forgetVolatile()
+	if d.dropCaches == nil {
+		return err
+	}
+	// Without the lock: the kernel may first write back pages, and be refused.
+	done := make(chan struct{})
+	go func() {
+		d.dropCaches()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-time.After(dropPatience):
+	}
+	return err
+}
+
+func (d *disk) forgetVolatile() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.cut {

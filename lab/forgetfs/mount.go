@@ -58,8 +58,8 @@ func MaxUnsynced(n int64) Option { return Option("--max-unsynced=" + strconv.For
 
 // Start runs "binary forgetfs …" (poslab, or a test binary whose TestMain calls
 // ServeIfAsked; os.Args[0] is one) and returns when the file system is mounted.
-// Both directories are made if they are absent. The server goes away with the
-// test process, with ctx (which then acts as a harsh cut), or by Stop.
+// Both directories are made if they are absent. Ctx bounds the start only; the
+// server lives until Stop, or until the process that started it is gone.
 func Start(ctx context.Context, binary, backing, mount string, opts ...Option) (*Mount, error) {
 	m := &Mount{Path: mount, Backing: backing, binary: binary}
 	for _, o := range opts {
@@ -85,7 +85,7 @@ func (m *Mount) start(ctx context.Context) error {
 	}
 	m.socket = filepath.Join(dir, "control")
 	args := append([]string{Command, "--dir=" + m.Backing, "--mount=" + m.Path, "--control=" + m.socket}, m.extra...)
-	m.process = exec.CommandContext(ctx, m.binary, args...)
+	m.process = exec.CommandContext(context.WithoutCancel(ctx), m.binary, args...)
 	m.process.WaitDelay = time.Second
 	m.stderr = &bytes.Buffer{}
 	m.process.Stderr = m.stderr
@@ -219,14 +219,18 @@ func (m *Mount) Stop() error {
 	if m.process == nil {
 		return nil
 	}
+	patience := stopPatience
 	_, askErr := m.ask("quit")
+	if askErr != nil {
+		patience = time.Second
+	}
 	var err error
 	select {
 	case <-m.exited:
 		if m.waitErr != nil {
 			err = fmt.Errorf("serve %s: %w: %s", m.Path, m.waitErr, bytes.TrimSpace(m.stderr.Bytes()))
 		}
-	case <-time.After(stopPatience):
+	case <-time.After(patience):
 		err = errors.Join(fmt.Errorf("server of %s hangs and was killed", m.Path), askErr)
 	}
 	m.clean()
@@ -306,3 +310,7 @@ func deviceOf(path string) (int, error) {
 func unescape(s string) string {
 	return strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`).Replace(s)
 }
+
+// Freeze stops the serving process, so that everybody who uses the mount hangs: a
+// controller that no longer answers. Stop ends it.
+func (m *Mount) Freeze() error { return m.process.Process.Signal(syscall.SIGSTOP) }

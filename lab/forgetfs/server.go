@@ -75,7 +75,9 @@ func Serve(ctx context.Context, opts Options) error {
 		return err
 	}
 	cached := time.Second
-	server, err := fs.Mount(opts.Mount, &node{disk: d}, &fs.Options{
+	root := &node{disk: d}
+	d.dropCaches = func() { dropCaches(&root.Inode) }
+	server, err := fs.Mount(opts.Mount, root, &fs.Options{
 		AttrTimeout: &cached, EntryTimeout: &cached,
 		MountOptions: fuse.MountOptions{
 			FsName: opts.Backing, Name: "forgetfs", DirectMountStrict: true, DisableXAttrs: true,
@@ -89,6 +91,14 @@ func Serve(ctx context.Context, opts Options) error {
 	defer quit()
 	err = serveControl(ctx, quit, d)
 	return errors.Join(err, unmount(server, opts.Mount), d.close())
+}
+
+// dropCaches invalidates data and attributes of a tree in the kernel.
+func dropCaches(inode *fs.Inode) {
+	_ = inode.NotifyContent(0, 0)
+	for _, child := range inode.Children() {
+		dropCaches(child)
+	}
 }
 
 func unmount(server *fuse.Server, mount string) error {
