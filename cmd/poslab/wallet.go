@@ -35,7 +35,7 @@ type walletAt struct {
 
 // walletLab says where the simulated institutions answer.
 type walletLab struct {
-	Lab string `type:"path" env:"DCPOS_LAB_DIR" help:"Folder of poslab institutions (its address and keys.json). 模拟器目录。"`
+	Lab string `env:"DCPOS_LAB_DIR" help:"Folder of poslab institutions (its address and keys.json). 模拟器目录。"`
 	URL string `name:"url" help:"Instead of --lab: the simulator's URL. 模拟器网址。"`
 	Key string `env:"DCPOS_LAB_KEY" help:"Instead of --lab: the institution's API key. 机构密钥。"`
 }
@@ -220,14 +220,11 @@ func (c walletShow) Run(ctx context.Context, out *cli.Streams) error {
 
 // walletExit gives an error of the wallet its exit code.
 func walletExit(err error) error {
-	switch pos.CodeOf(err) {
-	case pos.ErrInstitution, pos.ErrOffline:
+	unreachable := []pos.Code{pos.ErrInstitution, pos.ErrOffline}
+	if slices.Contains(unreachable, pos.CodeOf(err)) {
 		return cli.Exit(cli.Unreachable, err)
-	case pos.ErrBadRequest, pos.ErrNotFound, pos.ErrForbidden:
-		return cli.Exit(cli.Usage, err)
-	default:
-		return err
 	}
+	return cli.Exit(cli.Usage, err)
 }
 
 // walletSay prints a result for a person, or as JSON for a program.

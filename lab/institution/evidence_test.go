@@ -82,32 +82,39 @@ func TestEvidenceIsRefused(t *testing.T) {
 		make func(*testing.T) api.Evidence
 	}{
 		"an amount that was not signed": {"bad_signature", func(t *testing.T) api.Evidence {
+			t.Helper()
 			e := decode(t, l.signed(t, l.wallet(t, 10_00, 0).Answer, 1_00))
 			e.Challenge.Amount = 2_00
 			return handIn(t, e)
 		}},
 		"a counter that was not signed": {"bad_signature", func(t *testing.T) api.Evidence {
+			t.Helper()
 			e := decode(t, l.signed(t, l.wallet(t, 10_00, 0).Answer, 1_00))
 			e.Counter++
 			return handIn(t, e)
 		}},
 		"a certificate of another wallet": {"bad_signature", func(t *testing.T) api.Evidence {
+			t.Helper()
 			e := decode(t, l.signed(t, l.wallet(t, 10_00, 0).Answer, 1_00))
 			e.Certificate = l.wallet(t, 10_00, 0).Certificate()
 			return handIn(t, e)
 		}},
 		"a certificate of another lab": {"bad_signature", func(t *testing.T) api.Evidence {
+			t.Helper()
 			return l.signed(t, newLab(t).wallet(t, 10_00, 0).Answer, 1_00)
 		}},
 		"a wallet of another institution": {"unknown_wallet", func(t *testing.T) api.Evidence {
+			t.Helper()
 			return l.signed(t, l.walletAt(t, "ABC", 10_00, 0, "").Answer, 1_00)
 		}},
 		"a revoked wallet": {"revoked", func(t *testing.T) api.Evidence {
+			t.Helper()
 			w := l.wallet(t, 10_00, 0)
 			post[struct{}](t, l, "/wallets/"+w.ID()+"/revoke", nil)
 			return l.signed(t, w.Answer, 1_00)
 		}},
 		"more than the wallet holds": {"insufficient_funds", func(t *testing.T) api.Evidence {
+			t.Helper()
 			return l.signed(t, l.wallet(t, 10_00, 0).Answer, 10_01)
 		}},
 	} {

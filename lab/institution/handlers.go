@@ -147,7 +147,7 @@ func (h *house) booked(w http.ResponseWriter, r *http.Request, op api.Op, amount
 		refuse(w, r, err)
 		return
 	}
-	deliver(w, r, f, v)
+	deliver(w, r, f, func() { answer(w, r, http.StatusOK, v) })
 }
 
 func twist(f api.Fault) books.Twist {
@@ -162,15 +162,16 @@ func twist(f api.Fault) books.Twist {
 	return t
 }
 
-// deliver answers, late or not at all if the fault says so.
-func deliver(w http.ResponseWriter, r *http.Request, f api.Fault, v any) {
-	if cutOff(w, f) || !waited(r.Context(), f) {
+// deliver answers by send, late or not at all if the fault says so.
+func deliver(w http.ResponseWriter, r *http.Request, f api.Fault, send func()) {
+	if f.Kind == api.LostAnswer || !waited(r.Context(), f) {
+		cut(w)
 		return
 	}
-	answer(w, r, http.StatusOK, v)
+	send()
 }
 
-// waited waits as a slow fault says; false when nobody is there any more.
+// waited waits as a slow fault says; false when the caller or this server is going away.
 func waited(ctx context.Context, f api.Fault) bool {
 	if f.Kind != api.Slow {
 		return true
@@ -183,17 +184,13 @@ func waited(ctx context.Context, f api.Fault) bool {
 	}
 }
 
-// cutOff closes the connection without a byte when the answer is to be lost.
-func cutOff(w http.ResponseWriter, f api.Fault) bool {
-	if f.Kind != api.LostAnswer {
-		return false
-	}
+// cut closes the connection without a byte: returning from the handler would say 200.
+func cut(w http.ResponseWriter) {
 	conn, _, err := http.NewResponseController(w).Hijack()
 	if err != nil {
 		panic(http.ErrAbortHandler) //nolint:forbidigo // net/http's own way to cut a connection that cannot be hijacked (HTTP/2)
 	}
 	_ = conn.Close() // cutting is the purpose: there is nobody to tell
-	return true
 }
 
 func (s *Simulator) query(h *house, w http.ResponseWriter, r *http.Request) {
@@ -220,7 +217,7 @@ func (h *house) queried(w http.ResponseWriter, r *http.Request, find func(string
 		refuse(w, r, err)
 		return
 	}
-	deliver(w, r, f, v)
+	deliver(w, r, f, func() { answer(w, r, http.StatusOK, v) })
 }
 
 func (s *Simulator) statement(h *house, w http.ResponseWriter, r *http.Request) {
@@ -245,11 +242,10 @@ func (s *Simulator) statement(h *house, w http.ResponseWriter, r *http.Request) 
 		refuse(w, r, err)
 		return
 	}
-	if cutOff(w, f) || !waited(r.Context(), f) {
-		return
-	}
-	w.Header().Set("Content-Type", "text/csv; charset=utf-8")
-	_, _ = w.Write(csv) // a caller that went away asks again
+	deliver(w, r, f, func() {
+		w.Header().Set("Content-Type", "text/csv; charset=utf-8")
+		_, _ = w.Write(csv) // a caller that went away asks again
+	})
 }
 
 // deliverStatement plants what was ordered, and leaves the statement as delivered in
@@ -381,15 +377,13 @@ func refuse(w http.ResponseWriter, r *http.Request, err error) {
 		answer(w, r, http.StatusInternalServerError, api.Problem{Code: string(pos.ErrInternal), Message: pos.ErrInternal.Text().Both()})
 		return
 	}
-	status := http.StatusBadRequest
-	switch e.Code {
-	case pos.ErrNotFound:
-		status = http.StatusNotFound
-	case pos.ErrKeyConflict:
-		status = http.StatusConflict
-	case pos.ErrTooLarge:
-		status = http.StatusRequestEntityTooLarge
-	default:
+	status, ok := map[pos.Code]int{
+		pos.ErrNotFound:    http.StatusNotFound,
+		pos.ErrKeyConflict: http.StatusConflict,
+		pos.ErrTooLarge:    http.StatusRequestEntityTooLarge,
+	}[e.Code]
+	if !ok {
+		status = http.StatusBadRequest
 	}
 	answer(w, r, status, api.Problem{Code: string(e.Code), Message: e.Error() + " " + e.Text.ZH})
 }

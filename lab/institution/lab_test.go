@@ -49,20 +49,20 @@ func (l *lab) now() time.Time            { return time.UnixMilli(l.ms.Load()) }
 func (l *lab) advance(by time.Duration)  { l.ms.Add(by.Milliseconds()) }
 func (l *lab) in(by time.Duration) int64 { return l.now().Add(by).UnixMilli() }
 
-func (l *lab) start(t *testing.T) {
-	t.Helper()
+func (l *lab) start(tb testing.TB) {
+	tb.Helper()
 	sim, err := institution.Open(institution.Options{Dir: l.dir, Now: l.now, FeeBasisPoints: l.fee})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	l.sim, l.http = sim, httptest.NewServer(sim.Handler())
 }
 
-func (l *lab) stop(t *testing.T) {
-	t.Helper()
+func (l *lab) stop(tb testing.TB) {
+	tb.Helper()
 	l.http.Close()
 	if err := l.sim.Close(); err != nil {
-		t.Error(err)
+		tb.Error(err)
 	}
 }
 
@@ -180,29 +180,29 @@ func (l *lab) challenge(amount pos.Money) dcep.Challenge {
 }
 
 // signed is a wallet's evidence of the amount as the centre would hand it in.
-func (l *lab) signed(t *testing.T, sign func(string, time.Time) (string, error), amount pos.Money) api.Evidence {
-	t.Helper()
+func (l *lab) signed(tb testing.TB, sign func(string, time.Time) (string, error), amount pos.Money) api.Evidence {
+	tb.Helper()
 	c := l.challenge(amount)
 	shown, err := dcep.EncodeChallenge(c)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	text, err := sign(shown, l.now())
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	e, err := dcep.DecodeEvidence(text)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	return handIn(t, e)
+	return handIn(tb, e)
 }
 
-func handIn(t *testing.T, e dcep.Evidence) api.Evidence {
-	t.Helper()
+func handIn(tb testing.TB, e dcep.Evidence) api.Evidence {
+	tb.Helper()
 	b, err := dcep.Marshal(e)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return api.Evidence{RequestID: e.Challenge.Payment.String(), Evidence: base64.StdEncoding.EncodeToString(b)}
 }

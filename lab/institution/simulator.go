@@ -208,6 +208,8 @@ func (s *Simulator) Serve(ctx context.Context, l net.Listener) error {
 	if err := srv.Shutdown(stop); err != nil {
 		return fmt.Errorf("stop serving: %w", errors.Join(err, srv.Close()))
 	}
-	<-failed
+	if err := <-failed; !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve: %w", err)
+	}
 	return nil
 }

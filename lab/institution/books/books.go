@@ -228,7 +228,7 @@ func digits(n int) string {
 }
 
 func noWallet(id string) error {
-	return pos.FieldError(pos.ErrNotFound, "wallet", fmt.Errorf("no wallet %q here", id))
+	return pos.FieldError(pos.ErrNotFound, "wallet", fmt.Errorf("no wallet %.64q here", id))
 }
 
 // fingerprint names the content of a request: two bodies that say the same are the same.
