@@ -372,6 +372,15 @@ func TestRulesDocument(t *testing.T) {
 			"version: 1\ntolerance: 5\n",
 			`r.yaml: line 2: unknown key "tolerance"; known: version, amount_tolerance_fen, splits`,
 		},
+		{
+			"version: 1\nsplits:\n  - by: colour\n",
+			`r.yaml: has a wrong value: split by "colour" is not known; known: bank, merchant_id, settlement_date, id_hash`,
+		},
+		{
+			"version: 1\nsplits:\n  - by: merchant_id\n",
+			"r.yaml: has a wrong value: split by merchant_id wants values: the merchants with a branch of their own",
+		},
+		{"version: 1\nsplits:\n  - by: bank\n    size: 3\n", `r.yaml: line 4: unknown key "size"; known: by, bits, values`},
 		{"", "r.yaml: is empty, want version: 1"},
 		{"- 1\n", "r.yaml: line 1: wants keys here: version, amount_tolerance_fen, splits"},
 	} {

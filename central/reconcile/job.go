@@ -105,16 +105,18 @@ type run struct {
 	seed   maphash.Seed
 	day    int32 // settlement date as yyyymmdd, 0 for all
 
-	inputs  []*input
-	size    int64 // bytes of all inputs
-	sortDir string
-	store   *spill.Store
-	breaks  *spill.Sorter
-	rejects *spill.Sorter
-	totals  *spill.Sorter
-	plan    *plan
-	leaves  []leaf
-	lines   lineNumbers
+	inputs    []*input
+	size      int64 // bytes of all inputs
+	sortDir   string
+	store     *spill.Store
+	breaks    *spill.Sorter
+	rejects   *spill.Sorter
+	totals    *spill.Sorter
+	plan      *plan
+	leaves    []leaf
+	branches  *branches      // nil unless the rules split by fields
+	residuals [][]spill.List // per worker
+	lines     lineNumbers
 
 	failure failure
 
@@ -204,6 +206,11 @@ func (r *run) prepare(dir string) error {
 	r.breaks = spill.NewSorter(dir, r.tuning.sort)
 	r.rejects = spill.NewSorter(dir, r.tuning.sort)
 	r.totals = spill.NewSorter(dir, r.tuning.sort)
+	if splits := r.job.Rules.fieldSplits(); len(splits) > 0 {
+		const mostBranches = 1024
+		most := int(min(r.tuning.openBytes(r.job.Memory)/int64(r.tuning.page), mostBranches))
+		r.branches = newBranches(splits, most, spill.NewSorter(dir, r.tuning.sort))
+	}
 	var err error
 	r.store, err = spill.NewStore(dir, r.tuning.page, r.tuning.ram)
 	return err
@@ -218,6 +225,9 @@ func (r *run) close() {
 		r.breaks.Close()
 		r.rejects.Close()
 		r.totals.Close()
+		if r.branches != nil {
+			r.branches.directory.Close()
+		}
 	}
 }
 

@@ -18,7 +18,9 @@ type leaf struct {
 	sides  [2]spill.List
 	prefix uint64
 	depth  int
-	node   int // in the plan
+	node   int      // in the plan
+	branch bool     // of a pinned split by fields: wanderers have to be taken out
+	moved  [2]int64 // lines taken out
 }
 
 func (l *leaf) rows() int64 { return l.sides[ours].Rows + l.sides[theirs].Rows }
@@ -39,15 +41,23 @@ func slotsFor(rows int64) int64 {
 	return slots
 }
 
-// join joins every shard, the largest first.
+// join joins every shard, and then the residual ones.
 func (r *run) join(ctx context.Context) error {
-	order := make([]int, len(r.leaves))
+	if err := r.joinAll(ctx, r.leaves); err != nil || r.branches == nil {
+		return err
+	}
+	return r.joinAll(ctx, r.residue())
+}
+
+// joinAll joins shards, the largest first.
+func (r *run) joinAll(ctx context.Context, leaves []leaf) error {
+	order := make([]int, len(leaves))
 	var rows int64
 	for i := range order {
 		order[i] = i
-		rows += r.leaves[i].rows()
+		rows += leaves[i].rows()
 	}
-	slices.SortFunc(order, func(a, b int) int { return cmp.Compare(r.leaves[b].rows(), r.leaves[a].rows()) })
+	slices.SortFunc(order, func(a, b int) int { return cmp.Compare(leaves[b].rows(), leaves[a].rows()) })
 	var next, joined atomic.Int64
 	return r.workers(func(int) error {
 		j := r.newShardJoin()
@@ -56,7 +66,7 @@ func (r *run) join(ctx context.Context) error {
 			if i >= len(order) {
 				break
 			}
-			l := r.leaves[order[i]]
+			l := leaves[order[i]]
 			if err := j.leaf(ctx, l, 0); err != nil {
 				return err
 			}
@@ -64,6 +74,9 @@ func (r *run) join(ctx context.Context) error {
 			r.progress.set(r.size + int64(float64(r.size)*float64(done)/float64(max(rows, 1))))
 		}
 		r.addTally(&j.tally)
+		if err := j.putAside(); err != nil {
+			return err
+		}
 		return j.totals.flush()
 	})
 }
@@ -80,6 +93,7 @@ type shardJoin struct {
 	slots     []slot
 	key       []byte
 	value     []byte
+	residual  *spill.Appender
 }
 
 // slot holds the first line of one id on each side, as positions in the arena plus one.
@@ -94,6 +108,9 @@ func (r *run) newShardJoin() *shardJoin {
 		ranks: map[pos.BreakKind]byte{}, indexes: map[pos.BreakKind]int{},
 		totals: newLedgerTotals(r.tuning.totals, r.totals),
 	}
+	if r.branches != nil {
+		j.residual = r.store.NewAppender(2 << residualBits)
+	}
 	for i, kind := range kindRanks() {
 		j.ranks[kind] = byte(i)
 	}
@@ -101,6 +118,21 @@ func (r *run) newShardJoin() *shardJoin {
 		j.indexes[kind] = i
 	}
 	return j
+}
+
+// putAside hands over the lines for the residual shards.
+func (j *shardJoin) putAside() error {
+	if j.residual == nil {
+		return nil
+	}
+	lists, err := j.residual.Finish()
+	if err != nil {
+		return err
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.residuals = append(j.residuals, lists)
+	return nil
 }
 
 // leaf joins a shard, or splits it when it turned out larger than its budget.
@@ -135,7 +167,7 @@ func (j *shardJoin) hashJoin(l leaf) error {
 	}
 	for side := range l.sides {
 		begin := len(j.arena)
-		err := j.store.Each(l.sides[side], func(records []byte) error {
+		err := j.each(&l, side, func(records []byte) error {
 			j.arena = append(j.arena, records...)
 			return nil
 		})
@@ -150,6 +182,7 @@ func (j *shardJoin) hashJoin(l leaf) error {
 			at += rec.size()
 		}
 	}
+	j.plan.observe(l.node, l.rows()-l.moved[ours]-l.moved[theirs])
 	for i := range j.slots {
 		s := &j.slots[i]
 		if s.line[ours]|s.line[theirs] == 0 {

@@ -20,7 +20,7 @@ func (j *shardJoin) split(ctx context.Context, l leaf, stuck int) error {
 	mask := uint64(1)<<n - 1
 	pages := j.store.NewAppender(2 << n)
 	for side := range l.sides {
-		err := j.store.Each(l.sides[side], func(records []byte) error {
+		err := j.each(&l, side, func(records []byte) error {
 			for len(records) > 0 {
 				rec := record(records)
 				space, err := pages.Space(int(rec.hash()>>shift&mask)*2+side, rec.size())
@@ -39,6 +39,7 @@ func (j *shardJoin) split(ctx context.Context, l leaf, stuck int) error {
 	if err != nil {
 		return err
 	}
+	j.plan.observe(l.node, l.rows()-l.moved[ours]-l.moved[theirs])
 	j.plan.settle(l.node, outcomeSplit, fmt.Sprintf("needs %d bytes, more than the budget of a shard", l.cost()))
 	for i := range uint64(1) << n {
 		child := leaf{
@@ -67,7 +68,7 @@ func (j *shardJoin) sortJoin(l leaf) error {
 	defer sorter.Close()
 	var key []byte
 	for side := range l.sides {
-		err := j.store.Each(l.sides[side], func(records []byte) error {
+		err := j.each(&l, side, func(records []byte) error {
 			for len(records) > 0 {
 				rec := record(records)
 				key = append(append(key[:0], rec.txnID()...), 0, byte(side))
@@ -83,6 +84,7 @@ func (j *shardJoin) sortJoin(l leaf) error {
 			return err
 		}
 	}
+	j.plan.observe(l.node, l.rows()-l.moved[ours]-l.moved[theirs])
 	return j.walk(sorter)
 }
 

@@ -40,6 +40,9 @@ func (f *failure) before(side int, at place) bool {
 // partition reads all inputs and puts every line into the shard of its id.
 func (r *run) partition(ctx context.Context) error {
 	shards := 1 << r.tuning.depth
+	if r.branches != nil {
+		shards = r.branches.most
+	}
 	r.leaves = make([]leaf, shards)
 	var mu sync.Mutex
 	err := r.workers(func(w int) error {
@@ -75,10 +78,18 @@ func (r *run) partition(ctx context.Context) error {
 			return err
 		}
 	}
+	if b := r.branches; b != nil {
+		r.leaves = r.leaves[:len(b.names)]
+		for i := range r.leaves {
+			r.leaves[i].branch = true
+		}
+		r.plan.root(0, r.leaves, b.names)
+		return b.find(int(r.tuning.sort / 8))
+	}
 	for i := range r.leaves {
 		r.leaves[i].prefix, r.leaves[i].depth = uint64(i), r.tuning.depth
 	}
-	r.plan.root(r.tuning.depth, r.leaves)
+	r.plan.root(r.tuning.depth, r.leaves, nil)
 	return nil
 }
 
@@ -124,6 +135,7 @@ type partitioner struct {
 	tally   tally
 	row     statement.Row
 	block   []byte
+	key     []byte
 	scratch []byte
 }
 
@@ -235,7 +247,15 @@ func (p *partitioner) take(side int, at place) error {
 	}
 	hash := maphash.Bytes(p.seed, row.TxnID)
 	b := encode(p.scratch, hash, at, row)
-	space, err := p.pages.Space(int(hash>>p.shift)*2+side, len(b))
+	list := int(hash >> p.shift)
+	if p.branches != nil {
+		p.key = p.branches.key(p.key[:0], row)
+		list = p.branches.of(p.key)
+		if err := p.branches.note(hash, list); err != nil {
+			return err
+		}
+	}
+	space, err := p.pages.Space(list*2+side, len(b))
 	if err != nil {
 		return err
 	}

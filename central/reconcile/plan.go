@@ -42,17 +42,17 @@ const (
 	defaultMemory   = 1 << 30
 )
 
-// tune divides the memory: of 16 parts, pages on hand 5, open pages 2, joins 4, sorters
-// 3 (one each), totals 1, input blocks and decompressors the rest.
+// tune divides the memory: of 16 parts, pages on hand 4, open pages 2, joins 4, sorters
+// 3 (one each), totals 2, input blocks and decompressors the rest.
 func tune(memory int64, workers int) tuning {
 	part := memory / 16
 	workers = int(min(int64(workers), max(memory/memoryPerWorker, 1)))
 	return tuning{
 		block:      int(min(max(part/int64(4*workers), 64<<10), 256<<10)),
-		ram:        5 * part,
+		ram:        4 * part,
 		leaf:       min(4*part/int64(workers), 1<<30),
 		sort:       part,
-		totals:     part / int64(workers),
+		totals:     2 * part / int64(workers),
 		splitBits:  4,
 		maxDepth:   40,
 		workers:    workers,
@@ -60,11 +60,17 @@ func tune(memory int64, workers int) tuning {
 	}
 }
 
+// openBytes is the memory for the open pages of one list of every worker.
+func (t *tuning) openBytes(memory int64) int64 { return 2 * memory / 16 / int64(2*t.workers) }
+
 // size sets the first depth and the page size from the expected number of lines.
 func (t *tuning) size(memory, expected int64, rules *Rules) {
-	open := 2 * memory / 16 / int64(2*t.workers) // per list of one shard
+	open := t.openBytes(memory)
 	most := max(bits.Len64(uint64(open/spill.MinPage))-1, 0)
-	if !t.pinned {
+	if len(rules.fieldSplits()) > 0 {
+		t.depth = 0 // fields first; the hash parts what is over budget then
+		t.page = spill.MinPage
+	} else if !t.pinned {
 		target := max(min(t.leaf*2/3, leafTarget), 1)
 		for t.depth < most && expected*costPerRecord>>t.depth > target {
 			t.depth++
@@ -133,6 +139,10 @@ type plan struct {
 const shardingReason = "shards are ranges of a keyed hash of txn_id: both sides of a pair always meet in one shard, " +
 	"whatever else they disagree on, so no miss has to be joined again across shards; the key is new in every run"
 
+const branchReason = "shards are branches of the pinned splits, parted further by a keyed hash of txn_id where they are " +
+	"over budget; every id that is found under more than one branch is joined in the residual shards, by id alone, so " +
+	"that a field on which the sides disagree makes no false break"
+
 func newPlan(memory int64, t tuning, tolerance int64) *plan {
 	p := &plan{Version: 1, Sharding: shardingReason, AmountTolerance: tolerance}
 	p.Budget.MemoryBytes, p.Budget.ShardBytes, p.Budget.Workers = memory, t.leaf, t.workers
@@ -154,14 +164,25 @@ func (p *plan) settle(id int, outcome, why string) {
 	p.Tree[id].Outcome, p.Tree[id].Why = outcome, why
 }
 
+// observe corrects a node to the lines that it really joined.
+func (p *plan) observe(id int, rows int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.Tree[id].Observed = rows
+}
+
 // root adds the tree's root and the first shards.
-func (p *plan) root(depth int, leaves []leaf) {
+func (p *plan) root(depth int, leaves []leaf, names []string) {
 	p.Observed = 0
 	for _, l := range leaves {
 		p.Observed += l.rows()
 	}
 	why := "everything fits one shard"
-	if depth > 0 {
+	switch {
+	case names != nil:
+		why = "pinned by the rules"
+		p.Sharding = branchReason
+	case depth > 0:
 		why = fmt.Sprintf("expected rows need %d shards within the budget and for all workers", len(leaves))
 	}
 	p.add(planNode{
@@ -170,9 +191,13 @@ func (p *plan) root(depth int, leaves []leaf) {
 	})
 	for i := range leaves {
 		l := &leaves[i]
+		rule := hashRule(uint64(i), depth)
+		if names != nil {
+			rule = names[i]
+		}
 		l.node = p.add(planNode{
-			Parent: 0, Rule: hashRule(uint64(i), depth), Expected: p.Expected >> depth, Observed: l.rows(),
-			Outcome: outcomeEmpty, Why: "no line has such an id",
+			Parent: 0, Rule: rule, Expected: p.Expected / int64(len(leaves)), Observed: l.rows(),
+			Outcome: outcomeEmpty, Why: "no line belongs here",
 		})
 	}
 }
@@ -189,7 +214,7 @@ func (p *plan) shards() Shards {
 	var s Shards
 	var total int64
 	for _, n := range p.Tree {
-		if n.Outcome != outcomeJoined && n.Outcome != outcomeSorted {
+		if n.Observed == 0 || n.Outcome != outcomeJoined && n.Outcome != outcomeSorted {
 			continue
 		}
 		s.Count++

@@ -98,6 +98,12 @@ func TestEngineAgreesWithTheOracle(t *testing.T) {
 			Ours: save(t, dir, "ours", a), Theirs: save(t, dir, "theirs", b), Memory: minMemory,
 			Rules: &Rules{Version: 1, AmountToleranceFen: pos.Money(tolerance)},
 		}
+		split := rapid.SampledFrom([][]Split{
+			nil,
+			{{By: SplitByBank}},
+			{{By: SplitByMerchant, Values: []string{"M1"}}, {By: SplitByBank, Values: []string{"ABC"}}},
+			{{By: SplitByDate}, {By: SplitByIDHash, Bits: 3}},
+		}).Draw(rt, "splits")
 		var files []map[string]string
 		for i, tuned := range []tuning{
 			roomy(),
@@ -106,6 +112,10 @@ func TestEngineAgreesWithTheOracle(t *testing.T) {
 				rapid.SampledFrom([]int64{0, 20_000, 1 << 20}).Draw(rt, "ram")),
 		} {
 			job.Out = filepath.Join(dir, "out"+strconv.Itoa(i))
+			if i > 0 {
+				job.Rules.Splits = split
+				tuned.sort = rapid.SampledFrom([]int64{1, 40, 1 << 16}).Draw(rt, "sort")
+			}
 			s, err := runTuned(t.Context(), job, tuned)
 			if err != nil {
 				rt.Fatal(err)
@@ -259,6 +269,57 @@ func TestOneHotIDIsSortedNotSplitForEver(t *testing.T) {
 	v := judge([][]entry{a}, [][]entry{b}, 0)
 	if diff := cmp.Diff(v.breaks, lines(t, filepath.Join(job.Out, breaksFile))[1:]); diff != "" {
 		t.Error(diff)
+	}
+}
+
+func TestSplitsByFieldsMakeNoFalseBreaks(t *testing.T) {
+	dir := t.TempDir()
+	a, b, want := truth(30_000, 9)
+	for i := range b {
+		if i%50 == 0 && b[i].status == "S" {
+			b[i].merchant = "M0" // remapped at the bank: another branch there than with us
+		}
+	}
+	v := judge([][]entry{a}, [][]entry{b}, 0)
+	for _, limit := range []int64{1 << 20, 8} {
+		tuned := tune(minMemory, 2)
+		tuned.sort, tuned.leaf = limit, 300_000
+		out := filepath.Join(dir, strconv.FormatInt(limit, 10))
+		s, err := runTuned(t.Context(), Job{
+			Ours: save(t, dir, "o", [][]entry{a}), Theirs: save(t, dir, "t", [][]entry{b}), Out: out, Memory: minMemory,
+			Rules: &Rules{Version: 1, Splits: []Split{{By: SplitByBank}, {By: SplitByMerchant, Values: []string{"M0"}}}},
+		}, tuned)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(v.breaks, lines(t, filepath.Join(out, breaksFile))[1:]); diff != "" {
+			t.Error(diff)
+		}
+		if s.MissingOurs != want[pos.MissingOurs] || s.MissingTheirs != want[pos.MissingTheirs] {
+			t.Errorf("false misses: %+v", s)
+		}
+		var p plan
+		if err := json.Unmarshal([]byte(read(t, out, planFile)), &p); err != nil {
+			t.Fatal(err)
+		}
+		var leaves int64
+		rules := map[string]int64{}
+		for _, n := range p.Tree {
+			rules[n.Rule] = n.Observed
+			if n.Outcome == outcomeJoined || n.Outcome == outcomeSorted {
+				leaves += n.Observed
+			}
+		}
+		if leaves != s.Ours+s.Theirs || p.Observed != leaves {
+			t.Errorf("the plan's shards hold %d lines of %d", leaves, s.Ours+s.Theirs)
+		}
+		residual := rules["residual: ids found under more than one branch"]
+		if residual == 0 || (limit == 8) != (residual == leaves) {
+			t.Errorf("%d of %d lines are residual, limit %d", residual, leaves, limit)
+		}
+		if _, ok := rules["bank = ICBC, merchant_id = M0"]; !ok {
+			t.Errorf("no branch by bank and merchant in %v", rules)
+		}
 	}
 }
 

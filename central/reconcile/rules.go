@@ -19,8 +19,12 @@ import (
 //	version: 1
 //	amount_tolerance_fen: 0    # |ours − theirs| up to this is no amount_mismatch
 //	splits:                    # pinned splits: what the planner must split by at least
+//	  - by: bank               # every bank a branch of its own
+//	  - by: merchant_id
+//	    values: [M0, M1]       # these merchants; the others share a branch
+//	  - by: settlement_date
 //	  - by: id_hash
-//	    bits: 6                # 64 shards
+//	    bits: 6                # 64 shards; a split by a field takes as many as it needs
 type Rules struct {
 	Version            int       `yaml:"version"`
 	AmountToleranceFen pos.Money `yaml:"amount_tolerance_fen"`
@@ -29,13 +33,20 @@ type Rules struct {
 
 // Split is one pinned split of the rule tree.
 type Split struct {
-	By   string `yaml:"by"`
-	Bits int    `yaml:"bits"`
+	By     string   `yaml:"by"`
+	Bits   int      `yaml:"bits"`   // id_hash
+	Values []string `yaml:"values"` // the others: only these; all when empty
 }
 
-// SplitByIDHash is the split that is always possible, always even, and on which both
-// sides always agree.
-const SplitByIDHash = "id_hash"
+// What a split can look at. SplitByIDHash is always possible, always even, and both
+// sides always agree on it; the fields are for operation (a shard that an operator
+// knows by name) and need the residual shards.
+const (
+	SplitByIDHash   = "id_hash"
+	SplitByBank     = "bank"
+	SplitByMerchant = "merchant_id"
+	SplitByDate     = "settlement_date"
+)
 
 const (
 	rulesVersion  = 1
@@ -74,7 +85,7 @@ func parseRules(path string, b []byte) (*Rules, error) {
 			continue
 		}
 		for _, split := range root.Content[i+1].Content {
-			if err := knownKeys(path, split, "by", "bits"); err != nil {
+			if err := knownKeys(path, split, "by", "bits", "values"); err != nil {
 				return nil, err
 			}
 		}
@@ -97,8 +108,15 @@ func (r *Rules) check() error {
 		return errors.New("amount_tolerance_fen is negative")
 	}
 	for _, s := range r.Splits {
-		if s.By != SplitByIDHash {
-			return fmt.Errorf("split by %q is not known; known: %s", s.By, SplitByIDHash)
+		known := []string{SplitByBank, SplitByMerchant, SplitByDate, SplitByIDHash}
+		if !slices.Contains(known, s.By) {
+			return fmt.Errorf("split by %q is not known; known: %s", s.By, strings.Join(known, ", "))
+		}
+		if s.By == SplitByMerchant && len(s.Values) == 0 {
+			return errors.New("split by merchant_id wants values: the merchants with a branch of their own")
+		}
+		if s.By == SplitByIDHash && len(s.Values) > 0 || s.By != SplitByIDHash && s.Bits != 0 {
+			return fmt.Errorf("split by %s: bits belong to id_hash, values to the others", s.By)
 		}
 		if s.Bits < 0 || s.Bits > maxSplitBits {
 			return fmt.Errorf("split by %s: bits is %d, want 0 to %d", s.By, s.Bits, maxSplitBits)

@@ -76,11 +76,11 @@ type ledgerTotals struct {
 }
 
 // bytesPerTotal is what one key costs in a map: struct, key, entry.
-const bytesPerTotal = 384
+const bytesPerTotal = 256
 
 func newLedgerTotals(memory int64, sorter *spill.Sorter) *ledgerTotals {
 	return &ledgerTotals{
-		most: int(max(memory/bytesPerTotal/2, 16)), sorter: sorter,
+		most: int(max(memory/bytesPerTotal, 16)), sorter: sorter,
 		levels: [2]map[string]*total{{}, {}},
 	}
 }
@@ -92,10 +92,11 @@ func (l *ledgerTotals) of(bank, merchant []byte) (atBank, atMerchant *total, err
 	for i, key := range keys {
 		t := l.levels[i][string(key)]
 		if t == nil {
-			if len(l.levels[i]) >= l.most {
-				if err := l.flushLevel(i); err != nil {
+			if len(l.levels[0])+len(l.levels[1]) >= l.most {
+				if err := l.flush(); err != nil {
 					return nil, nil, err
 				}
+				return l.of(bank, merchant) // what was found before is no longer counted on
 			}
 			t = &total{}
 			l.levels[i][string(key)] = t

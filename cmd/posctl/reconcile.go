@@ -74,8 +74,15 @@ func (b *byteSize) UnmarshalText(text []byte) error {
 		name  string
 		bytes int64
 	}{
-		{"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {"TiB", 1 << 40},
-		{"KB", 1e3}, {"MB", 1e6}, {"GB", 1e9}, {"TB", 1e12}, {"B", 1},
+		{"KiB", 1 << 10},
+		{"MiB", 1 << 20},
+		{"GiB", 1 << 30},
+		{"TiB", 1 << 40},
+		{"KB", 1e3},
+		{"MB", 1e6},
+		{"GB", 1e9},
+		{"TB", 1e12},
+		{"B", 1},
 	} {
 		if rest, ok := strings.CutSuffix(s, u.name); ok {
 			s, unit = rest, u.bytes
@@ -101,8 +108,8 @@ func (c *ReconcileCmd) Run(ctx context.Context, out *cli.Streams) error {
 		defer debug.SetMemoryLimit(limit)
 	}
 	lang := cli.Language()
-	finish := func() {}
-	job.Progress, finish = progressOn(out.Err, lang)
+	progress, finish := progressOn(out.Err, lang)
+	job.Progress = progress
 	summary, err := reconcile.Run(ctx, job)
 	finish()
 	switch {

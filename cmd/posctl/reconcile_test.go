@@ -108,11 +108,14 @@ func TestReconcileExitCodes(t *testing.T) {
 		{"same files, two on a side", []string{"--ours", ours, "--theirs", ours, "--memory", "16MiB"}, 1, ""},
 		{"a day without lines has no breaks", []string{"--ours", ours, "--theirs", ours, "--settlement-date", "2020-01-01"}, 0, ""},
 		{
-			"several files after one flag", []string{"--ours", ours, ours, "--theirs", ours, ours, "--settlement-date=2020-01-01"},
+			"several files after one flag",
+			[]string{"--ours", ours, ours, "--theirs", ours, ours, "--settlement-date=2020-01-01"},
 			0, "",
 		},
 		{
-			"bad line", []string{"--ours", bad, "--theirs", ours}, 2,
+			"bad line",
+			[]string{"--ours", bad, "--theirs", ours},
+			2,
 			bad + `: line 3, column 5 (amount_fen): "12.50" is not a whole number of fen from 0 to 9223372036854775807`,
 		},
 		{"bad line set aside", []string{"--ours", bad, "--theirs", ours, "--reject-file", rejects}, 1, ""},
