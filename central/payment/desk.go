@@ -1,0 +1,183 @@
+package payment
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"dcpos/central/institution"
+	"dcpos/central/ledger"
+	"dcpos/pos"
+)
+
+// Config is what a Desk needs.
+type Config struct {
+	Env          pos.Environment
+	Store        Store
+	Institutions *institution.Set
+	// Default is the institution of a QR for which the till names none.
+	Default string
+	// Key makes the fingerprints of questions, at least 16 bytes; the same after every
+	// start, or a repeated question is a conflict. Payment codes are in them.
+	Key []byte
+	// Margin is added to a validity before "never arrived" is believed; 0 is 30 s.
+	Margin time.Duration
+	// Now is the clock of what is stored; nil is time.Now.
+	Now func() time.Time
+	Log *slog.Logger
+	// Nudge is called after a verdict for the terminal was committed; may be nil.
+	Nudge func(terminal string)
+}
+
+// Desk takes the questions of tills and follows each payment to its end. It is safe
+// for concurrent use; Run must run for what is not final to become so.
+type Desk struct {
+	cfg  Config
+	wake chan struct{}
+
+	mu   sync.Mutex
+	busy map[pos.PaymentID]bool // being asked about by this process; refunds too
+	load map[string]int         // how many of them per institution
+}
+
+// New checks the configuration.
+func New(cfg Config) (*Desk, error) {
+	switch {
+	case !cfg.Env.Valid():
+		return nil, pos.FieldError(pos.ErrConfig, "env", errors.New("want live or lab"))
+	case cfg.Store == nil || cfg.Institutions == nil:
+		return nil, pos.NewError(pos.ErrConfig, errors.New("payment needs store and institutions"))
+	case len(cfg.Key) < 16:
+		return nil, pos.FieldError(pos.ErrConfig, "key", errors.New("want at least 16 bytes"))
+	}
+	if _, ok := cfg.Institutions.Member(cfg.Default); cfg.Default != "" && !ok {
+		return nil, pos.FieldError(pos.ErrConfig, "default_institution", fmt.Errorf("%q is not described", cfg.Default))
+	}
+	if cfg.Margin == 0 {
+		cfg.Margin = 30 * time.Second
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Desk{
+		cfg: cfg, wake: make(chan struct{}, 1), busy: map[pos.PaymentID]bool{}, load: map[string]int{},
+	}, nil
+}
+
+func (d *Desk) nowMS() int64 { return d.cfg.Now().UnixMilli() }
+
+// turn is one transaction with the moment of its beginning and whom it tells.
+type turn struct {
+	Tx
+	now  int64
+	told []string
+}
+
+// turn runs fn in a transaction and nudges after the commit.
+func (d *Desk) turn(ctx context.Context, fn func(t *turn) error) error {
+	var told []string
+	err := d.cfg.Store.PaymentTx(ctx, func(tx Tx) error {
+		t := &turn{Tx: tx, now: d.nowMS()}
+		err := fn(t)
+		told = t.told
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if d.cfg.Nudge != nil {
+		for _, terminal := range told {
+			d.cfg.Nudge(terminal)
+		}
+	}
+	return nil
+}
+
+func (t *turn) tell(ctx context.Context, terminal string, v pos.Verdict) error {
+	if _, err := t.AppendVerdict(ctx, terminal, v); err != nil {
+		return fmt.Errorf("verdict on %s: %w", v.Payment, err)
+	}
+	t.told = append(t.told, terminal)
+	return nil
+}
+
+// book posts a transaction. Another body under the key means that the till's journal
+// and the institution disagree on a date or an account: the money is booked once
+// already, reconciliation finds the difference, and the payment must go on.
+func (d *Desk) book(ctx context.Context, t *turn, tr ledger.Transaction) error {
+	_, err := ledger.Post(ctx, t, tr)
+	if pos.CodeOf(err) == pos.ErrKeyConflict {
+		d.cfg.Log.ErrorContext(ctx, "ledger key was posted with other content", "key", tr.Key, "err", err)
+		return nil
+	}
+	return err
+}
+
+// claim reserves the id for one asker of this process; release undoes it.
+func (d *Desk) claim(id pos.PaymentID, institution string) (release func(), ok bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.busy[id] {
+		return nil, false
+	}
+	d.busy[id] = true
+	d.load[institution]++
+	return func() {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		delete(d.busy, id)
+		d.load[institution]--
+	}, true
+}
+
+func (d *Desk) loaded(institution string) int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.load[institution]
+}
+
+// fingerprint is a keyed hash of a question: what makes it the same question.
+func (d *Desk) fingerprint(parts ...any) []byte {
+	h := hmac.New(sha256.New, d.cfg.Key)
+	for _, p := range parts {
+		s := fmt.Sprint(p)
+		_, _ = fmt.Fprintf(h, "%d:%s", len(s), s) // a hash never fails to write
+	}
+	return h.Sum(nil)
+}
+
+// rejected answers a question that was not started.
+func (d *Desk) rejected(ctx context.Context, payment pos.PaymentID, refund pos.RefundID, err error) pos.Answer {
+	e := pos.AsError(err)
+	if e.Code == pos.ErrInternal || e.Code == pos.ErrStorage {
+		d.cfg.Log.ErrorContext(ctx, "question not started", "payment", payment.String(), "err", err)
+	}
+	return pos.Answer{
+		Payment: payment, Refund: refund, Outcome: pos.OutcomeRejected, Reason: e.Code, Detail: e.Error(),
+		CentreMS: d.nowMS(),
+	}
+}
+
+// silent answers a question whose state could not be read or written just now.
+func (d *Desk) silent(ctx context.Context, payment pos.PaymentID, refund pos.RefundID, err error) pos.Answer {
+	d.cfg.Log.ErrorContext(ctx, "payment state not at hand", "payment", payment.String(), "err", err)
+	return pos.Answer{
+		Payment: payment, Refund: refund, Outcome: pos.OutcomeUnknown, Reason: pos.ErrStorage, CentreMS: d.nowMS(),
+	}
+}
+
+// poke wakes Run.
+func (d *Desk) poke() {
+	select {
+	case d.wake <- struct{}{}:
+	default:
+	}
+}

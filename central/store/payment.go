@@ -1,0 +1,275 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+
+	"dcpos/central/fleet"
+	"dcpos/central/payment"
+	"dcpos/pos"
+	"dcpos/pos/dcep"
+)
+
+// Payments is the store of asked payments and refunds.
+func (s *Store) Payments() payment.Store { return paymentStore{s} }
+
+type paymentStore struct{ *Store }
+
+type paymentTx struct{ *Tx }
+
+// PaymentTx implements payment.Store.
+func (s paymentStore) PaymentTx(ctx context.Context, fn func(tx payment.Tx) error) error {
+	return s.tx(ctx, func(t *Tx) error { return fn(paymentTx{t}) })
+}
+
+// FindPayment implements payment.Store.
+func (s paymentStore) FindPayment(ctx context.Context, id pos.PaymentID) (r payment.Record, found bool, err error) {
+	err = s.view(ctx, func(t *Tx) error {
+		r, found, err = paymentTx{t}.Payment(ctx, id)
+		return err
+	})
+	return r, found, err
+}
+
+// FindRefund implements payment.Store.
+func (s paymentStore) FindRefund(ctx context.Context, id pos.RefundID) (r payment.Refund, found bool, err error) {
+	err = s.view(ctx, func(t *Tx) error {
+		r, found, err = paymentTx{t}.Refund(ctx, id)
+		return err
+	})
+	return r, found, err
+}
+
+const paymentColumns = `id, terminal, merchant, mode, amount, body, institution, state, reason, detail, txn,
+	settlement_date, fee, envelope, qr, valid_until_ms, expires_ms, evidence, late_paid, told, step, next_ms,
+	created_ms, updated_ms`
+
+func scanPayment(row interface{ Scan(...any) error }) (r payment.Record, err error) {
+	var id string
+	if err = row.Scan(&id, &r.Terminal, &r.Merchant, &r.Mode, &r.Amount, &r.Body, &r.Institution, &r.State,
+		&r.Reason, &r.Detail, &r.Txn, &r.SettlementDate, &r.Fee, &r.Envelope, &r.QR, &r.ValidUntilMS, &r.ExpiresMS,
+		&r.Evidence, &r.LatePaid, &r.Told, &r.Step, &r.NextMS, &r.CreatedMS, &r.UpdatedMS); err != nil {
+		return r, err
+	}
+	r.ID, err = pos.ParsePaymentID(id)
+	return r, err
+}
+
+// Payment implements payment.Tx.
+func (t paymentTx) Payment(ctx context.Context, id pos.PaymentID) (payment.Record, bool, error) {
+	r, err := scanPayment(t.QueryRow(ctx, `SELECT `+paymentColumns+` FROM payments WHERE id = ?`, id.String()))
+	return found(r, err, "payment", id)
+}
+
+// found tells an absent row from an error.
+func found[T any](v T, err error, what string, id pos.PaymentID) (T, bool, error) {
+	switch {
+	case err == nil:
+		return v, true, nil
+	case err == sql.ErrNoRows: //nolint:errorlint // Row.Scan returns it bare
+		return v, false, nil
+	}
+	return v, false, fmt.Errorf("read %s %s: %w", what, id, err)
+}
+
+// PutPayment implements payment.Tx.
+func (t paymentTx) PutPayment(ctx context.Context, r payment.Record) error {
+	_, err := t.Exec(ctx, `INSERT INTO payments (`+paymentColumns+`) VALUES `+rowsOf(24, 1)+`
+		ON CONFLICT (id) DO UPDATE SET merchant = excluded.merchant, mode = excluded.mode, amount = excluded.amount,
+			institution = excluded.institution, state = excluded.state, reason = excluded.reason,
+			detail = excluded.detail, txn = excluded.txn, settlement_date = excluded.settlement_date,
+			fee = excluded.fee, envelope = excluded.envelope, qr = excluded.qr,
+			valid_until_ms = excluded.valid_until_ms, expires_ms = excluded.expires_ms, evidence = excluded.evidence,
+			late_paid = excluded.late_paid, told = excluded.told, step = excluded.step, next_ms = excluded.next_ms,
+			updated_ms = excluded.updated_ms`,
+		r.ID.String(), r.Terminal, r.Merchant, string(r.Mode), int64(r.Amount), r.Body, r.Institution, string(r.State),
+		string(r.Reason), r.Detail, r.Txn, string(r.SettlementDate), int64(r.Fee), int64(r.Envelope), r.QR,
+		r.ValidUntilMS, r.ExpiresMS, r.Evidence, flag(r.LatePaid), flag(r.Told), r.Step, r.NextMS,
+		r.CreatedMS, r.UpdatedMS)
+	if err != nil {
+		return fmt.Errorf("write payment %s: %w", r.ID, err)
+	}
+	return nil
+}
+
+func flag(b bool) int64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+const refundColumns = `id, payment, terminal, merchant, amount, state, auto, authorized, operator, reason, detail, txn,
+	settlement_date, told, step, next_ms, created_ms, updated_ms`
+
+func scanRefund(row interface{ Scan(...any) error }) (r payment.Refund, err error) {
+	var id, of string
+	if err = row.Scan(&id, &of, &r.Terminal, &r.Merchant, &r.Amount, &r.State, &r.Auto, &r.Authorized, &r.Operator,
+		&r.Reason, &r.Detail, &r.Txn, &r.Date, &r.Told, &r.Step, &r.NextMS, &r.CreatedMS, &r.UpdatedMS); err != nil {
+		return r, err
+	}
+	if r.ID, err = pos.ParsePaymentID(id); err != nil {
+		return r, err
+	}
+	r.Payment, err = pos.ParsePaymentID(of)
+	return r, err
+}
+
+// Refund implements payment.Tx.
+func (t paymentTx) Refund(ctx context.Context, id pos.RefundID) (payment.Refund, bool, error) {
+	r, err := scanRefund(t.QueryRow(ctx, `SELECT `+refundColumns+` FROM refunds WHERE id = ?`, id.String()))
+	return found(r, err, "refund", id)
+}
+
+// RefundsOf implements payment.Tx.
+func (t paymentTx) RefundsOf(ctx context.Context, id pos.PaymentID) ([]payment.Refund, error) {
+	rows, err := t.Query(ctx, `SELECT `+refundColumns+` FROM refunds WHERE payment = ? ORDER BY created_ms, id`, id.String())
+	return list(rows, err, "refunds", scanRefund)
+}
+
+// list reads all rows and closes them.
+func list[T any](rows *sql.Rows, err error, what string, scan func(interface{ Scan(...any) error }) (T, error)) ([]T, error) {
+	if err != nil {
+		return nil, fmt.Errorf("list %s: %w", what, err)
+	}
+	defer rows.Close() //nolint:errcheck // rows.Err tells what matters
+	var all []T
+	for rows.Next() {
+		v, err := scan(rows)
+		if err != nil {
+			return nil, fmt.Errorf("list %s: %w", what, err)
+		}
+		all = append(all, v)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("list %s: %w", what, err)
+	}
+	return all, nil
+}
+
+// PutRefund implements payment.Tx.
+func (t paymentTx) PutRefund(ctx context.Context, r payment.Refund) error {
+	_, err := t.Exec(ctx, `INSERT INTO refunds (`+refundColumns+`) VALUES `+rowsOf(18, 1)+`
+		ON CONFLICT (id) DO UPDATE SET state = excluded.state, reason = excluded.reason, detail = excluded.detail,
+			txn = excluded.txn, settlement_date = excluded.settlement_date, told = excluded.told,
+			step = excluded.step, next_ms = excluded.next_ms, updated_ms = excluded.updated_ms`,
+		r.ID.String(), r.Payment.String(), r.Terminal, r.Merchant, int64(r.Amount), string(r.State), flag(r.Auto),
+		flag(r.Authorized), r.Operator, string(r.Reason), r.Detail, r.Txn, string(r.Date), flag(r.Told),
+		r.Step, r.NextMS, r.CreatedMS, r.UpdatedMS)
+	if err != nil {
+		return fmt.Errorf("write refund %s: %w", r.ID, err)
+	}
+	return nil
+}
+
+// Terminal implements payment.Tx; a suspended terminal asks for no more money than a
+// quarantined one.
+func (t paymentTx) Terminal(ctx context.Context, name string) (payment.Terminal, bool, error) {
+	v, found, err := fleetTx(t).Terminal(ctx, name)
+	return payment.Terminal{Merchant: v.Merchant, Quarantine: v.State != fleet.Active}, found, err
+}
+
+// Journaled implements payment.Tx.
+func (t paymentTx) Journaled(ctx context.Context, terminal string, id pos.PaymentID) (p pos.Payment, known bool, err error) {
+	var b []byte
+	if known, err = one(t.QueryRow(ctx, `SELECT payment FROM till_payments WHERE id = ? AND terminal = ? AND branch = ''`,
+		id.String(), terminal), &b); err != nil || !known {
+		return p, known, err
+	}
+	return p, true, dcep.Unmarshal(b, &p)
+}
+
+// DuePayments implements payment.Store.
+func (s paymentStore) DuePayments(ctx context.Context, nowMS int64, limit int) (due []payment.Record, err error) {
+	err = s.view(ctx, func(t *Tx) error {
+		rows, err := t.Query(ctx, `SELECT `+paymentColumns+` FROM payments
+			WHERE next_ms > 0 AND next_ms <= ? ORDER BY next_ms LIMIT ?`, nowMS, limit)
+		due, err = list(rows, err, "due payments", scanPayment)
+		return err
+	})
+	return due, err
+}
+
+// DueRefunds implements payment.Store.
+func (s paymentStore) DueRefunds(ctx context.Context, nowMS int64, limit int) (due []payment.Refund, err error) {
+	err = s.view(ctx, func(t *Tx) error {
+		rows, err := t.Query(ctx, `SELECT `+refundColumns+` FROM refunds
+			WHERE next_ms > 0 AND next_ms <= ? ORDER BY next_ms LIMIT ?`, nowMS, limit)
+		due, err = list(rows, err, "due refunds", scanRefund)
+		return err
+	})
+	return due, err
+}
+
+// cursor is how far one epoch was read.
+type cursor struct {
+	terminal string
+	epoch    uint32
+	seq      uint64
+}
+
+// UnreadEntries implements payment.Store. Entries that changed no payment because they
+// were at fault are passed over.
+func (s paymentStore) UnreadEntries(ctx context.Context, limit int) (unread []pos.Entry, err error) {
+	err = s.view(ctx, func(t *Tx) error {
+		unread = nil
+		rows, err := t.Query(ctx, `SELECT h.terminal, h.epoch, COALESCE(c.seq, 0) FROM heads h
+			LEFT JOIN payment_cursors c ON c.terminal = h.terminal AND c.epoch = h.epoch
+			WHERE h.branch = 0 AND h.seq > COALESCE(c.seq, 0) ORDER BY h.moved_ms LIMIT ?`, limit)
+		behind, err := list(rows, err, "unread epochs", func(row interface{ Scan(...any) error }) (c cursor, err error) {
+			err = row.Scan(&c.terminal, &c.epoch, &c.seq)
+			return c, err
+		})
+		for _, c := range behind {
+			if err != nil || len(unread) >= limit {
+				break
+			}
+			var part []pos.Entry
+			part, err = t.entriesAfter(ctx, c, limit-len(unread))
+			unread = append(unread, part...)
+		}
+		return err
+	})
+	return unread, err
+}
+
+func (t *Tx) entriesAfter(ctx context.Context, c cursor, limit int) ([]pos.Entry, error) {
+	rows, err := t.Query(ctx, `SELECT entry, fault FROM entries
+		WHERE terminal = ? AND epoch = ? AND branch = 0 AND seq > ? ORDER BY seq LIMIT ?`,
+		c.terminal, c.epoch, int64(c.seq), limit)
+	return list(rows, err, "unread entries", func(row interface{ Scan(...any) error }) (e pos.Entry, err error) {
+		var b []byte
+		var fault string
+		if err := row.Scan(&b, &fault); err != nil {
+			return e, err
+		}
+		if err := dcep.Unmarshal(b, &e); err != nil {
+			return e, err
+		}
+		if fault != "" {
+			e.Kind, e.Body = "", nil // read, and nothing to follow
+		}
+		return e, nil
+	})
+}
+
+// Read implements payment.Tx.
+func (t paymentTx) Read(ctx context.Context, at pos.Position) (bool, error) {
+	n, err := t.Exec(ctx, `INSERT INTO payment_cursors (terminal, epoch, seq) VALUES (?, ?, ?)
+		ON CONFLICT (terminal, epoch) DO UPDATE SET seq = excluded.seq WHERE payment_cursors.seq < excluded.seq`,
+		at.Terminal, at.Epoch, int64(at.Seq))
+	if err != nil {
+		return false, fmt.Errorf("move cursor of %s: %w", at.Terminal, err)
+	}
+	return n > 0, nil
+}
+
+// VerdictsOf lists a terminal's verdicts with a number above after, in order.
+func (s *Store) VerdictsOf(ctx context.Context, terminal string, after uint64, limit int) (all []pos.Verdict, err error) {
+	err = s.view(ctx, func(t *Tx) error {
+		all, err = t.Verdicts(ctx, terminal, after, limit)
+		return err
+	})
+	return all, err
+}
