@@ -1,0 +1,69 @@
+package checkout
+
+import (
+	"context"
+	"errors"
+
+	"dcpos/agent/health"
+	"dcpos/agent/operator"
+	"dcpos/pos"
+)
+
+// Status is how the till stands, for screens and for who asks.
+type Status struct {
+	Env       pos.Environment    `json:"env"`
+	Notice    pos.Text           `json:"env_notice"` // 测试 TEST in the lab
+	Terminal  string             `json:"terminal"`
+	Merchant  string             `json:"merchant"`
+	Store     string             `json:"store"`
+	StoreName pos.Text           `json:"store_name"`
+	Connected bool               `json:"connected"`
+	SignIn    bool               `json:"sign_in"` // an operator is demanded
+	Operator  *operator.Operator `json:"operator,omitempty"`
+	Outbox    pos.Outbox         `json:"outbox"`
+	Room      pos.Room           `json:"room"`
+	Current   *pos.Payment       `json:"current,omitempty"`
+	Findings  []health.Finding   `json:"findings"`
+	Notices   []Notice           `json:"notices"`
+	TimeMS    int64              `json:"time_ms"`
+}
+
+// Status looks at everything once. It also brings the conditions that follow from
+// the link, the limits and the clock up to date.
+func (t *Till) Status(ctx context.Context) (Status, error) {
+	out, err := t.c.Journal.Outbox(ctx)
+	if err != nil {
+		return Status{}, err
+	}
+	now := t.clock.Now()
+	s := Status{
+		Env: t.c.Env, Notice: t.c.Env.Notice(), Terminal: t.c.Terminal, Merchant: t.c.Merchant, Store: t.c.Store,
+		StoreName: t.c.StoreName, Connected: t.c.Host.Connected(), SignIn: t.c.SignIn, Outbox: out,
+		Room: t.limits().Room(out.Money, now), Notices: t.hub.latest(), TimeMS: now.UnixMilli(),
+	}
+	if o, ok := t.Operator(); ok {
+		s.Operator = &o
+	}
+	if p, ok := t.Current(ctx); ok {
+		s.Current = &p
+	}
+	t.look(s)
+	s.Findings = t.health.Findings()
+	return s, nil
+}
+
+var errHolds = errors.New("")
+
+func (t *Till) look(s Status) {
+	when := func(c health.Condition, holds bool) {
+		if holds {
+			t.health.Put(c, errHolds)
+			return
+		}
+		t.health.Clear(c)
+	}
+	when(health.OfflineCondition(), !s.Connected)
+	when(health.NearLimitCondition(), s.Room.Near && !s.Room.Stop)
+	when(health.LimitCondition(), s.Room.Stop)
+	t.health.Put(health.ClockCondition(), t.clock.Trusted(t.limits().ClockMax))
+}
