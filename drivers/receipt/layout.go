@@ -12,7 +12,7 @@ const (
 	maxFeed    = 255
 	minColumns = 16
 	maxColumns = 96
-	maxQRBytes = 1000 // at level M and 3 dots a module this still fits 58 mm paper
+	maxQRBytes = 900 // at level M and 3 dots a module this still fits 58 mm paper
 )
 
 // Line is one line of a layout: text that fits, or one of the other kinds.

@@ -1,0 +1,55 @@
+package scanner
+
+import (
+	"bytes"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"dcpos/drivers"
+	profiles "dcpos/firmware-profiles"
+)
+
+func FuzzFramer(f *testing.F) {
+	f.Add([]byte("]E06901028075862\r\n0100320229316139647\r"), uint8(0))
+	f.Add(bytes.Repeat([]byte("9"), 200), uint8(3))
+	f.Add([]byte("\x02abc\r\x00\xff\r]Q1x\r"), uint8(7))
+	f.Fuzz(func(t *testing.T, in []byte, set uint8) {
+		rules := profiles.Framing{End: []string{"\r", "\n"}, MaxBytes: 64, StaleMS: 5000, AIM: set&1 != 0}
+		if set&2 != 0 {
+			rules.Prefix = "\x02"
+		}
+		if set&4 != 0 {
+			rules.End = []string{"\r\n", "\x03"}
+		}
+		at := time.Unix(1, 0)
+		whole, single := framer{rules: rules}, framer{rules: rules}
+		all := whole.feed(in, at)
+		var one []drivers.ScanEvent
+		for _, b := range in {
+			one = append(one, single.feed([]byte{b}, at)...)
+		}
+		same := cmp.Comparer(func(a, b error) bool { return (a == nil) == (b == nil) && (a == nil || a.Error() == b.Error()) })
+		if diff := cmp.Diff(all, one, same); diff != "" {
+			t.Fatalf("pieces matter: %s", diff)
+		}
+		for _, e := range all {
+			if e.Err == nil && (len(e.Data.Bytes) == 0 || len(e.Data.Bytes) > rules.MaxBytes+3+len(rules.Prefix)) {
+				t.Fatalf("code of %d bytes", len(e.Data.Bytes))
+			}
+			if e.Err != nil && !errors.Is(e.Err, drivers.ErrTooBig) && !errors.Is(e.Err, drivers.ErrBadFormat) {
+				t.Fatalf("error %v", e.Err)
+			}
+		}
+		if len(whole.buf) > rules.MaxBytes+8 {
+			t.Fatalf("%d bytes are kept", len(whole.buf))
+		}
+		// After a silence it is in step again, whatever came before.
+		got := whole.feed([]byte(rules.Prefix+"123"+rules.End[0]), at.Add(time.Minute))
+		if len(got) == 0 || got[len(got)-1].Err != nil || string(got[len(got)-1].Data.Bytes) != "123" {
+			t.Fatalf("after the silence: %+v", got)
+		}
+	})
+}

@@ -1,0 +1,171 @@
+// Package transporttest holds connections for tests: Playback replays a script of
+// bytes and silences, Recorder writes such a script down from a real device.
+package transporttest
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"dcpos/drivers/transport"
+)
+
+// IO is one exchange: the host writes W, then nothing comes for Silence, then the
+// device sends R. Any of them may be empty.
+type IO struct {
+	W       []byte
+	Silence time.Duration
+	R       []byte
+}
+
+// Playback is a scripted connection. What the host writes must be the W of the Ops in
+// order, in pieces of any size; R of an op comes once all W up to it were written and
+// all R before it were read. Close tells what of the script was not used.
+type Playback struct {
+	Ops []IO
+	// GoneAtEnd lets the device go away after the last op (ErrGone) instead of being silent.
+	GoneAtEnd bool
+
+	mu      sync.Mutex
+	written int // bytes of all W
+	op      int // the op whose R is next
+	read    int // bytes of its R
+	since   time.Time
+	waiting bool // since is set for op
+	wrong   error
+	closed  bool
+	changed chan struct{}
+}
+
+var _ transport.Conn = (*Playback)(nil)
+
+// change wakes everybody who waits; the lock is held.
+func (p *Playback) change() {
+	if p.changed != nil {
+		close(p.changed)
+	}
+	p.changed = make(chan struct{})
+}
+
+// before is how many bytes the host has to have written before op's R comes.
+func (p *Playback) before(op int) int {
+	n := 0
+	for _, io := range p.Ops[:min(op+1, len(p.Ops))] {
+		n += len(io.W)
+	}
+	return n
+}
+
+// Write implements transport.Conn; a byte that is not in the script is an error, which
+// Close returns as well.
+func (p *Playback) Write(ctx context.Context, b []byte) (int, error) {
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return 0, transport.ErrClosed
+	}
+	var script []byte
+	for _, io := range p.Ops {
+		script = append(script, io.W...)
+	}
+	want := script[p.written:]
+	if !bytes.HasPrefix(want, b) {
+		if p.wrong == nil {
+			p.wrong = fmt.Errorf("playback: at byte %d the host wrote % x, want % x", p.written, b, want[:min(len(want), len(b)+8)])
+		}
+		return 0, p.wrong
+	}
+	p.written += len(b)
+	p.change()
+	return len(b), nil
+}
+
+// Read implements transport.Conn.
+func (p *Playback) Read(ctx context.Context, b []byte) (int, error) {
+	for {
+		n, wait, changed, err := p.next(b)
+		if n > 0 || err != nil {
+			return n, err
+		}
+		var timer <-chan time.Time
+		if wait > 0 {
+			t := time.NewTimer(wait)
+			defer t.Stop()
+			timer = t.C
+		}
+		select {
+		case <-timer:
+		case <-changed:
+		case <-ctx.Done():
+			return 0, ctx.Err()
+		}
+	}
+}
+
+// next reads what is there, or tells how long to wait (0: for a write).
+func (p *Playback) next(b []byte) (n int, wait time.Duration, changed chan struct{}, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.changed == nil {
+		p.changed = make(chan struct{})
+	}
+	for {
+		switch {
+		case p.closed:
+			return 0, 0, nil, transport.ErrClosed
+		case p.op == len(p.Ops) && p.GoneAtEnd:
+			return 0, 0, nil, transport.ErrGone
+		case p.op == len(p.Ops) || p.written < p.before(p.op):
+			return 0, 0, p.changed, nil
+		}
+		op := p.Ops[p.op]
+		if !p.waiting {
+			p.since, p.waiting = time.Now(), true
+		}
+		if left := op.Silence - time.Since(p.since); left > 0 {
+			return 0, left, p.changed, nil
+		}
+		n = copy(b, op.R[p.read:])
+		if p.read += n; p.read == len(op.R) {
+			p.op, p.read, p.waiting = p.op+1, 0, false
+		}
+		if n > 0 {
+			return n, 0, nil, nil
+		}
+	}
+}
+
+// Close implements transport.Conn. Its error names what of the script is left, or the
+// first byte that was not in it.
+func (p *Playback) Close() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return nil
+	}
+	p.closed = true
+	p.change()
+	switch {
+	case p.wrong != nil:
+		return p.wrong
+	case p.written < p.before(len(p.Ops)):
+		return fmt.Errorf("playback: %d bytes of the host's %d were not written", p.before(len(p.Ops))-p.written, p.before(len(p.Ops)))
+	}
+	for i := p.op; i < len(p.Ops); i++ {
+		if len(p.Ops[i].R) > 0 {
+			return fmt.Errorf("playback: what the device sends in op %d was not read", i)
+		}
+	}
+	return nil
+}
+
+// String implements transport.Conn.
+func (p *Playback) String() string { return "playback" }
+
+// Dial returns a transport.Dial that opens this playback.
+func (p *Playback) Dial(context.Context) (transport.Conn, error) { return p, nil }
