@@ -20,8 +20,8 @@ import (
 
 // Journal is what the downlink needs of the till's memory.
 type Journal interface {
-	// Cursor is the last position that the centre has receipted.
-	Cursor(ctx context.Context) (epoch uint32, seq uint64, err error)
+	// Cursor is the last position that the centre has receipted, and its restore generation.
+	Cursor(ctx context.Context) (epoch uint32, seq, generation uint64, err error)
 	Outbox(ctx context.Context) (pos.Outbox, error)
 	// Acknowledge moves the cursor; it verifies the receipt itself.
 	Acknowledge(ctx context.Context, r dcep.Receipt, centre dcep.Verifier) error
@@ -149,7 +149,7 @@ func (d *Downlink) ask(ctx context.Context) error {
 }
 
 func (d *Downlink) request(ctx context.Context) ([]byte, error) {
-	epoch, receipted, err := d.c.Journal.Cursor(ctx)
+	epoch, receipted, _, err := d.c.Journal.Cursor(ctx)
 	if err != nil {
 		return nil, err
 	}

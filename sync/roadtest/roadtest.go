@@ -49,11 +49,11 @@ func (j *Journal) Append(tb testing.TB, epoch uint32, n int) {
 	}
 }
 
-// Cursor is the last receipted position.
-func (j *Journal) Cursor(context.Context) (uint32, uint64, error) {
+// Cursor is the last receipted position and the restore generation.
+func (j *Journal) Cursor(context.Context) (epoch uint32, seq, generation uint64, err error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return j.epoch, j.seq, nil
+	return j.epoch, j.seq, j.gen, nil
 }
 
 // Unsent gives entries after a position; maxBytes is not weighed here.

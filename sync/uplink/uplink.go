@@ -22,8 +22,8 @@ import (
 
 // Journal is what the uplink needs of the till's memory.
 type Journal interface {
-	// Cursor is the last position that the centre has receipted.
-	Cursor(ctx context.Context) (epoch uint32, seq uint64, err error)
+	// Cursor is the last position that the centre has receipted, and its restore generation.
+	Cursor(ctx context.Context) (epoch uint32, seq, generation uint64, err error)
 	// Unsent gives entries after a position in order of (epoch, seq).
 	Unsent(ctx context.Context, afterEpoch uint32, afterSeq uint64, limit, maxBytes int) ([]pos.Entry, error)
 }
@@ -123,7 +123,7 @@ func (u *Uplink) step(ctx context.Context) error {
 		u.restart(u.cursor) // what was on the way is lost or repeated: the centre knows repeats
 		return nil
 	}
-	epoch, seq, err := u.c.Journal.Cursor(ctx)
+	epoch, seq, _, err := u.c.Journal.Cursor(ctx)
 	if err != nil {
 		return fmt.Errorf("read cursor: %w", err)
 	}

@@ -203,7 +203,7 @@ func eventually(t *testing.T, what string, ok func() bool) {
 
 func receipted(j *roadtest.Journal, epoch uint32, seq uint64) func() bool {
 	return func() bool {
-		e, s, err := j.Cursor(context.Background())
+		e, s, _, err := j.Cursor(context.Background())
 		return err == nil && e == epoch && s == seq
 	}
 }
