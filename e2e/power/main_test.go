@@ -28,11 +28,15 @@ func TestMain(m *testing.M) {
 	if served {
 		exit(err)
 	}
-	if len(os.Args) > 3 && os.Args[1] == writerCommand {
-		exit(write(ctx, os.Args[2], os.Args[3], os.Stdout))
-	}
-	if len(os.Args) > 3 && os.Args[1] == conveyorCommand {
-		exit(convey(ctx, os.Args[2], os.Args[3], os.Stdout))
+	if len(os.Args) > 3 {
+		switch a, b := os.Args[2], os.Args[3]; os.Args[1] {
+		case writerCommand:
+			exit(write(ctx, a, b, os.Stdout))
+		case conveyorCommand:
+			exit(convey(ctx, a, b, os.Stdout))
+		case holderCommand:
+			exit(hold(ctx, a, b))
+		}
 	}
 	os.Exit(m.Run())
 }
