@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -122,26 +123,26 @@ func (d *Desk) book(ctx context.Context, t *turn, tr ledger.Transaction) error {
 }
 
 // claim reserves the id for one asker of this process; release undoes it.
-func (d *Desk) claim(id pos.PaymentID, institution string) (release func(), ok bool) {
+func (d *Desk) claim(id pos.PaymentID, code string) (release func(), ok bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.busy[id] {
 		return nil, false
 	}
 	d.busy[id] = true
-	d.load[institution]++
+	d.load[code]++
 	return func() {
 		d.mu.Lock()
 		defer d.mu.Unlock()
 		delete(d.busy, id)
-		d.load[institution]--
+		d.load[code]--
 	}, true
 }
 
-func (d *Desk) loaded(institution string) int {
+func (d *Desk) loaded(code string) int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.load[institution]
+	return d.load[code]
 }
 
 // fingerprint is a keyed hash of a question: what makes it the same question.
@@ -172,6 +173,12 @@ func (d *Desk) silent(ctx context.Context, payment pos.PaymentID, refund pos.Ref
 	return pos.Answer{
 		Payment: payment, Refund: refund, Outcome: pos.OutcomeUnknown, Reason: pos.ErrStorage, CentreMS: d.nowMS(),
 	}
+}
+
+// foreign reports an error that only says that the till may not ask this, or that
+// there is no such thing: nothing is wrong at the centre.
+func foreign(err error) bool {
+	return slices.Contains([]pos.Code{pos.ErrNotFound, pos.ErrNotEnrolled, pos.ErrBadRequest}, pos.CodeOf(err))
 }
 
 // poke wakes Run.

@@ -45,12 +45,10 @@ func (d *Desk) Query(ctx context.Context, terminal string, ask pos.AskQuery) pos
 
 // unanswered tells apart what a till must not ask and what could not be looked up.
 func (d *Desk) unanswered(ctx context.Context, ask pos.AskQuery, err error) pos.Answer {
-	switch pos.CodeOf(err) {
-	case pos.ErrNotFound, pos.ErrNotEnrolled, pos.ErrBadRequest:
+	if foreign(err) {
 		return d.rejected(ctx, ask.Payment, ask.Refund, err)
-	default:
-		return d.silent(ctx, ask.Payment, ask.Refund, err)
 	}
+	return d.silent(ctx, ask.Payment, ask.Refund, err)
 }
 
 // row finds the payment, or makes a row in the state so that a belated question

@@ -241,10 +241,10 @@ func (d *Desk) tellRefund(ctx context.Context, t *turn, r Refund) (Refund, error
 
 // verdict says how the refund moved. The first one of the centre's own refunds is
 // from "" to asking, so that the till's journal begins it.
-func (r Refund) verdict(from pos.RefundState, institution string) pos.Verdict {
+func (r Refund) verdict(from pos.RefundState, code string) pos.Verdict {
 	m := pos.RefundMoved{
 		RefundID: r.ID, From: from, To: r.State, Amount: r.Amount, Reason: r.Reason, Auto: r.Auto,
-		Institution: institution, RefundTxn: r.Txn, Date: r.Date,
+		Institution: code, RefundTxn: r.Txn, Date: r.Date,
 	}
 	if r.Auto {
 		m.Caller, m.Key, m.BodyHash = LateCaller, LateKey(r.Payment), LateKey(r.Payment)

@@ -63,11 +63,11 @@ func (d *Desk) round(ctx context.Context, wait *sync.WaitGroup) error {
 
 // follow runs one step beside the others, unless it is being done or its institution
 // has enough to do; then the next round finds it again.
-func (d *Desk) follow(ctx context.Context, wait *sync.WaitGroup, id pos.PaymentID, institution string, step func() error) {
-	if d.loaded(institution) >= perInstitution {
+func (d *Desk) follow(ctx context.Context, wait *sync.WaitGroup, id pos.PaymentID, code string, step func() error) {
+	if d.loaded(code) >= perInstitution {
 		return
 	}
-	release, ok := d.claim(id, institution)
+	release, ok := d.claim(id, code)
 	if !ok {
 		return
 	}
@@ -134,13 +134,11 @@ func (d *Desk) heed(ctx context.Context, t *turn, e pos.Entry) error {
 			err = d.heedRefund(ctx, t, e, b.RefundID)
 		}
 	}
-	switch pos.CodeOf(err) {
-	case pos.ErrNotFound, pos.ErrNotEnrolled, pos.ErrBadRequest:
+	if foreign(err) {
 		d.cfg.Log.WarnContext(ctx, "entry not followed", "terminal", e.Terminal, "seq", e.Seq, "err", err)
 		return nil
-	default:
-		return err
 	}
+	return err
 }
 
 func (d *Desk) heedMove(ctx context.Context, t *turn, e pos.Entry, m *pos.PaymentMoved) error {
