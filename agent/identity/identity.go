@@ -1,10 +1,11 @@
 // Package identity keeps who a till is: the keys that it made itself and what the
 // centre said at enrolment. Files lie in one folder, all with mode 0600:
-// key.pem (journal key, PKCS #8), nats.seed (nkey), identity.json.
+// key.pem (journal key, PKCS #8), nats.seed (nkey), code.key, identity.json.
 package identity
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -38,6 +39,7 @@ type Identity struct {
 type Keys struct {
 	Journal dcep.Signer
 	NATS    []byte // nkey user seed
+	Code    []byte // secret under which payment codes are hashed
 }
 
 // NATSPublic is the public half of the NATS key, "U…".
@@ -56,6 +58,7 @@ var ErrNone = errors.New("not enrolled")
 const (
 	keyFile      = "key.pem"
 	seedFile     = "nats.seed"
+	codeFile     = "code.key"
 	identityFile = "identity.json"
 	// JournalFile is where the till's journal lies, beside the identity.
 	JournalFile = "journal.db"
@@ -91,7 +94,15 @@ func (f Folder) Keys(suite dcep.Suite) (Keys, error) {
 		}
 		return pair.Seed()
 	})
-	return Keys{Journal: signer, NATS: seed}, err
+	if err != nil {
+		return Keys{}, err
+	}
+	code, err := f.readOrMake(codeFile, func() ([]byte, error) {
+		b := make([]byte, 32)
+		_, err := rand.Read(b)
+		return b, err
+	})
+	return Keys{Journal: signer, NATS: seed, Code: code}, err
 }
 
 func (f Folder) readOrMake(name string, create func() ([]byte, error)) ([]byte, error) {
