@@ -1,0 +1,141 @@
+package offline
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"dcpos/offline/file"
+	"dcpos/pos"
+	"dcpos/pos/dcep"
+)
+
+// maxSignatures bounds the signatures that Open verifies: the newest of those that the centre has not
+// receipted. An SM2 verification takes about a quarter of a millisecond; Verify checks all.
+const maxSignatures = 2048
+
+// examine checks an open file before it is used.
+func (s *Store) examine(ctx context.Context) error {
+	tx, err := s.reader.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	if err != nil {
+		return storage(err)
+	}
+	defer tx.Rollback()
+	after, err := s.signaturesAfter(ctx, tx)
+	if err != nil {
+		return err
+	}
+	c, err := walk(ctx, tx, after, func(pos.Entry) error { return nil })
+	if err != nil {
+		return err
+	}
+	if err := s.belongs(c); err != nil {
+		return err
+	}
+	if err := checkCursor(ctx, tx); err != nil {
+		return err
+	}
+	version, _, err := meta(ctx, tx, metaProjection)
+	if err != nil {
+		return err
+	}
+	if version == projectionVersion {
+		if err := c.folds.compare(ctx, tx, c.at); err != nil {
+			return err
+		}
+		return integrity(ctx, tx)
+	}
+	tx.Rollback()
+	s.cfg.log().InfoContext(ctx, "rebuilding projections of another version", "version", version, "entries", c.entries)
+	return s.write(ctx, func(ctx context.Context, tx *sql.Tx) error { return c.folds.rebuild(ctx, tx) })
+}
+
+// signaturesAfter is where Open begins to verify signatures.
+func (s *Store) signaturesAfter(ctx context.Context, tx *sql.Tx) (place, error) {
+	c, err := cursor(ctx, tx)
+	if err != nil {
+		return place{}, err
+	}
+	var p place
+	err = tx.QueryRowContext(ctx, `SELECT epoch, seq FROM journal WHERE epoch >= 1 AND seq >= 1
+		ORDER BY epoch DESC, seq DESC LIMIT 1 OFFSET ?`, maxSignatures).Scan(&p.epoch, &p.seq)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return place{}, nil // a column that cannot be read: the walk will name its place
+	}
+	if p.before(c.place) {
+		p = c.place
+	}
+	var last place
+	err = tx.QueryRowContext(ctx, `SELECT epoch, seq - 1 FROM journal ORDER BY epoch DESC, seq DESC LIMIT 1`).Scan(&last.epoch, &last.seq)
+	if err == nil && last.before(p) {
+		p = last // the head's signature is always verified: it vouches for the chain before it
+	}
+	return p, nil
+}
+
+// belongs compares the file with the configuration.
+func (s *Store) belongs(c *chain) error {
+	switch {
+	case c.env != s.cfg.Env:
+		return pos.NewError(pos.ErrEnvironment, fmt.Errorf("journal is %s, this till is %s", c.env, s.cfg.Env))
+	case c.terminal != s.cfg.Terminal:
+		return pos.FieldError(pos.ErrConfig, "terminal", fmt.Errorf("journal is of %q, this till is %q", c.terminal, s.cfg.Terminal))
+	case s.signer != nil && !bytes.Equal(s.signer.Public(), c.key.public):
+		return pos.FieldError(pos.ErrConfig, "key", fmt.Errorf("journal is signed by %s, this till's key is %s",
+			dcep.Fingerprint(c.key.public), dcep.Fingerprint(s.signer.Public())))
+	}
+	return nil
+}
+
+// checkCursor verifies that the entry of the last receipt is in the file. A file whose end was cut
+// off is found here; one that was put back whole from an older copy only by the centre.
+func checkCursor(ctx context.Context, db file.Querier) error {
+	c, err := cursor(ctx, db)
+	if err != nil || c.receipt == nil {
+		return err
+	}
+	var r dcep.Receipt
+	if err := dcep.UnmarshalExact(c.receipt, &r); err != nil {
+		return pos.NewError(pos.ErrChainBroken, fmt.Errorf("stored receipt: %w", err))
+	}
+	return holds(ctx, db, r)
+}
+
+// holds verifies that the journal has the entry that a receipt names.
+func holds(ctx context.Context, db file.Querier, r dcep.Receipt) error {
+	if r.Seq == 0 {
+		return nil
+	}
+	var hash []byte
+	at := place{r.Epoch, r.Seq}
+	err := db.QueryRowContext(ctx, `SELECT hash FROM journal WHERE epoch = ? AND seq = ?`, at.epoch, int64(at.seq)).Scan(&hash)
+	if errors.Is(err, sql.ErrNoRows) {
+		return broken(at, errors.New("the centre has receipted this entry, the file does not have it"))
+	}
+	if err != nil {
+		return storage(err)
+	}
+	if !bytes.Equal(hash, r.Head) {
+		return broken(at, errors.New("the centre has receipted another entry here"))
+	}
+	return nil
+}
+
+func broken(at place, cause error) error {
+	return pos.NewError(pos.ErrChainBroken, &Broken{Epoch: at.epoch, Seq: at.seq, Err: cause})
+}
+
+// integrity lets SQLite compare its indexes with its tables: a key that an index has lost would
+// be charged twice.
+func integrity(ctx context.Context, db file.Querier) error {
+	var result string
+	if err := db.QueryRowContext(ctx, `PRAGMA integrity_check(1)`).Scan(&result); err != nil {
+		return storage(err)
+	}
+	if result != "ok" {
+		return pos.NewError(pos.ErrChainBroken, fmt.Errorf("integrity check: %s", result))
+	}
+	return nil
+}

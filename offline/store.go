@@ -1,0 +1,212 @@
+package offline
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+
+	"dcpos/offline/file"
+	"dcpos/pos"
+	"dcpos/pos/dcep"
+)
+
+// readers bounds the connections that read beside the writer.
+const readers = 4
+
+// Config says which file, whose key and which terminal.
+type Config struct {
+	Path string
+	// Signer is the terminal's key. With nil the file can be read, sent and
+	// acknowledged, and only OpenEpoch can write entries.
+	Signer   dcep.Signer
+	Env      pos.Environment
+	Terminal string
+	Log      *slog.Logger // nil discards
+}
+
+func (c Config) log() *slog.Logger {
+	if c.Log == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return c.Log
+}
+
+// Store is the open journal of one till. All methods are safe for concurrent use;
+// writes happen one after another.
+type Store struct {
+	cfg    Config
+	writer *sql.Conn // the only connection that writes
+	pools  []*sql.DB // writer's pool, readers' pool
+	reader *sql.DB
+	turn   chan struct{} // holds one token: the right to write
+	signer dcep.Signer   // read and changed by the holder of turn
+	failed atomic.Pointer[pos.Error]
+	closed func() error // runs once
+}
+
+// Create makes a new file (mode 0600) whose first entry opens the epoch, and opens it.
+// It refuses a file that exists, with fs.ErrExist. After damage, first names the
+// previous epoch and head as the centre knows them.
+func Create(ctx context.Context, cfg Config, first pos.EpochOpened, epoch uint32, at pos.Instant, date pos.Date) (*Store, error) {
+	if cfg.Signer == nil {
+		return nil, pos.NewError(pos.ErrNotEnrolled, errors.New("create journal: no key"))
+	}
+	f, err := os.OpenFile(cfg.Path, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, pos.NewError(pos.ErrStorage, fmt.Errorf("create journal: %w", err))
+	}
+	s, err := fill(ctx, cfg, f, first, epoch, at, date)
+	if err != nil {
+		// Nothing in the file was acknowledged to anybody.
+		for _, suffix := range []string{"", "-wal", "-shm"} {
+			if e := os.Remove(cfg.Path + suffix); e != nil && !errors.Is(e, fs.ErrNotExist) {
+				err = errors.Join(err, e)
+			}
+		}
+		return nil, fmt.Errorf("create journal: %w", err)
+	}
+	return s, nil
+}
+
+func fill(ctx context.Context, cfg Config, f *os.File, first pos.EpochOpened, epoch uint32, at pos.Instant, date pos.Date,
+) (*Store, error) {
+	if err := f.Close(); err != nil {
+		return nil, pos.NewError(pos.ErrStorage, err)
+	}
+	s, err := connect(ctx, cfg, true)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.OpenEpoch(ctx, cfg.Signer, epoch, first, at, date, pos.OperatorSystem); err != nil {
+		return nil, errors.Join(err, s.disconnect())
+	}
+	if err := syncDir(filepath.Dir(cfg.Path)); err != nil {
+		return nil, errors.Join(err, s.disconnect())
+	}
+	return s, nil
+}
+
+// syncDir makes the name of a new file durable, as fsync(2) demands for its directory.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return pos.NewError(pos.ErrStorage, err)
+	}
+	if err := errors.Join(d.Sync(), d.Close()); err != nil {
+		return pos.NewError(pos.ErrStorage, err)
+	}
+	return nil
+}
+
+// Open opens an existing journal. It asserts the durability of the live connections,
+// the schema, terminal and environment, the hash chain of every row, the signatures of
+// what the centre has not receipted (the newest maxSignatures of them), and that the
+// projections equal a rebuild. Findings: pos.ErrChainBroken with a *Broken that names
+// the first bad sequence number, pos.ErrSchema, pos.ErrEnvironment, pos.ErrConfig,
+// pos.ErrStorage; fs.ErrNotExist for no file. Nothing is repaired.
+func Open(ctx context.Context, cfg Config) (*Store, error) {
+	if _, err := os.Stat(cfg.Path); err != nil {
+		return nil, pos.NewError(pos.ErrStorage, fmt.Errorf("open journal: %w", err))
+	}
+	s, err := connect(ctx, cfg, false)
+	if err != nil {
+		return nil, fmt.Errorf("open journal: %w", err)
+	}
+	if err := s.examine(ctx); err != nil {
+		return nil, fmt.Errorf("open journal: %w", errors.Join(err, s.disconnect()))
+	}
+	return s, nil
+}
+
+func connect(ctx context.Context, cfg Config, create bool) (*Store, error) {
+	if cfg.Terminal == "" || !cfg.Env.Valid() {
+		return nil, pos.NewError(pos.ErrConfig, fmt.Errorf("terminal %q, environment %q", cfg.Terminal, cfg.Env))
+	}
+	schema, err := file.Current()
+	if err != nil {
+		return nil, err
+	}
+	writers := file.Pool(cfg.Path, file.Write, 1)
+	reader := file.Pool(cfg.Path, file.Read, readers)
+	s := &Store{
+		cfg: cfg, pools: []*sql.DB{reader, writers}, reader: reader,
+		turn: make(chan struct{}, 1), signer: cfg.Signer,
+	}
+	s.closed = sync.OnceValue(s.shut)
+	if s.writer, err = writers.Conn(ctx); err != nil {
+		return nil, errors.Join(storage(err), writers.Close(), reader.Close())
+	}
+	if err := schema.Migrate(ctx, s.writer, create); err != nil {
+		return nil, errors.Join(storage(err), s.disconnect())
+	}
+	return s, nil
+}
+
+func (s *Store) disconnect() error {
+	errs := []error{s.writer.Close()}
+	for _, db := range s.pools {
+		errs = append(errs, db.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// Close waits for the write in progress, moves the WAL into the file and closes it, so
+// that the file is whole by itself and no -wal is left. While another process reads
+// the file the WAL may have to stay: that is an error, and nothing is lost by it.
+// A second call gives the first one's answer.
+func (s *Store) Close() error { return s.closed() }
+
+func (s *Store) shut() error {
+	s.turn <- struct{}{}
+	defer func() { <-s.turn }()
+	s.fail(errors.New("journal is closed"))
+	errs := []error{s.reader.Close()}
+	var busy, log, moved int
+	err := s.writer.QueryRowContext(context.Background(), "PRAGMA wal_checkpoint(TRUNCATE)").Scan(&busy, &log, &moved)
+	if err == nil && busy != 0 {
+		err = errors.New("another process reads the file; its -wal stays")
+	}
+	if err != nil {
+		errs = append(errs, pos.NewError(pos.ErrStorage, fmt.Errorf("checkpoint journal: %w", err)))
+	}
+	return errors.Join(append(errs, s.disconnect())...)
+}
+
+// Failed returns the error that stopped all writing, nil while the store can write. It
+// stays until the file is opened anew.
+func (s *Store) Failed() error {
+	if e := s.failed.Load(); e != nil {
+		return e
+	}
+	return nil
+}
+
+// fail stops all further writing; the first cause is kept.
+func (s *Store) fail(cause error) error {
+	e := pos.NewError(pos.ErrStorage, cause)
+	s.failed.CompareAndSwap(nil, e)
+	return e
+}
+
+// storage gives a SQLite error the code that a person can act on; others pass unchanged.
+func storage(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case file.NotDatabase(err):
+		return pos.NewError(pos.ErrChainBroken, errors.Join(ErrNotDatabase, err))
+	case file.Damaged(err):
+		return pos.NewError(pos.ErrChainBroken, err)
+	}
+	if _, ok := errors.AsType[*pos.Error](err); ok {
+		return err
+	}
+	return pos.NewError(pos.ErrStorage, err)
+}
