@@ -32,6 +32,7 @@ type book struct {
 	qr        string
 	until     int64
 	abandoned bool
+	pays      int
 	refunds   map[pos.RefundID]pos.RefundState
 }
 
@@ -45,7 +46,6 @@ type Host struct {
 	connected bool
 	books     map[pos.PaymentID]*book
 	asked     map[string]int
-	codes     []string
 }
 
 var _ checkout.Host = (*Host)(nil)
@@ -77,6 +77,31 @@ func (h *Host) State(id pos.PaymentID) pos.State {
 		return b.state
 	}
 	return ""
+}
+
+// Pays counts how often money was asked for the payment.
+func (h *Host) Pays(id pos.PaymentID) int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if b := h.books[id]; b != nil {
+		return b.pays
+	}
+	return 0
+}
+
+// Refunds counts the payment's refunds in the books.
+func (h *Host) Refunds(id pos.PaymentID) int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	n := 0
+	if b := h.books[id]; b != nil {
+		for _, s := range b.refunds {
+			if s == pos.RefundRefunded {
+				n++
+			}
+		}
+	}
+	return n
 }
 
 // Abandoned reports that the till has told that it gave up.
@@ -133,7 +158,7 @@ func (h *Host) Pay(ctx context.Context, ask pos.AskPay) (pos.Answer, error) {
 		return pos.Answer{}, err
 	}
 	b := h.book(ask.Payment, ask.Amount)
-	h.codes = append(h.codes, ask.Code)
+	b.pays++
 	if b.state == "" {
 		b.state = pos.Paid
 		if f == Denied {

@@ -29,6 +29,7 @@ type Journal struct {
 	payments map[pos.PaymentID]pos.Payment
 	meta     map[string]string
 	broken   error
+	misfits  []error
 	receipt  uint64
 }
 
@@ -58,6 +59,13 @@ func (j *Journal) Entries() []pos.Entry {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return slices.Clone(j.entries)
+}
+
+// Misfits are the drafts that did not fit the payment they named: the till's mistakes.
+func (j *Journal) Misfits() []error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return slices.Clone(j.misfits)
 }
 
 // All is every payment, oldest first.
@@ -107,6 +115,7 @@ func (j *Journal) Update(ctx context.Context, decide func(pos.JournalView) ([]po
 		p, known := folded[e.Payment]
 		next, changed, err := dcep.Apply(p, known, e)
 		if err != nil {
+			j.misfits = append(j.misfits, err)
 			return nil, fmt.Errorf("append entry %d: %w", e.Seq, err)
 		}
 		if changed {

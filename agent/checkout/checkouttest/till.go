@@ -3,6 +3,7 @@ package checkouttest
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -126,6 +127,7 @@ func (s *Shop) Config() checkout.Config {
 		StoreName: pos.Text{ZH: "王府井书店", EN: "Wangfujing Books"},
 		Suite:     s.Suite, CodeKey: []byte("0123456789abcdef"), Journal: s.Journal, Host: s.Host, Operators: s.Staff,
 		Kernel: s.Kernel, Printer: s.Printer, Drawer: s.Printer, Clock: s.Clock,
+		Log: slog.New(slog.DiscardHandler),
 	}
 }
 
