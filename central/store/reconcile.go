@@ -62,13 +62,6 @@ func (s reconcileStore) SaveRun(ctx context.Context, r daily.Run) error {
 	})
 }
 
-func flag(b bool) int64 {
-	if b {
-		return 1
-	}
-	return 0
-}
-
 // Runs implements daily.Store: the newest dates first.
 func (s reconcileStore) Runs(ctx context.Context, limit int) ([]daily.Run, error) {
 	return s.runs(ctx, `SELECT `+runColumns+` FROM reconcile_runs ORDER BY date DESC, started_ms DESC LIMIT ?`, limit)
