@@ -307,6 +307,26 @@ func TestRejectsAreListedInTheOrderOfTheInput(t *testing.T) {
 	}
 }
 
+func TestTheRejectFileMayLieAmongTheResults(t *testing.T) {
+	for _, name := range []string{"rejects.jsonl", "new/rejects.jsonl"} {
+		var file string
+		s, out, err := attempt(t, "r.csv", header+"\nx\n"+goodLine+"\n", func(j *Job) {
+			file = filepath.Join(j.Out, name)
+			j.RejectFile = file
+			if name != "rejects.jsonl" {
+				file = filepath.Join(filepath.Dir(j.Out), "..", "other", name)
+				j.RejectFile = file
+			}
+		})
+		if err != nil || s.RejectedOurs != 1 || len(lines(t, file)) != 1 {
+			t.Errorf("%s: %+v %v", name, s, err)
+		}
+		if left, _ := filepath.Glob(filepath.Join(out, "..", ".*")); len(left) > 0 {
+			t.Errorf("left behind: %v", left)
+		}
+	}
+}
+
 func TestAFileThatChangesMeanwhileIsRefused(t *testing.T) {
 	dir := t.TempDir()
 	path := write(t, filepath.Join(dir, "o.csv"), header+"\n"+goodLine+"\n")

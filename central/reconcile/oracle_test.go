@@ -97,16 +97,18 @@ func judge(oursFiles, theirsFiles [][]entry, tolerance int64) verdict {
 			d.kind = "status_mismatch"
 		case a.bank != b.bank || a.merchant != b.merchant || num(a.fee) != num(b.fee):
 			d.kind = "field_mismatch"
+			differ := 0
 			for _, c := range [][3]string{
 				{"bank", a.bank, b.bank}, {"merchant_id", a.merchant, b.merchant}, {"fee_fen", a.fee, b.fee},
 			} {
 				if c[1] != c[2] {
 					for i := range c {
-						if d.field[i] != "" {
+						if differ > 0 {
 							d.field[i] += ";"
 						}
 						d.field[i] += c[i]
 					}
+					differ++
 				}
 			}
 		default:

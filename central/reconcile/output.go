@@ -33,12 +33,15 @@ type staging struct {
 	dir     string
 	made    []string // parents that were made, deepest first
 	fresh   bool     // out did not exist
-	rejects string   // the reject file's final name, "" for none
+	rejects string   // the reject file's final name, "" for none or one that moves with dir
 	partial string   // where the reject file is written meanwhile
 }
 
 func stage(out, rejects string) (*staging, error) {
-	s := &staging{out: filepath.Clean(out), rejects: rejects}
+	s := &staging{out: filepath.Clean(out)}
+	if rejects != "" {
+		s.rejects = filepath.Clean(rejects)
+	}
 	base := s.out
 	info, err := os.Stat(s.out)
 	switch {
@@ -46,6 +49,7 @@ func stage(out, rejects string) (*staging, error) {
 		s.fresh = true
 		base = filepath.Dir(s.out)
 		if err := s.parents(base); err != nil {
+			s.abandon()
 			return nil, err
 		}
 	case err != nil:
@@ -57,16 +61,34 @@ func stage(out, rejects string) (*staging, error) {
 		s.abandon()
 		return nil, fmt.Errorf("make the results' directory: %w", err)
 	}
-	if rejects != "" {
-		f, err := os.CreateTemp(filepath.Dir(rejects), ".rejects-*")
-		if err != nil {
-			s.abandon()
-			return nil, fmt.Errorf("make the reject file: %w", err)
-		}
-		s.partial = f.Name()
-		return s, f.Close()
+	if rejects == "" {
+		return s, nil
+	}
+	if err := s.stageRejects(); err != nil {
+		s.abandon()
+		return nil, err
 	}
 	return s, nil
+}
+
+// stageRejects chooses where the reject file is written meanwhile: beside its place,
+// or in the staging directory when its place is the new directory of the results.
+func (s *staging) stageRejects() error {
+	dir := filepath.Dir(s.rejects)
+	if s.fresh && dir == s.out {
+		s.partial = filepath.Join(s.dir, filepath.Base(s.rejects))
+		s.rejects = ""
+		return nil
+	}
+	if err := s.parents(dir); err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(dir, ".rejects-*")
+	if err != nil {
+		return fmt.Errorf("make the reject file: %w", err)
+	}
+	s.partial = f.Name()
+	return f.Close()
 }
 
 // parents makes missing parents and remembers them.
@@ -78,7 +100,6 @@ func (s *staging) parents(dir string) error {
 		s.made = append(s.made, at)
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		s.abandon()
 		return fmt.Errorf("make the results' directory: %w", err)
 	}
 	return nil
@@ -97,7 +118,7 @@ func (s *staging) abandon() {
 	}
 }
 
-// file writes one result and puts it on the disk.
+// writeFile writes one result and puts it on the disk.
 func writeFile(path string, write func(w *bufio.Writer) error) error {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o644)
 	if err != nil {
@@ -131,7 +152,7 @@ func (s *staging) writeSummary(summary *Summary) error {
 
 // commit puts the results in their place.
 func (s *staging) commit() error {
-	if s.partial != "" {
+	if s.rejects != "" {
 		if err := os.Chmod(s.partial, 0o644); err != nil {
 			return fmt.Errorf("write the reject file: %w", err)
 		}

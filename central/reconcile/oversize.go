@@ -15,7 +15,10 @@ const maxStuck = 2
 
 // split parts a shard that is over budget by further bits of the hash.
 func (j *shardJoin) split(ctx context.Context, l leaf, stuck int) error {
-	n := j.tuning.splitBits
+	n := 1 // bits that bring the parts within the budget, if ids are spread evenly
+	for n < j.tuning.splitBits && l.cost()>>n > j.tuning.leaf*2/3 {
+		n++
+	}
 	shift := uint(64 - l.depth - n)
 	mask := uint64(1)<<n - 1
 	pages := j.store.NewAppender(2 << n)

@@ -30,7 +30,7 @@ type tuning struct {
 	ram        int64 // bytes of pages kept in memory
 	sort       int64 // bytes of each of the three sorters
 	totals     int64 // bytes of one worker's control totals
-	splitBits  int   // bits by which a shard over budget is split
+	splitBits  int   // most bits by which a shard over budget is split at a time
 	maxDepth   int   // bits after which splitting stops and sorting begins
 	workers    int
 	windowSize int64

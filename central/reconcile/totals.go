@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"math"
 	"strconv"
 
 	"dcpos/central/reconcile/spill"
@@ -25,8 +26,6 @@ type total struct {
 	breaks int64
 }
 
-const totalBytes = 3*8 + 6*sumBytes
-
 func (t *total) add(o *total) {
 	for side := range t.lines {
 		t.lines[side] += o.lines[side]
@@ -37,8 +36,7 @@ func (t *total) add(o *total) {
 	t.breaks += o.breaks
 }
 
-func (t *total) encode() []byte {
-	b := make([]byte, 0, totalBytes)
+func (t *total) append(b []byte) []byte {
 	for side := range t.lines {
 		b = binary.LittleEndian.AppendUint64(b, uint64(t.lines[side]))
 		b = t.fen[side].append(b)
@@ -48,8 +46,7 @@ func (t *total) encode() []byte {
 	return binary.LittleEndian.AppendUint64(b, uint64(t.breaks))
 }
 
-func decodeTotal(b []byte) *total {
-	t := &total{}
+func decodeTotal(b []byte) (t total) {
 	for side := range t.lines {
 		t.lines[side] = int64(binary.LittleEndian.Uint64(b))
 		t.fen[side] = readSum(b[8:])
@@ -68,63 +65,62 @@ const (
 )
 
 // ledgerTotals is one worker's control totals. When there are more keys than its
-// share of memory allows, it hands them to the sorter and starts again.
+// share of memory allows, it hands them to the sorter and starts again; nothing but
+// the keys is then allocated anew.
 type ledgerTotals struct {
 	most   int
 	sorter *spill.Sorter
-	levels [2]map[string]*total
+	levels [2]map[string]int32 // key to index in sums
+	sums   []total
+	record []byte
 }
 
-// bytesPerTotal is what one key costs in a map: struct, key, entry.
+// bytesPerTotal is what one key costs: sums, key, entry of the map.
 const bytesPerTotal = 256
 
 func newLedgerTotals(memory int64, sorter *spill.Sorter) *ledgerTotals {
 	return &ledgerTotals{
-		most: int(max(memory/bytesPerTotal, 16)), sorter: sorter,
-		levels: [2]map[string]*total{{}, {}},
+		most: int(min(max(memory/bytesPerTotal, 16), math.MaxInt32)), sorter: sorter,
+		levels: [2]map[string]int32{{}, {}},
 	}
 }
 
 // of returns the totals of a bank and of a merchant, to be added to at once.
 func (l *ledgerTotals) of(bank, merchant []byte) (atBank, atMerchant *total, err error) {
-	keys := [2][]byte{bank, merchant}
-	var found [2]*total
-	for i, key := range keys {
-		t := l.levels[i][string(key)]
-		if t == nil {
-			if len(l.levels[0])+len(l.levels[1]) >= l.most {
+	var found [2]int32
+	for i, key := range [2][]byte{bank, merchant} {
+		at, ok := l.levels[i][string(key)]
+		if !ok {
+			if len(l.sums) >= l.most {
 				if err := l.flush(); err != nil {
 					return nil, nil, err
 				}
 				return l.of(bank, merchant) // what was found before is no longer counted on
 			}
-			t = &total{}
-			l.levels[i][string(key)] = t
+			at = int32(len(l.sums))
+			l.sums = append(l.sums, total{})
+			l.levels[i][string(key)] = at
 		}
-		found[i] = t
+		found[i] = at
 	}
-	return found[0], found[1], nil
+	return &l.sums[found[0]], &l.sums[found[1]], nil
 }
 
-func (l *ledgerTotals) flushLevel(i int) error {
-	for key, t := range l.levels[i] {
-		level := byte(byBank)
-		if i == 1 {
-			level = byMerchant
-		}
-		if err := l.sorter.Add(append([]byte{level}, key...), t.encode()); err != nil {
-			return err
-		}
-	}
-	clear(l.levels[i])
-	return nil
-}
-
+// flush hands everything to the sorter.
 func (l *ledgerTotals) flush() error {
-	if err := l.flushLevel(0); err != nil {
-		return err
+	for i, level := range [2]byte{byBank, byMerchant} {
+		for key, at := range l.levels[i] {
+			l.record = append(append(l.record[:0], level), key...)
+			n := len(l.record)
+			l.record = l.sums[at].append(l.record)
+			if err := l.sorter.Add(l.record[:n], l.record[n:]); err != nil {
+				return err
+			}
+		}
+		clear(l.levels[i])
 	}
-	return l.flushLevel(1)
+	l.sums = l.sums[:0]
+	return nil
 }
 
 const totalsHeader = "level,key,ours,theirs,ours_fen,theirs_fen,ours_fee_fen,theirs_fee_fen," +
@@ -137,22 +133,23 @@ func writeTotals(w *bufio.Writer, sorter *spill.Sorter) (map[string]BankTotal, e
 		return nil, err
 	}
 	var key []byte
-	var current *total
+	var current total
 	emit := func() error {
-		if current == nil {
+		if len(key) == 0 { // before the first one: every key has its level
 			return nil
 		}
-		return emitTotal(w, key, current, banks)
+		return emitTotal(w, key, &current, banks)
 	}
 	err := sorter.Sorted(func(k, v []byte) error {
-		if current != nil && bytes.Equal(k, key) {
-			current.add(decodeTotal(v))
+		next := decodeTotal(v)
+		if bytes.Equal(k, key) {
+			current.add(&next)
 			return nil
 		}
 		if err := emit(); err != nil {
 			return err
 		}
-		key, current = append(key[:0], k...), decodeTotal(v)
+		key, current = append(key[:0], k...), next
 		return nil
 	})
 	if err == nil {

@@ -103,8 +103,10 @@ func (c *ReconcileCmd) Run(ctx context.Context, out *cli.Streams) error {
 	if err != nil {
 		return cli.Exit(cli.Usage, err)
 	}
-	if limit := debug.SetMemoryLimit(-1); limit > int64(c.Memory) {
-		debug.SetMemoryLimit(int64(c.Memory))
+	// The collector keeps garbage down once the budget and the program itself are used up.
+	const program = 8 << 20
+	if limit := debug.SetMemoryLimit(-1); limit-program > int64(c.Memory) {
+		debug.SetMemoryLimit(int64(c.Memory) + program)
 		defer debug.SetMemoryLimit(limit)
 	}
 	lang := cli.Language()

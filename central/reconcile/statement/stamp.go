@@ -20,12 +20,15 @@ func stampDay(b []byte) (int32, bool) {
 		}
 		return 0, false
 	}
-	if len(b) == len("2006-01-02T15:04:05Z") && b[19] == 'Z' && plainUTC(b) {
+	if len(b) == len("2006-01-02T15:04:05Z") && b[19] == 'Z' && plainTime(b) {
 		day, ok := ParseDay(b[:10])
 		hour, _ := number(b[11:13])
 		if ok && hour < 16 {
 			return day, true // the usual case: same day in Shanghai, no calendar needed
 		}
+	}
+	if len(b) == len("2006-01-02T15:04:05+08:00") && string(b[19:]) == "+08:00" && plainTime(b) {
+		return ParseDay(b[:10])
 	}
 	t, err := time.Parse(time.RFC3339, string(b))
 	if err != nil {
@@ -34,7 +37,7 @@ func stampDay(b []byte) (int32, bool) {
 	return unixDay(t.Unix()), true
 }
 
-func plainUTC(b []byte) bool {
+func plainTime(b []byte) bool {
 	h, ok1 := number(b[11:13])
 	m, ok2 := number(b[14:16])
 	s, ok3 := number(b[17:19])

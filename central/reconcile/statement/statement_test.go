@@ -76,6 +76,7 @@ func TestStampsAgreeWithPackageTime(t *testing.T) {
 		stamps := []string{
 			at.UTC().Truncate(time.Second).Format(time.RFC3339), at.UTC().Format(time.RFC3339Nano),
 			local.Format("20060102150405"),
+			local.Format(time.RFC3339),
 		}
 		if at.UnixMilli() < 1e13 {
 			stamps = append(stamps, strconv.FormatInt(at.UnixMilli(), 10))
@@ -92,6 +93,7 @@ func TestStampsAgreeWithPackageTime(t *testing.T) {
 	for _, bad := range []string{
 		"", "x", "-1", "123456789012345", "20211301000000", "20210101240000", "2021-02-10", "2021-02-10T24:00:00Z",
 		"2021-02-30T00:00:00Z", "2021-02-10 00:00:00Z", "2021-02-10T00:00:00", "20210210 21000",
+		"2021-02-30T00:00:00+08:00", "20210210T00:00:00:00+08:00", "2021-02-10T24:00:00+08:00",
 	} {
 		if day, ok := stampDay([]byte(bad)); ok {
 			t.Errorf("%q read as %d", bad, day)
