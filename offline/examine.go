@@ -27,29 +27,55 @@ func (s *Store) examine(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	c, err := walk(ctx, tx, after, func(pos.Entry) error { return nil })
+	schema, err := file.Current()
 	if err != nil {
 		return err
 	}
-	if err := s.belongs(c); err != nil {
-		return err
-	}
-	if err := checkCursor(ctx, tx); err != nil {
+	_, schemaErr := schema.Check(ctx, tx)
+	c, err := s.examineRows(ctx, tx, after)
+	if err := worst(err, schemaErr); err != nil {
 		return err
 	}
 	version, _, err := meta(ctx, tx, metaProjection)
-	if err != nil {
+	if err != nil || version == projectionVersion {
 		return err
+	}
+	tx.Rollback() // the writer need not wait for it
+	s.cfg.log().InfoContext(ctx, "rebuilding projections of another version", "version", version, "entries", c.entries)
+	return s.write(ctx, func(ctx context.Context, tx *sql.Tx) error { return c.folds.rebuild(ctx, tx) })
+}
+
+// examineRows checks the journal and, if this program's version wrote them, the projections.
+func (s *Store) examineRows(ctx context.Context, tx *sql.Tx, after place) (*chain, error) {
+	c, err := walk(ctx, tx, after, func(pos.Entry) error { return nil })
+	if err != nil {
+		return c, err
+	}
+	if err := s.belongs(c); err != nil {
+		return c, err
+	}
+	if err := checkCursor(ctx, tx); err != nil {
+		return c, err
+	}
+	version, _, err := meta(ctx, tx, metaProjection)
+	if err != nil {
+		return c, err
 	}
 	if version == projectionVersion {
 		if err := c.folds.compare(ctx, tx, c.at); err != nil {
-			return err
+			return c, err
 		}
-		return integrity(ctx, tx)
 	}
-	tx.Rollback()
-	s.cfg.log().InfoContext(ctx, "rebuilding projections of another version", "version", version, "entries", c.entries)
-	return s.write(ctx, func(ctx context.Context, tx *sql.Tx) error { return c.folds.rebuild(ctx, tx) })
+	return c, integrity(ctx, tx)
+}
+
+// worst chooses between what was found in the rows and in the schema: a bad place tells more than
+// a dropped trigger, a dropped trigger more than a query that could not run.
+func worst(rows, schema error) error {
+	if _, ok := errors.AsType[*Broken](rows); ok || schema == nil {
+		return rows
+	}
+	return storage(schema)
 }
 
 // signaturesAfter is where Open begins to verify signatures.
