@@ -32,7 +32,11 @@ type InstitutionsCmd struct {
 func (InstitutionsCmd) Help() string {
 	return `Six institutions (ICBC, ABC, BOC, CCB, BOCOM, PSBC) answer behind one address, each under /CODE/v1,
 with books, statements and faults of their own. No real bank, no real money: 测试 TEST.
-API keys are drawn into DIR/keys.json at the first start; DCPOS_LAB_KEY_<CODE> replaces one for a run.`
+API keys are drawn into DIR/keys.json at the first start; DCPOS_LAB_KEY_<CODE> replaces one for a run.
+A fault on demand, here one payment that is debited and never answered:
+  curl -H "X-Dcpos-Key: $KEY" -d '{"op":"payments","kind":"lost_answer","count":1}' $URL/ICBC/v1/faults
+Kinds: slow, lost_answer, duplicate, decline, unavailable, expired_code, late, planted.
+六家模拟机构,各有账本、对账单与可控故障;不是真实银行,没有真钱。`
 }
 
 // Run implements the command.

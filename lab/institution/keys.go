@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 
+	"dcpos/lab/institution/api"
 	"dcpos/lab/institution/authority"
 	"dcpos/pos"
 )
@@ -18,7 +19,7 @@ import (
 const KeysFile = "keys.json"
 
 // KeyHeader carries the API key of a request.
-const KeyHeader = "X-Dcpos-Key"
+const KeyHeader = api.KeyHeader
 
 // KeyVariable is the environment variable that replaces an institution's key.
 func KeyVariable(institution string) string { return "DCPOS_LAB_KEY_" + institution }

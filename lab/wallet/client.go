@@ -48,7 +48,7 @@ func (c Client) call(ctx context.Context, method, path string, in, out any) erro
 	if err != nil {
 		return pos.FieldError(pos.ErrBadRequest, "url", err)
 	}
-	req.Header.Set("X-Dcpos-Key", c.Key)
+	req.Header.Set(api.KeyHeader, c.Key)
 	client := c.HTTP
 	if client == nil {
 		client = http.DefaultClient

@@ -6,3 +6,6 @@
 // for them. To add an operation, add its request with a Check and its answer here,
 // then its booking in books and its route in institution.
 package api
+
+// KeyHeader carries the institution's API key in every request under its path.
+const KeyHeader = "X-Dcpos-Key"
