@@ -37,7 +37,7 @@ func TestForgetfsSQLiteOnAFailingMedium(t *testing.T) {
 			for n := uint64(1); n <= uint64(2**rounds); n++ {
 				st, err := m.Status()
 				ok(t, err)
-				ok(t, m.SetFaults(c.fault(st, n)))
+				ok(t, m.SetFaults(c.fault(st, n*n)))
 				last, byItself := startWriter(t, m.Path, "FULL").wait(250 * time.Millisecond)
 				if byItself {
 					stopped++
@@ -47,7 +47,7 @@ func TestForgetfsSQLiteOnAFailingMedium(t *testing.T) {
 				ok(t, m.Stop())
 				left := survived(t, m.Backing)
 				if left < last {
-					t.Errorf("fault %d: %d rows were acknowledged, %d are left", n, last, left)
+					t.Errorf("fault at %d: %d rows were acknowledged, %d are left", n*n, last, left)
 				}
 				acknowledged += last - kept
 				kept = left

@@ -60,10 +60,14 @@ func (d *disk) changeNames(direct func() error, pending func(*nameLog) error) sy
 		return errno
 	}
 	defer d.mu.Unlock()
-	if d.names == nil {
-		return errnoOf(direct())
+	if d.names != nil {
+		return errnoOf(pending(d.names))
 	}
-	return errnoOf(pending(d.names))
+	err := direct()
+	for inode, f := range d.files {
+		d.settle(inode, f) // perhaps it lost its last name
+	}
+	return errnoOf(err)
 }
 
 // opened returns the volatile file behind path, for one more open handle.

@@ -2,6 +2,7 @@ package forgetfs
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -223,16 +224,25 @@ func (n *node) Open(_ context.Context, flags uint32) (fs.FileHandle, uint32, sys
 	return h, 0, 0
 }
 
+// give makes whoever asked the owner of what was made for him.
+func give(ctx context.Context, path string) error {
+	caller, ok := fuse.FromContext(ctx)
+	if !ok || caller.Uid == 0 && caller.Gid == 0 {
+		return nil
+	}
+	return syscall.Lchown(path, int(caller.Uid), int(caller.Gid))
+}
+
 func (n *node) Create(
 	ctx context.Context, name string, flags, mode uint32, out *fuse.EntryOut,
 ) (*fs.Inode, fs.FileHandle, uint32, syscall.Errno) {
 	path := n.child(name)
 	create := func() error {
-		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, os.FileMode(mode&0o7777))
+		fd, err := syscall.Open(path, syscall.O_RDWR|syscall.O_CREAT|syscall.O_EXCL|syscall.O_CLOEXEC, mode&0o7777)
 		if err != nil {
 			return err
 		}
-		return f.Close()
+		return errors.Join(give(ctx, path), syscall.Close(fd))
 	}
 	errno := n.disk.changeNames(create, func(l *nameLog) error {
 		if err := create(); err != nil {
@@ -261,7 +271,12 @@ func (n *node) Create(
 
 func (n *node) Mkdir(ctx context.Context, name string, mode uint32, out *fuse.EntryOut) (*fs.Inode, syscall.Errno) {
 	path := n.child(name)
-	direct := func() error { return syscall.Mkdir(path, mode&0o7777) }
+	direct := func() error {
+		if err := syscall.Mkdir(path, mode&0o7777); err != nil {
+			return err
+		}
+		return give(ctx, path)
+	}
 	errno := n.disk.changeNames(direct, func(l *nameLog) error {
 		if err := direct(); err != nil {
 			return err
@@ -276,7 +291,12 @@ func (n *node) Mkdir(ctx context.Context, name string, mode uint32, out *fuse.En
 
 func (n *node) Symlink(ctx context.Context, target, name string, out *fuse.EntryOut) (*fs.Inode, syscall.Errno) {
 	path := n.child(name)
-	direct := func() error { return syscall.Symlink(target, path) }
+	direct := func() error {
+		if err := syscall.Symlink(target, path); err != nil {
+			return err
+		}
+		return give(ctx, path)
+	}
 	errno := n.disk.changeNames(direct, func(l *nameLog) error {
 		if err := direct(); err != nil {
 			return err

@@ -75,6 +75,7 @@ func Serve(ctx context.Context, opts Options) error {
 		return err
 	}
 	cached := time.Second
+	syscall.Umask(0) // the kernel has applied the caller's already
 	root := &node{disk: d}
 	d.dropCaches = func() { dropCaches(&root.Inode) }
 	server, err := fs.Mount(opts.Mount, root, &fs.Options{
@@ -82,6 +83,8 @@ func Serve(ctx context.Context, opts Options) error {
 		MountOptions: fuse.MountOptions{
 			FsName: opts.Backing, Name: "forgetfs", DirectMountStrict: true, DisableXAttrs: true,
 			MaxWrite: fuse.MAX_KERNEL_WRITE,
+			// Programs that refuse to be root (PostgreSQL) come too; the kernel checks modes.
+			AllowOther: true, Options: []string{"default_permissions"},
 		},
 	})
 	if err != nil {
