@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"syscall"
 
 	"github.com/creack/pty"
 	"golang.org/x/term"
@@ -39,7 +40,25 @@ func NewPTY() (*PTY, error) {
 	if _, err := term.MakeRaw(int(slave.Fd())); err != nil {
 		return nil, errors.Join(fmt.Errorf("make pty raw: %w", err), master.Close(), slave.Close())
 	}
-	return &PTY{Path: slave.Name(), master: master, slave: slave}, nil
+	line, err := polled(master)
+	if err != nil {
+		return nil, errors.Join(err, slave.Close())
+	}
+	return &PTY{Path: slave.Name(), master: line, slave: slave}, nil
+}
+
+// polled takes a file's descriptor over into a file that the runtime polls: only then
+// does Close interrupt a Read, which on a blocking pty waits as long as a host holds it.
+func polled(f *os.File) (*os.File, error) {
+	fd, err := syscall.Dup(int(f.Fd()))
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("make pty polled: %w", err), f.Close())
+	}
+	if err := errors.Join(f.Close(), syscall.SetNonblock(fd, true)); err != nil {
+		return nil, errors.Join(fmt.Errorf("make pty polled: %w", err), syscall.Close(fd))
+	}
+	syscall.CloseOnExec(fd)
+	return os.NewFile(uintptr(fd), f.Name()), nil //nolint:gosec // a descriptor is not negative
 }
 
 // Read implements io.Reader on the device's side.

@@ -1,0 +1,143 @@
+package all_test
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"dcpos/drivers"
+	"dcpos/drivers/all"
+	profiles "dcpos/firmware-profiles"
+	"dcpos/lab/device"
+	"dcpos/pos"
+)
+
+// A profile cannot name a driver that does not exist.
+func TestEveryProfileHasItsDriver(t *testing.T) {
+	names, err := profiles.Names(profiles.KindPrinter)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		p, err := profiles.FindPrinter(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		build, ok := all.Printers()[p.Driver]
+		if !ok {
+			t.Errorf("%s: no driver %q", name, p.Driver)
+			continue
+		}
+		if d := build(p, nil, ""); d.Info().Profile != name || d.Columns() != p.Paper.Columns {
+			t.Errorf("%s: %+v", name, d.Info())
+		}
+	}
+	names, err = profiles.Names(profiles.KindScanner)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		p, err := profiles.FindScanner(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		build, ok := all.Scanners()[p.Driver]
+		if !ok {
+			t.Errorf("%s: no driver %q", name, p.Driver)
+			continue
+		}
+		if d := build(p, nil, ""); d.Info().Profile != name {
+			t.Errorf("%s: %+v", name, d.Info())
+		}
+	}
+}
+
+func onTTY(path string) drivers.TransportConfig {
+	return drivers.TransportConfig{Kind: drivers.TransportSerial, Path: path}
+}
+
+func TestOpenSaysWhatIsWrong(t *testing.T) {
+	absent := onTTY(filepath.Join(t.TempDir(), "ttyUSB0"))
+	for _, tc := range []struct {
+		name string
+		cfg  drivers.DeviceConfig
+		want drivers.ErrorCode
+	}{
+		{"nothing", drivers.DeviceConfig{}, drivers.ErrIllegal},
+		{"no such profile", drivers.DeviceConfig{Profile: "nope", Transport: absent}, drivers.ErrNoService},
+		{"no such port", drivers.DeviceConfig{Profile: "PROFILE", Transport: absent}, drivers.ErrNoHardware},
+		{"no such usb device", drivers.DeviceConfig{Profile: "PROFILE", Transport: drivers.TransportConfig{
+			Kind: drivers.TransportUSB, VID: "fffe", PID: "fffe",
+		}}, drivers.ErrNoHardware},
+		{"nobody on the network", drivers.DeviceConfig{Profile: "PROFILE", Transport: drivers.TransportConfig{
+			Kind: drivers.TransportTCP, Address: "127.0.0.1:1",
+		}}, drivers.ErrNoHardware},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			check := func(what string, device any, err error) {
+				t.Helper()
+				if !errors.Is(err, tc.want) {
+					t.Errorf("%s: got %v, want %v", what, err, tc.want)
+				}
+				if e, ok := errors.AsType[*pos.Error](err); !ok || e.Hint.IsZero() {
+					t.Errorf("%s: %v does not say what to do", what, err)
+				}
+				if device != nil {
+					t.Errorf("%s: a device comes with the error", what)
+				}
+			}
+			cfg := tc.cfg
+			if cfg.Profile == "PROFILE" {
+				cfg.Profile = "epson-tm-t88"
+			}
+			p, err := all.OpenPrinter(t.Context(), cfg)
+			check("printer", p, err)
+			if tc.cfg.Profile == "PROFILE" {
+				cfg.Profile = "serial-cr"
+			}
+			s, err := all.OpenScanner(t.Context(), cfg)
+			check("scanner", s, err)
+		})
+	}
+}
+
+func TestScannerOnARealLine(t *testing.T) {
+	model := device.NewScanner(device.ScannerOptions{AIM: true, Suffix: "\r\n"})
+	bench, err := device.Start(context.Background(), model)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := all.OpenScanner(t.Context(), drivers.DeviceConfig{Name: "scanner", Profile: "honeywell-serial", Transport: onTTY(bench.Path)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := model.Scan("6901028075862", "]E0"); err != nil {
+		t.Fatal(err)
+	}
+	if err := model.ScanSlowly(t.Context(), "0100320229316139647", "]Q1", 200*time.Millisecond); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"]E0 6901028075862", "]Q1 0100320229316139647"} {
+		if e := <-s.Events(); e.Err != nil || e.Data.Symbology+" "+e.Data.Text() != want {
+			t.Errorf("got %+v, want %s", e, want)
+		}
+	}
+	if err := bench.Unplug(); err != nil {
+		t.Error(err)
+	}
+	e, ok := <-s.Events()
+	if !ok || !errors.Is(e.Err, drivers.ErrOffline) {
+		t.Errorf("unplugged: got %+v", e)
+	}
+	if _, ok := <-s.Events(); ok {
+		t.Error("after the last event there is another")
+	}
+	if h, err := s.CheckHealth(t.Context(), drivers.HealthInternal); err != nil || h.OK {
+		t.Errorf("health %+v, %v", h, err)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+}

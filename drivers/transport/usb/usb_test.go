@@ -1,0 +1,119 @@
+package usb
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"github.com/google/gousb"
+
+	"dcpos/drivers/transport"
+)
+
+func bulk(number int, dir gousb.EndpointDirection) gousb.EndpointDesc {
+	return gousb.EndpointDesc{Number: number, Direction: dir, TransferType: gousb.TransferTypeBulk, MaxPacketSize: 64}
+}
+
+func setting(number, alternate int, class gousb.Class, protocol gousb.Protocol, endpoints ...gousb.EndpointDesc) gousb.InterfaceSetting {
+	s := gousb.InterfaceSetting{Number: number, Alternate: alternate, Class: class, Protocol: protocol, Endpoints: map[gousb.EndpointAddress]gousb.EndpointDesc{}}
+	for _, e := range endpoints {
+		s.Endpoints[gousb.EndpointAddress(e.Number)|gousb.EndpointAddress(map[bool]int{true: 0x80}[bool(e.Direction)])] = e
+	}
+	return s
+}
+
+func described(settings ...gousb.InterfaceSetting) *gousb.DeviceDesc {
+	c := gousb.ConfigDesc{Number: 1}
+	for _, s := range settings {
+		c.Interfaces = append(c.Interfaces, gousb.InterfaceDesc{Number: s.Number, AltSettings: []gousb.InterfaceSetting{s}})
+	}
+	return &gousb.DeviceDesc{Vendor: 0x28e9, Product: 0x0289, Configs: map[int]gousb.ConfigDesc{1: c}}
+}
+
+func TestEndpointsComeFromTheDescriptors(t *testing.T) {
+	const out, in = gousb.EndpointDirectionOut, gousb.EndpointDirectionIn
+	both := setting(0, 0, gousb.ClassPrinter, 2, bulk(3, out), bulk(1, in))
+	oneWay := setting(1, 0, gousb.ClassPrinter, 1, bulk(2, out))
+	vendor := setting(2, 0, gousb.ClassVendorSpec, 0, bulk(4, out))
+	keyboard := setting(3, 0, gousb.ClassHID, 1)
+	for _, tc := range []struct {
+		name string
+		desc *gousb.DeviceDesc
+		want Want
+		out  int
+		in   int
+		ok   bool
+	}{
+		{"bidirectional", described(both), Want{}, 3, 1, true},
+		{"bidirectional before one-way", described(oneWay, keyboard, both), Want{}, 3, 1, true},
+		{"one-way", described(oneWay), Want{}, 2, 0, true},
+		{"vendor-specific only when named", described(vendor), Want{}, 4, 0, false},
+		{"vendor-specific and named", described(vendor), Want{Config: 1, Interface: 2}, 4, 0, true},
+		{"the profile overrides", described(both, oneWay), Want{Config: 1, Interface: 1}, 2, 0, true},
+		{"no printer", described(keyboard), Want{}, 0, 0, false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			p, ok := choose(tc.desc, tc.want)
+			if p.out != tc.out || p.in != tc.in || ok != tc.ok {
+				t.Errorf("got %+v %v", p, ok)
+			}
+		})
+	}
+}
+
+func TestMatch(t *testing.T) {
+	d := described(setting(0, 0, gousb.ClassPrinter, 2, bulk(3, gousb.EndpointDirectionOut)))
+	for _, tc := range []struct {
+		ids  []ID
+		want bool
+	}{
+		{nil, true},
+		{[]ID{{"28e9", "0289"}}, true},
+		{[]ID{{"28E9", "*"}}, true},
+		{[]ID{{"04b8", "*"}, {"28e9", "0289"}}, true},
+		{[]ID{{"28e9", "0288"}}, false},
+		{[]ID{{"zzzz", "0289"}}, false},
+	} {
+		if got := (Match{IDs: tc.ids}).fits(d); got != tc.want {
+			t.Errorf("%v: got %v", tc.ids, got)
+		}
+	}
+}
+
+func TestErrorsOfTheLibraryAreMapped(t *testing.T) {
+	live := &conn{closing: make(chan struct{})}
+	for _, err := range []error{gousb.TransferNoDevice, gousb.ErrorNoDevice, gousb.TransferError, gousb.ErrorIO} {
+		if got := live.why(t.Context(), err); !errors.Is(got, transport.ErrGone) {
+			t.Errorf("%v: got %v, want ErrGone", err, got)
+		}
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if got := live.why(ended, gousb.TransferCancelled); !errors.Is(got, context.Canceled) {
+		t.Errorf("cancelled: got %v", got)
+	}
+	if got := live.why(t.Context(), gousb.TransferStall); errors.Is(got, transport.ErrGone) || !errors.Is(got, gousb.TransferStall) {
+		t.Errorf("stall: got %v", got)
+	}
+	if got := live.why(t.Context(), gousb.TransferTimedOut); !errors.Is(got, context.DeadlineExceeded) {
+		t.Errorf("timed out: got %v", got)
+	}
+	close(live.closing)
+	if got := live.why(t.Context(), gousb.TransferCancelled); !errors.Is(got, transport.ErrClosed) {
+		t.Errorf("closed: got %v", got)
+	}
+	for err, want := range map[error]error{
+		gousb.ErrorAccess: transport.ErrAccess, gousb.ErrorBusy: transport.ErrInUse, gousb.ErrorNoDevice: transport.ErrNotFound,
+	} {
+		if got := reason(err); !errors.Is(got, want) {
+			t.Errorf("%v: got %v", err, got)
+		}
+	}
+}
+
+func TestNoSuchDevice(t *testing.T) {
+	_, err := Open(t.Context(), Match{IDs: []ID{{"fffe", "fffe"}}}, Want{})
+	if !errors.Is(err, transport.ErrNotFound) {
+		t.Errorf("got %v, want ErrNotFound", err)
+	}
+}
