@@ -10,6 +10,7 @@ import (
 )
 
 type grammar struct {
+	Journal   JournalCmd   `cmd:"" help:"Verify or salvage a till's journal. 校验或抢救终端账簿。"`
 	Reconcile ReconcileCmd `cmd:"" help:"Compare our lines with the institutions' statements and explain every difference. 对账"`
 }
 

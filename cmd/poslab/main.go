@@ -9,7 +9,10 @@ import (
 )
 
 type grammar struct {
-	Forgetfs ForgetfsCmd `cmd:"" help:"Mount a file system that forgets what was not fsynced."`
+	Institutions InstitutionsCmd `cmd:"" help:"Run six simulated operating institutions. 模拟六家运营机构。"`
+	Wallet       WalletCmd       `cmd:"" help:"Be a customer's wallet. 模拟客户钱包。"`
+	Proxy        ProxyCmd        `cmd:"" help:"Stand between till and centre and be a bad network. 模拟差网络。"`
+	Forgetfs     ForgetfsCmd     `cmd:"" help:"Mount a file system that forgets what was not fsynced. 模拟断电丢数据的磁盘。"`
 }
 
 func main() {
