@@ -1,0 +1,132 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"dcpos/agent/localapi"
+	"dcpos/drivers"
+	profiles "dcpos/firmware-profiles"
+	"dcpos/internal/config"
+	"dcpos/pos"
+	"dcpos/pos/dcep"
+)
+
+// settings are the keys of the agent's file. Every key has a line in configHelp.
+type settings struct {
+	Env    pos.Environment `yaml:"env"`
+	Data   string          `yaml:"data"`
+	Class  string          `yaml:"class"`
+	Suite  string          `yaml:"suite"`
+	API    apiSettings     `yaml:"api"`
+	Log    string          `yaml:"log"`
+	Timing timingSettings  `yaml:"timing"`
+
+	Printer *drivers.DeviceConfig `yaml:"printer"`
+	Scanner *drivers.DeviceConfig `yaml:"scanner"`
+	Drawer  bool                  `yaml:"drawer"`
+
+	SignIn         *bool         `yaml:"sign_in"`
+	CashierRefunds bool          `yaml:"cashier_refunds"`
+	Receipt        string        `yaml:"receipt"`
+	Cutover        time.Duration `yaml:"cutover"`
+}
+
+type apiSettings struct {
+	Unix    string           `yaml:"unix"`
+	Listen  string           `yaml:"listen"`
+	Address string           `yaml:"address_file"`
+	Tokens  []localapi.Token `yaml:"tokens"`
+}
+
+type timingSettings struct {
+	Expiry  time.Duration `yaml:"expiry"`
+	Answer  time.Duration `yaml:"answer"`
+	Query   time.Duration `yaml:"query"`
+	Fast    time.Duration `yaml:"fast"`
+	QRValid time.Duration `yaml:"qr_valid"`
+	Prompt  time.Duration `yaml:"prompt"`
+}
+
+// configHelp documents every key; a test holds it to settings.
+const configHelp = `# posagent: every key, its default and what it means. 所有配置项、默认值与含义。
+env: live                 # live or lab; a live till trusts no lab certificate. 正式或测试环境
+data: /var/lib/posagent   # folder of keys, identity and journal, mode 0700. 数据目录
+class: counter            # self-checkout, counter, smart-pos, all-in-one or sdk. 终端类型
+suite: sm2-sm3            # of the journal key when it is made: sm2-sm3 or ed25519-sha256. 签名算法
+log: info                 # debug, info, warn or error. 日志级别
+api:
+  unix: /run/posagent/api.sock  # local API for posctl and the vendor's POS, mode 0660. 本地接口
+  listen: 127.0.0.1:8620  # screens and the API on loopback; empty: none; port 0 picks one. 本机网页与接口
+  address_file: ""        # where the screen's address with its key is written; empty: data/screen.url. 网页地址文件
+  tokens: []              # {name, hash: SHA-256 of the token in hexadecimal, scopes: [read, pay, refund, admin]}. 访问令牌
+printer: {profile: escpos-80mm-gb18030, transport: {kind: serial, path: /dev/ttyUSB0}} # absent: none. 打印机
+scanner: {profile: serial-cr, transport: {kind: serial, path: /dev/ttyACM0}}           # absent: none. 扫码枪
+drawer: false             # a cash drawer hangs on the printer. 钱箱
+sign_in: true             # an operator must sign in; default by class. 是否需要收银员登录
+cashier_refunds: false    # cashiers may refund; else supervisors only. 收银员可否退款
+receipt: always           # always, ask or never; default by class. 小票打印
+cutover: 0s               # end of the business day after midnight in Shanghai. 营业日切换时间
+timing:
+  expiry: 15s             # the centre starts no question that is older. 请求有效期
+  answer: 20s             # an answer is awaited so long, then the result is unknown. 等待应答
+  query: 3s               # between queries at first. 查询间隔
+  fast: 45s               # so long; then after 1, 5, 15, 60 minutes. 快速查询时长
+  qr_valid: 3m            # how long a QR is shown. 收款码有效期
+  prompt: 2m              # how long a wallet may answer an offline challenge. 离线挑战码有效期
+`
+
+// load reads the file and fills in what the class decides.
+func load(path string) (settings, profiles.Class, error) {
+	s := settings{
+		Env: pos.Live, Data: "/var/lib/posagent", Class: "counter", Suite: dcep.SM2SM3, Log: "info",
+		API: apiSettings{Unix: "/run/posagent/api.sock", Listen: "127.0.0.1:8620"},
+	}
+	if err := config.Load(path, &s); err != nil {
+		return s, profiles.Class{}, err
+	}
+	class, err := profiles.FindClass(s.Class)
+	if err != nil {
+		return s, class, &config.Error{File: path, What: []string{"class: " + err.Error()}}
+	}
+	if s.SignIn == nil {
+		s.SignIn = &class.Defaults.OperatorLogin
+	}
+	if s.Receipt == "" {
+		s.Receipt = class.Defaults.Receipt
+	}
+	if err := s.check(); err != nil {
+		return s, class, &config.Error{File: path, What: []string{err.Error()}}
+	}
+	return s, class, nil
+}
+
+func (s settings) check() error {
+	if !s.Env.Valid() {
+		return fmt.Errorf("env: %q: want live or lab", s.Env)
+	}
+	if _, err := dcep.SuiteByName(s.Suite); err != nil {
+		return fmt.Errorf("suite: %w", err)
+	}
+	if s.API.Unix == "" && s.API.Listen == "" {
+		return errors.New("api: unix and listen are both empty: nobody could reach this till")
+	}
+	switch s.Receipt {
+	case "always", "ask", "never":
+	default:
+		return fmt.Errorf("receipt: %q: want always, ask or never", s.Receipt)
+	}
+	for name, d := range map[string]*drivers.DeviceConfig{"printer": s.Printer, "scanner": s.Scanner} {
+		if d == nil {
+			continue
+		}
+		if err := d.Check(); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	if s.Cutover < 0 || s.Cutover >= 24*time.Hour {
+		return fmt.Errorf("cutover: %s: want 0s to 24h", s.Cutover)
+	}
+	return nil
+}

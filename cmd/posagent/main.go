@@ -1,0 +1,49 @@
+// Command posagent is the daemon of a till: it takes payments, keeps them, prints, and
+// carries them to the centre. It is wiring only; the rooms do the work.
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+
+	"dcpos/internal/cli"
+)
+
+// version is set by the linker for releases.
+var version = "dev" //nolint:gochecknoglobals // -ldflags -X needs a variable
+
+type grammar struct {
+	Config     string `default:"/etc/dcpos/posagent.yaml" placeholder:"FILE" help:"Configuration file. 配置文件。"`
+	HelpConfig bool   `help:"Print every configuration key with its default and meaning, and stop. 列出所有配置项。"`
+	Version    bool   `help:"Print the version and stop. 显示版本。"`
+}
+
+// Run starts the agent and returns when the context ends.
+func (g *grammar) Run(ctx context.Context, out *cli.Streams) error {
+	switch {
+	case g.HelpConfig:
+		_, err := io.WriteString(out.Out, configHelp)
+		return err
+	case g.Version:
+		_, err := fmt.Fprintln(out.Out, "posagent", version)
+		return err
+	}
+	s, class, err := load(g.Config)
+	if err != nil {
+		return cli.Exit(cli.Usage, err)
+	}
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(s.Log)); err != nil {
+		return cli.Exit(cli.Usage, fmt.Errorf("%s: log: %w", g.Config, err))
+	}
+	a := agent{settings: s, class: class, log: slog.New(slog.NewJSONHandler(out.Err, &slog.HandlerOptions{Level: level}))}
+	return a.run(ctx)
+}
+
+func main() {
+	os.Exit(cli.Main("posagent", "The daemon of a till. 收银终端守护进程。\n"+
+		"Exit codes: 0 stopped as asked, 1 stopped by an error, 2 bad configuration.", &grammar{}, os.Args[1:], cli.OS()))
+}

@@ -1,0 +1,237 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"dcpos/agent/checkout"
+	"dcpos/agent/clock"
+	"dcpos/agent/devices"
+	"dcpos/agent/enrolment"
+	"dcpos/agent/health"
+	"dcpos/agent/identity"
+	"dcpos/agent/kernel"
+	"dcpos/agent/localapi"
+	profiles "dcpos/firmware-profiles"
+	"dcpos/offline"
+	"dcpos/pos/dcep"
+	"dcpos/sync/host"
+)
+
+// agent is the program: what its file says and what it made of it.
+type agent struct {
+	settings settings
+	class    profiles.Class
+	log      *slog.Logger
+
+	folder identity.Folder
+	keys   identity.Keys
+	clock  *clock.Clock
+	health *health.Tracker
+}
+
+// run lives until ctx ends: first at the enrolment counter where the device is not
+// enrolled, then as a till.
+func (a *agent) run(ctx context.Context) error {
+	suite, err := dcep.SuiteByName(a.settings.Suite)
+	if err != nil {
+		return err
+	}
+	a.folder = identity.Folder(a.settings.Data)
+	if a.keys, err = a.folder.Keys(suite); err != nil {
+		return err
+	}
+	if a.clock, err = clock.New(clock.Options{}, 0); err != nil {
+		return err
+	}
+	a.health = health.New(a.clock.Now)
+	id, err := a.folder.Load()
+	if errors.Is(err, identity.ErrNone) {
+		id, err = a.waitForEnrolment(ctx)
+	}
+	if err != nil || ctx.Err() != nil {
+		return err
+	}
+	return a.sell(ctx, id)
+}
+
+// waitForEnrolment serves the counter of a till that is not enrolled.
+func (a *agent) waitForEnrolment(ctx context.Context) (identity.Identity, error) {
+	counter := enrolment.NewCounter(a.join)
+	l, err := localapi.ListenUnix(ctx, a.settings.API.Unix)
+	if err != nil {
+		return identity.Identity{}, err
+	}
+	a.log.InfoContext(ctx, "not enrolled: waiting for posctl enroll", "socket", a.settings.API.Unix)
+	serving, stop := context.WithCancel(ctx)
+	defer stop()
+	served := make(chan error, 1)
+	go func() { served <- localapi.Serve(serving, l, counter.Handler()) }()
+	select {
+	case id := <-counter.Done():
+		stop()
+		return id, <-served
+	case err := <-served:
+		return identity.Identity{}, err
+	}
+}
+
+// answerLimit bounds a question to the centre; the checkout's own limits are nearer.
+const answerLimit = time.Minute
+
+// sell is the life of an enrolled till.
+func (a *agent) sell(ctx context.Context, id identity.Identity) (err error) {
+	store, err := a.journal(ctx, id, a.clock)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, store.Close()) }()
+
+	link := &linkWord{}
+	nc, err := a.dial(ctx, id, link.changed)
+	if err != nil {
+		return err
+	}
+	defer nc.Close()
+
+	pol := newPolicy(a.folder, id)
+	set := devices.New(devices.Config{Printer: a.settings.Printer, Scanner: a.settings.Scanner}, devices.All(), a.log)
+	till, err := checkout.New(ctx, a.checkout(id, store, host.New(nc, id.Terminal, answerLimit), pol, set))
+	if err != nil {
+		return err
+	}
+	word := centreWord{till: till, policy: pol, health: a.health, log: func(ctx context.Context, err error) {
+		a.log.ErrorContext(ctx, "keep the centre's time", "err", err)
+	}}
+	r, err := a.lanes(nc, id, store, word)
+	if err != nil {
+		return err
+	}
+	link.tell(func() { r.up.Kick(); r.down.Kick() })
+	return a.together(ctx, till, set, r)
+}
+
+func (a *agent) checkout(id identity.Identity, store *offline.Store, h checkout.Host, pol *policy, set *devices.Set) checkout.Config {
+	t := a.settings.Timing
+	c := checkout.Config{
+		Env: id.Env, Terminal: id.Terminal, Merchant: id.Merchant, Store: id.Store, StoreName: id.StoreName,
+		Suite: a.keys.Journal.Suite(), CodeKey: a.keys.Code,
+		Journal: memory{store}, Host: h, Operators: memory{store}, Clock: a.clock, Health: a.health, Log: a.log,
+		Limits: pol.limits, SignIn: *a.settings.SignIn, CashierRefunds: a.settings.CashierRefunds,
+		Receipt: checkout.Policy(a.settings.Receipt), Cutover: a.settings.Cutover,
+		Timing: checkout.Timing{Expiry: t.Expiry, Answer: t.Answer, Query: t.Query, Fast: t.Fast, QRValid: t.QRValid, Prompt: t.Prompt},
+	}
+	if a.class.Defaults.WalletEvidence {
+		c.Kernel = &kernel.QR{Trust: pol.trust, RevocationMax: func() time.Duration { return pol.limits().RevocationMax }}
+	}
+	if set.HasPrinter() {
+		c.Printer = set
+		if a.settings.Drawer {
+			c.Drawer = set
+		}
+	}
+	return c
+}
+
+// together runs the till, its devices, both lanes and the local API until one of them
+// ends or ctx does, then waits for all.
+func (a *agent) together(ctx context.Context, till *checkout.Till, set *devices.Set, r road) error {
+	servers, err := a.servers(ctx, till, set)
+	if err != nil {
+		return err
+	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	parts := append(servers,
+		till.Run, r.up.Run, r.down.Run,
+		func(ctx context.Context) error {
+			set.Run(ctx, func(ctx context.Context, code, symbology string) {
+				if _, err := till.Scan(ctx, code, symbology); err != nil {
+					a.log.InfoContext(ctx, "scan", "err", err)
+				}
+			})
+			return nil
+		})
+	errs := make([]error, len(parts))
+	var all sync.WaitGroup
+	for i, part := range parts {
+		all.Go(func() {
+			errs[i] = part(ctx)
+			stop()
+		})
+	}
+	all.Wait()
+	return errors.Join(errs...)
+}
+
+// servers are the listeners of the local API.
+func (a *agent) servers(ctx context.Context, till *checkout.Till, set *devices.Set) ([]func(context.Context) error, error) {
+	key := rand.Text()
+	api, err := localapi.New(localapi.Options{
+		Till: till, Devices: set.Status, Tokens: a.settings.API.Tokens, ScreenKey: key, Version: version,
+	})
+	if err != nil {
+		return nil, err
+	}
+	var servers []func(context.Context) error
+	if a.settings.API.Unix != "" {
+		l, err := localapi.ListenUnix(ctx, a.settings.API.Unix)
+		if err != nil {
+			return nil, err
+		}
+		servers = append(servers, func(ctx context.Context) error { return localapi.Serve(ctx, l, api.Unix()) })
+	}
+	if a.settings.API.Listen != "" {
+		l, err := localapi.ListenLoopback(ctx, a.settings.API.Listen)
+		if err != nil {
+			return nil, err
+		}
+		if err := a.tellAddress(l.Addr(), key); err != nil {
+			return nil, err
+		}
+		servers = append(servers, func(ctx context.Context) error { return localapi.Serve(ctx, l, api.Loopback()) })
+	}
+	return servers, nil
+}
+
+// tellAddress writes where the screens are, with the key that opens them, for the
+// browser that the kiosk's session starts. The file is the owner's only.
+func (a *agent) tellAddress(addr net.Addr, key string) error {
+	path := a.settings.API.Address
+	if path == "" {
+		path = filepath.Join(a.settings.Data, "screen.url")
+	}
+	url := fmt.Sprintf("http://%s%s?key=%s\n", addr, localapi.EnterPath, key)
+	if err := os.WriteFile(path, []byte(url), 0o600); err != nil {
+		return fmt.Errorf("tell the screen's address: %w", err)
+	}
+	return nil
+}
+
+// linkWord carries "the connection came or went" to parts that are made after it.
+type linkWord struct {
+	mu   sync.Mutex
+	kick func()
+}
+
+func (l *linkWord) tell(kick func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.kick = kick
+}
+
+func (l *linkWord) changed() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.kick != nil {
+		l.kick()
+	}
+}
