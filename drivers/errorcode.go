@@ -45,68 +45,47 @@ type word struct {
 }
 
 func (c ErrorCode) word() word {
-	if w, ok := c.standardWord(); ok {
+	if w, ok := words()[c]; ok {
 		return w
 	}
-	switch c {
-	case ErrCoverOpen:
-		return word{"EPTR_COVER_OPEN", pos.Text{ZH: "打印机盖子打开", EN: "The printer's cover is open"},
-			pos.Text{ZH: "请合上打印机盖子", EN: "Close the printer's cover"}}
-	case ErrPaperEnd:
-		return word{"EPTR_REC_EMPTY", pos.Text{ZH: "打印纸用完", EN: "The printer is out of paper"},
-			pos.Text{ZH: "请更换打印纸,然后重打", EN: "Put in a new roll, then print again"}}
-	case ErrTooBig:
-		return word{"EPTR_TOOBIG", pos.Text{ZH: "内容太长", EN: "The content is too long"},
-			pos.Text{ZH: "请检查设备型号设置", EN: "Check the model in the device settings"}}
-	case ErrBadFormat:
-		return word{"EPTR_BADFORMAT", pos.Text{ZH: "无法识别的数据", EN: "The data cannot be read"},
-			pos.Text{ZH: "请再扫一次;仍不行请检查扫码枪设置", EN: "Scan again; if it stays, check the scanner's settings"}}
-	default:
-		return word{fmt.Sprintf("E_%d", int(c)), pos.Text{ZH: "设备故障", EN: "Device fault"},
-			pos.Text{ZH: "请联系技术支持", EN: "Call support"}}
+	return word{
+		fmt.Sprintf("E_%d", int(c)),
+		pos.Text{ZH: "设备故障", EN: "Device fault"},
+		pos.Text{ZH: "请联系技术支持", EN: "Call support"},
 	}
 }
 
-//nolint:gocognit // one row per code of the standard
-func (c ErrorCode) standardWord() (word, bool) {
+func words() map[ErrorCode]word {
 	retry := pos.Text{ZH: "请稍后重试", EN: "Try again in a moment"}
 	support := pos.Text{ZH: "请联系技术支持", EN: "Call support"}
 	plug := pos.Text{ZH: "请检查电源和连接线", EN: "Check power and cable"}
-	switch c {
-	case ErrClosed:
-		return word{"E_CLOSED", pos.Text{ZH: "设备未打开", EN: "The device is not open"}, retry}, true
-	case ErrClaimed:
-		return word{"E_CLAIMED", pos.Text{ZH: "设备被其他程序占用", EN: "Another program is using the device"},
-			pos.Text{ZH: "请关闭占用该设备的程序", EN: "Close the program that uses it"}}, true
-	case ErrNotClaimed:
-		return word{"E_NOTCLAIMED", pos.Text{ZH: "设备未占用", EN: "The device is not claimed"}, retry}, true
-	case ErrNoService:
-		return word{"E_NOSERVICE", pos.Text{ZH: "没有该设备的驱动或型号文件", EN: "No driver or profile for this device"},
-			pos.Text{ZH: "请检查设备型号设置", EN: "Check the model in the device settings"}}, true
-	case ErrDisabled:
-		return word{"E_DISABLED", pos.Text{ZH: "设备未启用", EN: "The device is not enabled"}, retry}, true
-	case ErrIllegal:
-		return word{"E_ILLEGAL", pos.Text{ZH: "该设备不支持此操作", EN: "This device cannot do that"}, support}, true
-	case ErrNoHardware:
-		return word{"E_NOHARDWARE", pos.Text{ZH: "找不到设备", EN: "The device is not connected"}, plug}, true
-	case ErrOffline:
-		return word{"E_OFFLINE", pos.Text{ZH: "设备没有响应", EN: "The device does not answer"}, plug}, true
-	case ErrNoExist:
-		return word{"E_NOEXIST", pos.Text{ZH: "不存在", EN: "It does not exist"}, support}, true
-	case ErrExists:
-		return word{"E_EXISTS", pos.Text{ZH: "已存在", EN: "It exists already"}, support}, true
-	case ErrFailure:
-		return word{"E_FAILURE", pos.Text{ZH: "设备报告故障", EN: "The device reports a fault"},
-			pos.Text{ZH: "请关机再开机;仍不行请联系技术支持", EN: "Switch it off and on; if it stays, call support"}}, true
-	case ErrTimeout:
-		return word{"E_TIMEOUT", pos.Text{ZH: "设备未在规定时间内完成", EN: "The device did not finish in time"},
-			pos.Text{ZH: "请看设备是否已完成,再决定是否重试", EN: "Look whether it was done before you try again"}}, true
-	case ErrBusy:
-		return word{"E_BUSY", pos.Text{ZH: "设备正忙", EN: "The device is busy"}, retry}, true
-	case ErrExtended:
-		return word{"E_EXTENDED", pos.Text{ZH: "设备故障", EN: "Device fault"}, support}, true
-	default:
-		return word{}, false
+	model := pos.Text{ZH: "请检查设备型号设置", EN: "Check the model in the device settings"}
+	row := func(name, zh, en string, hint pos.Text) word { return word{name, pos.Text{ZH: zh, EN: en}, hint} }
+	return map[ErrorCode]word{
+		ErrClosed: row("E_CLOSED", "设备未打开", "The device is not open", retry),
+		ErrClaimed: row("E_CLAIMED", "设备被其他程序占用", "Another program is using the device",
+			pos.Text{ZH: "请关闭占用该设备的程序", EN: "Close the program that uses it"}),
+		ErrNotClaimed: row("E_NOTCLAIMED", "设备未占用", "The device is not claimed", retry),
+		ErrNoService:  row("E_NOSERVICE", "没有该设备的驱动或型号文件", "No driver or profile for this device", model),
+		ErrDisabled:   row("E_DISABLED", "设备未启用", "The device is not enabled", retry),
+		ErrIllegal:    row("E_ILLEGAL", "该设备不支持此操作", "This device cannot do that", support),
+		ErrNoHardware: row("E_NOHARDWARE", "找不到设备", "The device is not connected", plug),
+		ErrOffline:    row("E_OFFLINE", "设备没有响应", "The device does not answer", plug),
+		ErrNoExist:    row("E_NOEXIST", "不存在", "It does not exist", support),
+		ErrExists:     row("E_EXISTS", "已存在", "It exists already", support),
+		ErrFailure: row("E_FAILURE", "设备报告故障", "The device reports a fault",
+			pos.Text{ZH: "请关机再开机;仍不行请联系技术支持", EN: "Switch it off and on; if it stays, call support"}),
+		ErrTimeout: row("E_TIMEOUT", "设备未在规定时间内完成", "The device did not finish in time",
+			pos.Text{ZH: "请看设备是否已完成,再决定是否重试", EN: "Look whether it was done before you try again"}),
+		ErrBusy:     row("E_BUSY", "设备正忙", "The device is busy", retry),
+		ErrExtended: row("E_EXTENDED", "设备故障", "Device fault", support),
+		ErrCoverOpen: row("EPTR_COVER_OPEN", "打印机盖子打开", "The printer's cover is open",
+			pos.Text{ZH: "请合上打印机盖子", EN: "Close the printer's cover"}),
+		ErrPaperEnd: row("EPTR_REC_EMPTY", "打印纸用完", "The printer is out of paper",
+			pos.Text{ZH: "请更换打印纸,然后重打", EN: "Put in a new roll, then print again"}),
+		ErrTooBig: row("EPTR_TOOBIG", "内容太长", "The content is too long", model),
+		ErrBadFormat: row("EPTR_BADFORMAT", "无法识别的数据", "The data cannot be read",
+			pos.Text{ZH: "请再扫一次;仍不行请检查扫码枪设置", EN: "Scan again; if it stays, check the scanner's settings"}),
 	}
 }
 

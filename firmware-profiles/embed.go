@@ -63,7 +63,7 @@ func read(kind Kind, name string) (data []byte, file string, err error) {
 	}
 	data, err = fs.ReadFile(files, file)
 	if err != nil {
-		names, _ := Names(kind) //nolint:errcheck // only to enrich the error below
+		names, _ := Names(kind) // only to enrich the error below
 		return nil, "", fmt.Errorf("%s profile %q: %w; there are %s", kind, name, ErrUnknown, strings.Join(names, ", "))
 	}
 	return data, file, nil

@@ -35,8 +35,8 @@ func conn(t *testing.T, ends Ends, check func(t *testing.T, host transport.Conn,
 	t.Helper()
 	host, device := ends(t)
 	defer func() {
-		_ = host.Close()   //nolint:errcheck // some checks have closed it
-		_ = device.Close() //nolint:errcheck // likewise
+		_ = host.Close()   // some checks have closed it
+		_ = device.Close() // likewise
 	}()
 	check(t, host, device)
 }
@@ -106,7 +106,7 @@ func givenUp(t *testing.T, host transport.Conn, device io.ReadWriteCloser) {
 	if n, err := host.Read(ctx, make([]byte, 10)); n != 0 || !errors.Is(err, context.DeadlineExceeded) {
 		t.Fatalf("read of nothing: %d, %v", n, err)
 	}
-	go func() { _, _ = device.Write([]byte("late")) }() //nolint:errcheck // what arrives is checked
+	go func() { _, _ = device.Write([]byte("late")) }() // what arrives is checked
 	if got := readN(within(t), t, host, 4); string(got) != "late" {
 		t.Errorf("got %q", got)
 	}
@@ -114,7 +114,7 @@ func givenUp(t *testing.T, host transport.Conn, device io.ReadWriteCloser) {
 
 func smallBuffer(t *testing.T, host transport.Conn, device io.ReadWriteCloser) {
 	t.Helper()
-	go func() { _, _ = device.Write([]byte("abcdef")) }() //nolint:errcheck // what arrives is checked
+	go func() { _, _ = device.Write([]byte("abcdef")) }() // what arrives is checked
 	var got []byte
 	for len(got) < 6 {
 		b := make([]byte, 1)

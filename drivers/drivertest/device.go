@@ -10,16 +10,16 @@ import (
 	"dcpos/pos"
 )
 
-// RunPrinter checks a printer driver; make returns a closed one on a printer that is
+// RunPrinter checks a printer driver; build returns a closed one on a printer that is
 // ready to print.
-func RunPrinter(t *testing.T, make func(t *testing.T) drivers.POSPrinter) {
+func RunPrinter(t *testing.T, build func(t *testing.T) drivers.POSPrinter) {
 	t.Helper()
-	runDevice(t, func(t *testing.T) drivers.Device { return make(t) }, func(ctx context.Context, d drivers.Device) error {
+	runDevice(t, func(t *testing.T) drivers.Device { t.Helper(); return build(t) }, func(ctx context.Context, d drivers.Device) error {
 		_, err := d.(drivers.POSPrinter).Print(ctx, job())
 		return err
 	})
 	t.Run("prints and tells its status", func(t *testing.T) {
-		p := make(t)
+		p := build(t)
 		start(t, p)
 		result, err := p.Print(t.Context(), job())
 		if err != nil || result.State != drivers.PrintConfirmed && result.State != drivers.PrintUnknown {
@@ -36,7 +36,7 @@ func RunPrinter(t *testing.T, make func(t *testing.T) drivers.POSPrinter) {
 		}
 	})
 	t.Run("a receipt that cannot be printed is refused and nothing is sent", func(t *testing.T) {
-		p := make(t)
+		p := build(t)
 		start(t, p)
 		result, err := p.Print(t.Context(), drivers.PrintJob{Receipt: receipt.New(receipt.Item{Kind: "poem"})})
 		if !errors.Is(err, drivers.ErrIllegal) || result.MayBeOnPaper() {
@@ -45,16 +45,17 @@ func RunPrinter(t *testing.T, make func(t *testing.T) drivers.POSPrinter) {
 	})
 }
 
-// RunScanner checks a scanner driver; make returns a closed one and how to scan a code
+// RunScanner checks a scanner driver; build returns a closed one and how to scan a code
 // with its device.
-func RunScanner(t *testing.T, make func(t *testing.T) (s drivers.Scanner, scan func(code string))) {
+func RunScanner(t *testing.T, build func(t *testing.T) (s drivers.Scanner, scan func(code string))) {
 	t.Helper()
 	runDevice(t, func(t *testing.T) drivers.Device {
-		s, _ := make(t)
+		t.Helper()
+		s, _ := build(t)
 		return s
 	}, nil)
 	t.Run("delivers codes in order, one at a time", func(t *testing.T) {
-		s, scan := make(t)
+		s, scan := build(t)
 		start(t, s)
 		codes := []string{"6901028075862", "0100320229316139647", "https://example.com/x"}
 		for _, c := range codes {
@@ -71,7 +72,7 @@ func RunScanner(t *testing.T, make func(t *testing.T) (s drivers.Scanner, scan f
 		}
 	})
 	t.Run("release ends the events", func(t *testing.T) {
-		s, _ := make(t)
+		s, _ := build(t)
 		start(t, s)
 		events := s.Events()
 		if err := s.Release(t.Context()); err != nil {
@@ -97,10 +98,10 @@ func start(t *testing.T, d drivers.Device) {
 }
 
 // runDevice checks the life cycle; use (may be nil) is a call that needs an enabled device.
-func runDevice(t *testing.T, make func(t *testing.T) drivers.Device, use func(context.Context, drivers.Device) error) {
+func runDevice(t *testing.T, build func(t *testing.T) drivers.Device, use func(context.Context, drivers.Device) error) {
 	t.Helper()
 	t.Run("steps out of order are refused by the name of what is missing", func(t *testing.T) {
-		d := make(t)
+		d := build(t)
 		want := func(what string, err error, code drivers.ErrorCode) {
 			t.Helper()
 			if !errors.Is(err, code) {
@@ -135,7 +136,7 @@ func runDevice(t *testing.T, make func(t *testing.T) drivers.Device, use func(co
 		want("use after close", using(), drivers.ErrClosed)
 	})
 	t.Run("repeated steps succeed", func(t *testing.T) {
-		d := make(t)
+		d := build(t)
 		for range 2 {
 			must(t, d.Open(t.Context()))
 		}
@@ -156,7 +157,7 @@ func runDevice(t *testing.T, make func(t *testing.T) drivers.Device, use func(co
 		}
 	})
 	t.Run("released it can be claimed again", func(t *testing.T) {
-		d := make(t)
+		d := build(t)
 		start(t, d)
 		must(t, d.Release(t.Context()))
 		start(t, d)

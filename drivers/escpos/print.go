@@ -51,14 +51,13 @@ func (p *Printer) Print(ctx context.Context, job drivers.PrintJob) (drivers.Prin
 	result.BytesSent, result.At = o.sent, p.now()
 	end(o.state == drivers.PrintPaused)
 	p.count(doc, o)
-	switch o.state {
-	case drivers.PrintPaused:
+	if o.state == drivers.PrintPaused {
 		return result, p.trouble("print on", o.reason.Code(), o.err)
-	case drivers.PrintCancelled:
-		return result, p.trouble("print on", drivers.ErrTimeout, o.err)
-	default:
-		return result, nil
 	}
+	if o.state == drivers.PrintCancelled {
+		return result, p.trouble("print on", drivers.ErrTimeout, o.err)
+	}
+	return result, nil
 }
 
 // marked puts the mark of a duplicate above the receipt.
@@ -360,7 +359,7 @@ func (p *Printer) forget(l *link) {
 	ctx, cancel := context.WithTimeout(context.Background(), p.profile.Timing.Answer())
 	defer cancel()
 	// When even this does not get through, the duplicate mark of the next print tells.
-	_ = l.write(ctx, clearBuffers, p.profile.Timing.Answer()) //nolint:errcheck // see above
+	_ = l.write(ctx, clearBuffers, p.profile.Timing.Answer()) // see above
 }
 
 // orOffline is the known trouble, or offline when none is known.

@@ -150,6 +150,7 @@ func TestConversation(t *testing.T) {
 
 func TestConfirmedOnPaper(t *testing.T) {
 	inBubble(t, "epson-tm-t70ii-ch", device.PrinterOptions{StartsWithoutChinese: true}, func(t *testing.T, r *rig) {
+		t.Helper()
 		r.start(t)
 		if i := r.Info(); i.Maker != "DCPOS-LAB" || i.Model != "LAB-80" || i.Firmware == "" {
 			t.Errorf("info %+v", i)
@@ -181,6 +182,7 @@ func TestTroubleBeforeTheFirstByte(t *testing.T) {
 	} {
 		t.Run(string(tc.reason), func(t *testing.T) {
 			inBubble(t, "epson-tm-t70ii-ch", device.PrinterOptions{}, func(t *testing.T, r *rig) {
+				t.Helper()
 				r.start(t)
 				tc.spoil(r.model)
 				got, err := r.Print(t.Context(), drivers.PrintJob{Receipt: slip()})
@@ -207,6 +209,7 @@ func TestTroubleBeforeTheFirstByte(t *testing.T) {
 
 func TestPaperEndsWithinAReceipt(t *testing.T) {
 	inBubble(t, "epson-tm-t70ii-ch", device.PrinterOptions{}, func(t *testing.T, r *rig) {
+		t.Helper()
 		r.start(t)
 		r.model.SetPaperLeft(60)
 		got, err := r.Print(t.Context(), drivers.PrintJob{Receipt: slip()})
@@ -232,6 +235,7 @@ func TestPaperEndsWithinAReceipt(t *testing.T) {
 func TestSilenceIsUnknown(t *testing.T) {
 	t.Run("no confirmation though all seems well", func(t *testing.T) {
 		inBubble(t, "epson-tm-t70ii-ch", device.PrinterOptions{Answers: &device.Answers{DLEEOT: true, ASB: true}}, func(t *testing.T, r *rig) {
+			t.Helper()
 			r.start(t)
 			start := time.Now()
 			got, err := r.Print(t.Context(), drivers.PrintJob{Receipt: slip()})
@@ -259,6 +263,7 @@ func TestSilenceIsUnknown(t *testing.T) {
 	})
 	t.Run("enabling a printer that should answer", func(t *testing.T) {
 		inBubble(t, "epson-tm-t70ii-ch", device.PrinterOptions{}, func(t *testing.T, r *rig) {
+			t.Helper()
 			r.model.SetSilent(true)
 			if err := errors.Join(r.Open(t.Context()), r.Claim(t.Context())); err != nil {
 				t.Fatal(err)
@@ -273,6 +278,7 @@ func TestSilenceIsUnknown(t *testing.T) {
 
 func TestCableIsPulled(t *testing.T) {
 	inBubble(t, "epson-tm-t70ii-ch", device.PrinterOptions{Answers: &device.Answers{DLEEOT: true, ASB: true}}, func(t *testing.T, r *rig) {
+		t.Helper()
 		r.start(t)
 		go func() {
 			time.Sleep(5 * time.Second) // while it waits for the confirmation
@@ -297,6 +303,7 @@ func TestCableIsPulled(t *testing.T) {
 
 func TestPictureThatWasCutOffIsFlushed(t *testing.T) {
 	inBubble(t, "epson-tm-t70ii-ch", device.PrinterOptions{}, func(t *testing.T, r *rig) {
+		t.Helper()
 		host, dev := device.Pipe()
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
@@ -307,7 +314,9 @@ func TestPictureThatWasCutOffIsFlushed(t *testing.T) {
 		}
 		synctest.Wait()
 		cancel()
-		<-done
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
 		r.start(t)
 		got, err := r.Print(t.Context(), drivers.PrintJob{Receipt: slip()})
 		wantState(t, got, err, drivers.PrintConfirmed, "")
@@ -319,6 +328,7 @@ func TestPictureThatWasCutOffIsFlushed(t *testing.T) {
 
 func TestStuckCutterGetsOneChance(t *testing.T) {
 	inBubble(t, "epson-tm-t70ii-ch", device.PrinterOptions{}, func(t *testing.T, r *rig) {
+		t.Helper()
 		r.start(t)
 		r.model.SetCutterStuck(true)
 		got, err := r.Print(t.Context(), drivers.PrintJob{Receipt: slip()})
@@ -328,6 +338,7 @@ func TestStuckCutterGetsOneChance(t *testing.T) {
 
 func TestCancelled(t *testing.T) {
 	inBubble(t, "epson-tm-t70ii-ch", device.PrinterOptions{}, func(t *testing.T, r *rig) {
+		t.Helper()
 		r.start(t)
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
@@ -346,6 +357,7 @@ func TestCancelled(t *testing.T) {
 
 func TestReceiptsOfSeveralCallersDoNotMix(t *testing.T) {
 	inBubble(t, "epson-tm-t70ii-ch", device.PrinterOptions{}, func(t *testing.T, r *rig) {
+		t.Helper()
 		r.start(t)
 		var calls sync.WaitGroup
 		for i := range 8 {
@@ -377,6 +389,7 @@ func TestReceiptsOfSeveralCallersDoNotMix(t *testing.T) {
 
 func TestDrawer(t *testing.T) {
 	inBubble(t, "epson-tm-t70ii-ch", device.PrinterOptions{}, func(t *testing.T, r *rig) {
+		t.Helper()
 		r.start(t)
 		if err := r.OpenDrawer(t.Context()); err != nil {
 			t.Fatal(err)

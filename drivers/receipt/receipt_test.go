@@ -37,10 +37,14 @@ func TestText(t *testing.T) {
 		{"pair that just fits", receipt.Pair("合计 Total 12", "123456"), "合计 Total 12 123456\n"},
 		{"pair that does not fit", receipt.Pair("合计 Total 12", "1234567"), "合计 Total 12\n             1234567\n"},
 		{"pair without a left", receipt.Pair("", "1.00"), "                1.00\n"},
-		{"row", receipt.Row(receipt.Cell{Text: "可乐"}, receipt.Cell{Text: "2", Width: 3, Align: right}, receipt.Cell{Text: "9.00", Width: 6, Align: right}),
-			"可乐         2  9.00\n"},
-		{"row with no room for the name", receipt.Row(receipt.Cell{Text: "北京烤鸭真空装"}, receipt.Cell{Text: "2", Width: 3, Align: right}, receipt.Cell{Text: "9.00", Width: 6, Align: right}),
-			"北京烤鸭真空装\n             2  9.00\n"},
+		{
+			"row", receipt.Row(receipt.Cell{Text: "可乐"}, receipt.Cell{Text: "2", Width: 3, Align: right}, receipt.Cell{Text: "9.00", Width: 6, Align: right}),
+			"可乐         2  9.00\n",
+		},
+		{
+			"row with no room for the name", receipt.Row(receipt.Cell{Text: "北京烤鸭真空装"}, receipt.Cell{Text: "2", Width: 3, Align: right}, receipt.Cell{Text: "9.00", Width: 6, Align: right}),
+			"北京烤鸭真空装\n             2  9.00\n",
+		},
 		{"cells share what is left", receipt.Row(receipt.Cell{Text: "a"}, receipt.Cell{Text: "b"}, receipt.Cell{Text: "c"}), "a      b      c\n"},
 		{"wrap between characters", receipt.Text("一二三四五六七八九十十一"), "一二三四五六七八九十\n十一\n"},
 		{"wrap an odd width without cutting", receipt.Text("a一二三四五六七八九十"), "a一二三四五六七八九\n十\n"},

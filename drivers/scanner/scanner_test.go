@@ -44,12 +44,11 @@ func play(t *testing.T, p profiles.Scanner, ops ...transporttest.IO) (got []stri
 		}
 	}
 	for e := range s.Events() {
-		switch code, _ := errors.AsType[drivers.ErrorCode](e.Err); {
-		case e.Err == nil:
-			got = append(got, e.Data.Symbology+" "+e.Data.Text())
-		default:
+		if code, bad := errors.AsType[drivers.ErrorCode](e.Err); bad {
 			got = append(got, code.Name())
+			continue
 		}
+		got = append(got, e.Data.Symbology+" "+e.Data.Text())
 	}
 	if err := s.Close(); err != nil {
 		t.Error(err)
@@ -74,38 +73,77 @@ func TestFraming(t *testing.T) {
 		{"CR", "serial-cr", nil, ops{say("123\r456\r")}, []string{" 123", " 456", end}},
 		{"LF", "serial-cr", nil, ops{say("123\n456\n")}, []string{" 123", " 456", end}},
 		{"CRLF: the LF does not begin the next code", "serial-cr", nil, ops{say("123\r\n456\r\n")}, []string{" 123", " 456", end}},
-		{"CRLF though only CR is named", "serial-cr", func(f *profiles.Framing) { f.End = []string{"\r"} },
-			ops{say("123\r"), later(time.Second, "\n456\r\n")}, []string{" 123", " 456", end}},
-		{"silence within a code loses nothing", "serial-cr", nil,
-			ops{say("01003202"), later(2*time.Second, "29316139647\r")}, []string{" 0100320229316139647", end}},
-		{"byte by byte", "serial-cr", nil,
-			ops{say("6"), later(time.Millisecond, "9"), later(time.Millisecond, "0"), later(time.Millisecond, "\r")}, []string{" 690", end}},
-		{"half a code that got stale is not joined to the next", "serial-cr", nil,
-			ops{say("0100"), later(6*time.Second, "456\r")}, []string{" 456", end}},
-		{"AIM identifier", "honeywell-serial", nil, ops{say("]E06901028075862\r]Q1dcpos:pay:x\r")},
-			[]string{"]E0 6901028075862", "]Q1 dcpos:pay:x", end}},
+		{
+			"CRLF though only CR is named", "serial-cr", func(f *profiles.Framing) { f.End = []string{"\r"} },
+			ops{say("123\r"), later(time.Second, "\n456\r\n")},
+			[]string{" 123", " 456", end},
+		},
+		{
+			"silence within a code loses nothing", "serial-cr", nil,
+			ops{say("01003202"), later(2*time.Second, "29316139647\r")},
+			[]string{" 0100320229316139647", end},
+		},
+		{
+			"byte by byte", "serial-cr", nil,
+			ops{say("6"), later(time.Millisecond, "9"), later(time.Millisecond, "0"), later(time.Millisecond, "\r")},
+			[]string{" 690", end},
+		},
+		{
+			"half a code that got stale is not joined to the next", "serial-cr", nil,
+			ops{say("0100"), later(6*time.Second, "456\r")},
+			[]string{" 456", end},
+		},
+		{
+			"AIM identifier", "honeywell-serial", nil,
+			ops{say("]E06901028075862\r]Q1dcpos:pay:x\r")},
+			[]string{"]E0 6901028075862", "]Q1 dcpos:pay:x", end},
+		},
 		{"AIM expected and absent", "honeywell-serial", nil, ops{say("6901028075862\r]x\r")}, []string{" 6901028075862", " ]x", end}},
 		{"AIM look-alike is data when not expected", "serial-cr", nil, ops{say("]E0123\r")}, []string{" ]E0123", end}},
 		{"prefix", "serial-cr", func(f *profiles.Framing) { f.Prefix = "\x02" }, ops{say("\x02123\r\x02456\r")}, []string{" 123", " 456", end}},
 		{"noise before the prefix", "serial-cr", func(f *profiles.Framing) { f.Prefix = "\x02" }, ops{say("\xf0\xf1\x02123\r")}, []string{" 123", end}},
-		{"prefix absent", "serial-cr", func(f *profiles.Framing) { f.Prefix = "\x02" }, ops{say("123\r\x02456\r")},
-			[]string{"EPTR_BADFORMAT", " 456", end}},
-		{"no suffix: cut by silence", "serial-nosuffix", nil, ops{say("123"), later(100*time.Millisecond, "456"), later(100*time.Millisecond, "")},
-			[]string{" 123", " 456", end}},
-		{"no suffix: a short pause does not cut", "serial-nosuffix", nil,
-			ops{say("123"), later(40*time.Millisecond, "456"), later(100*time.Millisecond, "")}, []string{" 123456", end}},
+		{
+			"prefix absent", "serial-cr", func(f *profiles.Framing) { f.Prefix = "\x02" },
+			ops{say("123\r\x02456\r")},
+			[]string{"EPTR_BADFORMAT", " 456", end},
+		},
+		{
+			"no suffix: cut by silence", "serial-nosuffix", nil,
+			ops{say("123"), later(100*time.Millisecond, "456"), later(100*time.Millisecond, "")},
+			[]string{" 123", " 456", end},
+		},
+		{
+			"no suffix: a short pause does not cut", "serial-nosuffix", nil,
+			ops{say("123"), later(40*time.Millisecond, "456"), later(100*time.Millisecond, "")},
+			[]string{" 123456", end},
+		},
 		{"empty codes are none", "serial-cr", nil, ops{say("\r\r\n\n123\r")}, []string{" 123", end}},
-		{"too long, then in step again", "serial-cr", func(f *profiles.Framing) { f.MaxBytes = 16 },
-			ops{say(strings.Repeat("9", 60)), say(strings.Repeat("9", 60) + "\r123\r")}, []string{"EPTR_TOOBIG", " 123", end}},
-		{"too long and never ended: in step after the silence", "serial-cr", func(f *profiles.Framing) { f.MaxBytes = 16 },
-			ops{say(strings.Repeat("9", 60)), later(6*time.Second, "123\r")}, []string{"EPTR_TOOBIG", " 123", end}},
-		{"the longest is not too long", "serial-cr", func(f *profiles.Framing) { f.MaxBytes = 16 },
-			ops{say("0123456789abcdef\r")}, []string{" 0123456789abcdef", end}},
-		{"broken bytes", "serial-cr", nil, ops{say("12\x0034\r12\xff\r\xf0\x28\x8c\r789\r")},
-			[]string{"EPTR_BADFORMAT", "EPTR_BADFORMAT", "EPTR_BADFORMAT", " 789", end}},
+		{
+			"too long, then in step again", "serial-cr", func(f *profiles.Framing) { f.MaxBytes = 16 },
+			ops{say(strings.Repeat("9", 60)), say(strings.Repeat("9", 60) + "\r123\r")},
+			[]string{"EPTR_TOOBIG", " 123", end},
+		},
+		{
+			"too long and never ended: in step after the silence", "serial-cr", func(f *profiles.Framing) { f.MaxBytes = 16 },
+			ops{say(strings.Repeat("9", 60)), later(6*time.Second, "123\r")},
+			[]string{"EPTR_TOOBIG", " 123", end},
+		},
+		{
+			"the longest is not too long", "serial-cr", func(f *profiles.Framing) { f.MaxBytes = 16 },
+			ops{say("0123456789abcdef\r")},
+			[]string{" 0123456789abcdef", end},
+		},
+		{
+			"broken bytes", "serial-cr", nil,
+			ops{say("12\x0034\r12\xff\r\xf0\x28\x8c\r789\r")},
+			[]string{"EPTR_BADFORMAT", "EPTR_BADFORMAT", "EPTR_BADFORMAT", " 789", end},
+		},
 		{"GS1 separators are data", "serial-cr", nil, ops{say("0106901028075862\x1d10ABC\r")}, []string{" 0106901028075862\x1d10ABC", end}},
-		{"Chinese in UTF-8 and GB 18030", "serial-cr", nil, ops{say("王府井\r\xcd\xf5\xb8\xae\xbe\xae\r")},
-			[]string{" 王府井", " \xcd\xf5\xb8\xae\xbe\xae", end}},
+		{
+			"Chinese in UTF-8 and GB 18030", "serial-cr", nil,
+			ops{say("王府井\r\xcd\xf5\xb8\xae\xbe\xae\r")},
+			[]string{" 王府井", " \xcd\xf5\xb8\xae\xbe\xae", end},
+		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			p := profile(t, tc.profile)

@@ -133,7 +133,7 @@ func NewPrinter(opt PrinterOptions) (*Printer, error) {
 func (p *Printer) Serve(ctx context.Context, rw io.ReadWriteCloser) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	stop := context.AfterFunc(ctx, func() { _ = rw.Close() }) //nolint:errcheck // ends the read below
+	stop := context.AfterFunc(ctx, func() { _ = rw.Close() }) // ends the read below
 	defer stop()
 
 	answers := make(chan []byte, 256)
@@ -150,7 +150,7 @@ func (p *Printer) Serve(ctx context.Context, rw io.ReadWriteCloser) error {
 	working.Go(func() { p.tearing(ctx) })
 	err := p.receive(ctx, rw)
 	cancel()
-	_ = rw.Close() //nolint:errcheck // it may be closed already
+	_ = rw.Close() // it may be closed already
 	working.Wait()
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -108,8 +108,10 @@ func TestChineseReceiptOnPaper(t *testing.T) {
 	}{
 		{"epson-tm-t70ii-ch", device.PrinterOptions{StartsWithoutChinese: true}, drivers.ConfirmedByJobID},
 		{"escpos-80mm-gb18030", device.PrinterOptions{Answers: &device.Answers{DLEEOT: true, ASB: true, GSR: true}, LosesChinese: true}, drivers.ConfirmedByStatus},
-		{"pos-5890", device.PrinterOptions{WidthMM: 58, NoCutter: true, GBKOnly: true, ChineseSizeByFS: true, LosesChinese: true, StartsWithoutChinese: true,
-			TearAfter: 300 * time.Millisecond, Answers: &device.Answers{DLEEOT: true, GSR: true}}, drivers.ConfirmedByStatus},
+		{"pos-5890", device.PrinterOptions{
+			WidthMM: 58, NoCutter: true, GBKOnly: true, ChineseSizeByFS: true, LosesChinese: true, StartsWithoutChinese: true,
+			TearAfter: 300 * time.Millisecond, Answers: &device.Answers{DLEEOT: true, GSR: true},
+		}, drivers.ConfirmedByStatus},
 	} {
 		t.Run(tc.profile, func(t *testing.T) {
 			folder := t.TempDir()

@@ -41,11 +41,11 @@ func NewScanner(opt ScannerOptions) *Scanner {
 // closes rw.
 func (s *Scanner) Serve(ctx context.Context, rw io.ReadWriteCloser) error {
 	s.connected <- rw
-	stop := context.AfterFunc(ctx, func() { _ = rw.Close() }) //nolint:errcheck // ends the read below
+	stop := context.AfterFunc(ctx, func() { _ = rw.Close() }) // ends the read below
 	defer stop()
 	defer func() {
 		<-s.connected
-		_ = rw.Close() //nolint:errcheck // it may be closed already
+		_ = rw.Close() // it may be closed already
 	}()
 	buf := make([]byte, 256)
 	for {

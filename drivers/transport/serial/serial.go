@@ -53,7 +53,7 @@ func Open(ctx context.Context, path string, line Line) (transport.Conn, error) {
 		return nil, fmt.Errorf("open %s: %w", path, reason(err))
 	}
 	if err := handle.SetReadTimeout(readPoll); err != nil {
-		_ = handle.Close() //nolint:errcheck // the first error is the telling one
+		_ = handle.Close() // the first error is the telling one
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
 	return transport.NewStream(fmt.Sprintf("serial:%s@%d", path, mode.BaudRate), &port{handle: handle}), nil
@@ -148,7 +148,7 @@ func (p *port) Close() error {
 func (p *port) drain() {
 	drained := make(chan struct{})
 	go func() {
-		_ = p.handle.Drain() //nolint:errcheck // a port that is gone has nothing to drain
+		_ = p.handle.Drain() // a port that is gone has nothing to drain
 		close(drained)
 	}()
 	timer := time.NewTimer(drainWait)
@@ -164,7 +164,7 @@ func (p *port) flush() {
 	ticker := time.NewTicker(flushTry)
 	defer ticker.Stop()
 	for range flushMost {
-		_ = p.handle.ResetOutputBuffer() //nolint:errcheck // a port that is gone has no output
+		_ = p.handle.ResetOutputBuffer() // a port that is gone has no output
 		if p.writing.TryLock() {
 			p.writing.Unlock()
 			return

@@ -45,7 +45,7 @@ func Open(ctx context.Context, m Match, want Want) (transport.Conn, error) {
 	}
 	c, err := open(usb, m, want)
 	if err != nil {
-		_ = usb.Close() //nolint:errcheck // the first error is the telling one
+		_ = usb.Close() // the first error is the telling one
 		return nil, fmt.Errorf("open usb: %w", err)
 	}
 	return c, nil
@@ -69,7 +69,7 @@ func open(usb *gousb.Context, m Match, want Want) (*conn, error) {
 			chosen = d
 			continue
 		}
-		_ = d.Close() //nolint:errcheck // not ours
+		_ = d.Close() // not ours
 	}
 	if chosen == nil {
 		if err != nil {
@@ -79,7 +79,7 @@ func open(usb *gousb.Context, m Match, want Want) (*conn, error) {
 	}
 	c, err := claim(usb, chosen, want)
 	if err != nil {
-		_ = chosen.Close() //nolint:errcheck // the first error is the telling one
+		_ = chosen.Close() // the first error is the telling one
 		return nil, reason(err)
 	}
 	return c, nil
@@ -139,18 +139,25 @@ func choose(d *gousb.DeviceDesc, want Want) (place, bool) {
 		if want.Config != 0 && cfg.Number != want.Config {
 			continue
 		}
-		for _, intf := range cfg.Interfaces {
-			for _, alt := range intf.AltSettings {
-				if want != (Want{}) && (alt.Number != want.Interface || alt.Alternate != want.Alternate) {
-					continue
-				}
-				if p, score := look(cfg.Number, alt); score > bestScore {
-					best, bestScore = p, score
-				}
+		for _, alt := range settings(cfg, want) {
+			if p, score := look(cfg.Number, alt); score > bestScore {
+				best, bestScore = p, score
 			}
 		}
 	}
 	return best, bestScore > 1 || bestScore == 1 && want != (Want{})
+}
+
+// settings are a configuration's interfaces in all their settings, or the wanted one.
+func settings(cfg gousb.ConfigDesc, want Want) (all []gousb.InterfaceSetting) {
+	for _, intf := range cfg.Interfaces {
+		for _, alt := range intf.AltSettings {
+			if want == (Want{}) || alt.Number == want.Interface && alt.Alternate == want.Alternate {
+				all = append(all, alt)
+			}
+		}
+	}
+	return all
 }
 
 func look(config int, alt gousb.InterfaceSetting) (place, int) {
@@ -193,7 +200,7 @@ func claim(usb *gousb.Context, d *gousb.Device, want Want) (*conn, error) {
 	c := &conn{usb: usb, device: d, config: cfg, closing: make(chan struct{})}
 	c.name = fmt.Sprintf("usb:%s:%s@%d.%d", d.Desc.Vendor, d.Desc.Product, d.Desc.Bus, d.Desc.Address)
 	if c.intf, err = cfg.Interface(p.number, p.alternate); err != nil {
-		_ = cfg.Close() //nolint:errcheck // the first error is the telling one
+		_ = cfg.Close() // the first error is the telling one
 		return nil, fmt.Errorf("claim interface %d: %w", p.number, err)
 	}
 	if c.out, err = c.intf.OutEndpoint(p.out); err == nil && p.in != 0 {
@@ -202,7 +209,7 @@ func claim(usb *gousb.Context, d *gousb.Device, want Want) (*conn, error) {
 	}
 	if err != nil {
 		c.intf.Close()
-		_ = cfg.Close() //nolint:errcheck // the first error is the telling one
+		_ = cfg.Close() // the first error is the telling one
 		return nil, fmt.Errorf("open endpoints: %w", err)
 	}
 	return c, nil
