@@ -48,7 +48,7 @@ func newServer(t *testing.T, change func(*Config)) *Server {
 }
 
 func call(s http.Handler, method, path, addr string, body io.Reader, header ...string) *httptest.ResponseRecorder {
-	r := httptest.NewRequestWithContext(context.Background(), method, path, body) //nolint:usetesting // no test value at hand
+	r := httptest.NewRequestWithContext(context.Background(), method, path, body)
 	r.RemoteAddr = addr
 	r.Header.Set("Content-Type", "application/json")
 	for i := 0; i+1 < len(header); i += 2 {

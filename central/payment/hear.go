@@ -116,6 +116,9 @@ func (d *Desk) judge(ctx context.Context, t *turn, r Record, h heard) (Record, e
 // learn keeps what an answer tells beside its status.
 func (r *Record) learn(a institution.Answer) {
 	r.Detail = a.Reason
+	if a.Status == institution.Failed && a.SettlementDate != "" {
+		r.SettlementDate = a.SettlementDate // statements name what failed, too
+	}
 	if a.Status == institution.Success {
 		r.Txn, r.SettlementDate, r.Fee, r.Envelope = a.Txn, a.SettlementDate, a.Fee, a.Envelope
 	}

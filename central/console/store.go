@@ -1,0 +1,184 @@
+package console
+
+import (
+	"context"
+	"time"
+
+	"dcpos/pos"
+)
+
+// Store is what the pages read, and what signing in needs.
+type Store interface {
+	Accounts
+	Sessions
+	// Tills lists terminals by name, those after the given one.
+	Tills(ctx context.Context, after string, limit int) ([]Till, error)
+	// Day counts the payments of a business date by state, as the tills' journals say.
+	Day(ctx context.Context, date pos.Date) ([]StateTotal, error)
+	// Open counts what the centre is still asking about.
+	Open(ctx context.Context) (Open, error)
+	Payments(ctx context.Context, f Filter) ([]PaymentLine, error)
+	Payment(ctx context.Context, id pos.PaymentID) (PaymentDetail, bool, error)
+	// AuditLog lists the trail, newest first, below the number before (0: from the end).
+	AuditLog(ctx context.Context, before int64, limit int) ([]AuditLine, error)
+}
+
+// Till is a terminal as the overview shows it.
+type Till struct {
+	ID        string
+	Merchant  string
+	Shop      string
+	Class     string
+	State     string // active, quarantined, suspended
+	Reason    string
+	Epoch     uint32
+	ContactMS int64  // when it was last heard; 0 never
+	Kept      uint64 // last entry of the open epoch that the centre keeps
+	GapFrom   uint64 // first missing entry; 0 none
+	Unsent    uint64 // entries that the till has and the centre lacks, as last told
+	Version   string
+}
+
+// StateTotal is how many payments are in a state, and their sum.
+type StateTotal struct {
+	State  pos.State `json:"state"`
+	Count  int64     `json:"count"`
+	Amount pos.Money `json:"amount"`
+}
+
+// Open is what waits for an institution.
+type Open struct {
+	Payments int64 `json:"payments"`
+	Refunds  int64 `json:"refunds"`
+	OldestMS int64 `json:"oldest_ms"` // when the oldest of them began; 0 none
+}
+
+// Filter selects payments; empty fields select all. Date is a business date.
+type Filter struct {
+	ID       string // whole, or its last digits as on the receipt
+	Terminal string
+	State    pos.State
+	Date     pos.Date
+	Limit    int
+}
+
+// PaymentLine is a payment in a list. Till is the journal's state, Centre the centre's;
+// either may be empty.
+type PaymentLine struct {
+	ID             string
+	Terminal       string
+	Merchant       string
+	Amount         pos.Money
+	Till           pos.State
+	Centre         pos.State
+	Institution    string
+	BusinessDate   pos.Date
+	SettlementDate pos.Date
+	CreatedMS      int64
+}
+
+// PaymentDetail is all that is known of a payment.
+type PaymentDetail struct {
+	PaymentLine
+	Mode      pos.Mode
+	Reason    pos.Code
+	Detail    string
+	Txn       string
+	Envelope  pos.Money
+	LatePaid  bool
+	NextMS    int64
+	Step      int
+	OrderID   string
+	Operator  string
+	UpdatedMS int64
+	Refunds   []RefundLine
+	Entries   []EntryLine
+}
+
+// RefundLine is one refund of a payment.
+type RefundLine struct {
+	ID        string
+	State     pos.RefundState
+	Amount    pos.Money
+	Auto      bool
+	Operator  string
+	Reason    pos.Code
+	Txn       string
+	Date      pos.Date
+	UpdatedMS int64
+}
+
+// EntryLine is one journal entry that names a payment.
+type EntryLine struct {
+	pos.Position
+	Branch   int
+	Kind     pos.Kind
+	Operator string
+	WallMS   int64
+	Text     string // such as "asking → paid"
+	Late     bool
+	Fault    string
+}
+
+// AuditLine is one line of the trail.
+type AuditLine struct {
+	Number  int64
+	AtMS    int64
+	Actor   string
+	What    string
+	Subject string
+	Detail  string
+}
+
+// Runs are the reconciliation runs; whoever runs them implements it.
+type Runs interface {
+	// Runs lists runs, newest first.
+	Runs(ctx context.Context, limit int) ([]Run, error)
+	// Breaks lists the breaks of a run; pos.ErrNotFound for an unknown run.
+	Breaks(ctx context.Context, run string, limit int) (Run, []Break, error)
+}
+
+// Run is one reconciliation of one institution's settlement date.
+type Run struct {
+	ID          string
+	Date        pos.Date
+	Institution string
+	Started     time.Time
+	Summary     string // path of summary.json
+	Breaks      int64
+}
+
+// Break is one line of breaks.csv.
+type Break struct {
+	Kind        pos.BreakKind
+	Txn         string
+	Bank        string
+	Merchant    string
+	OursFen     string // as in the file: empty when that side has no line
+	TheirsFen   string
+	OursStatus  string
+	TheirStatus string
+	Field       string
+	OursValue   string
+	TheirsValue string
+}
+
+// Actions are what a person may do here; the nouns that own them do them, and write
+// them into the audit trail under the name of the account.
+type Actions struct {
+	// IssueCode makes an enrolment code for devices of a store.
+	IssueCode func(ctx context.Context, r CodeRequest) (code string, expires time.Time, err error)
+	// Release makes a quarantined terminal active again.
+	Release func(ctx context.Context, terminal, reason, by string) error
+}
+
+// CodeRequest asks for an enrolment code. With Terminal set it opens the terminal's
+// next epoch for EpochReason.
+type CodeRequest struct {
+	Shop        string
+	Class       string
+	Devices     int
+	Terminal    string
+	EpochReason pos.EpochReason
+	By          string
+}
