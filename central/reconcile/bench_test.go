@@ -105,7 +105,7 @@ func BenchmarkReconcile(b *testing.B) {
 // than 8 MiB hold.
 func TestMemoryStaysWithinItsBudget(t *testing.T) {
 	dir := t.TempDir()
-	const n = 200_000
+	const n = 100_000
 	var paths [2]string
 	for side := range paths {
 		paths[side] = filepath.Join(dir, strconv.Itoa(side)+".csv")

@@ -212,7 +212,7 @@ type parquetLine struct {
 }
 
 func TestEveryPackagingReadsTheSame(t *testing.T) {
-	a, b, _ := truth(5000, 11)
+	a, b, _ := truth(2500, 11)
 	dir := t.TempDir()
 	body := csvOf(a)
 	var rows []parquetLine

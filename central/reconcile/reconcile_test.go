@@ -220,7 +220,7 @@ func truth(n int, seed uint64) (a, b []entry, want map[pos.BreakKind]int64) {
 
 func TestInjectedBreaksAreFoundAndOnlyThose(t *testing.T) {
 	dir := t.TempDir()
-	a, b, want := truth(50_000, 7)
+	a, b, want := truth(20_000, 7)
 	s, err := Run(t.Context(), Job{
 		Ours: save(t, dir, "o", [][]entry{a}), Theirs: save(t, dir, "t", [][]entry{b}),
 		Out: filepath.Join(dir, "out"), Memory: minMemory, Workers: 2,
@@ -274,7 +274,7 @@ func TestOneHotIDIsSortedNotSplitForEver(t *testing.T) {
 
 func TestSplitsByFieldsMakeNoFalseBreaks(t *testing.T) {
 	dir := t.TempDir()
-	a, b, want := truth(30_000, 9)
+	a, b, want := truth(10_000, 9)
 	for i := range b {
 		if i%50 == 0 && b[i].status == "S" {
 			b[i].merchant = "M0" // remapped at the bank: another branch there than with us
@@ -283,7 +283,7 @@ func TestSplitsByFieldsMakeNoFalseBreaks(t *testing.T) {
 	v := judge([][]entry{a}, [][]entry{b}, 0)
 	for _, limit := range []int64{1 << 20, 8} {
 		tuned := tune(minMemory, 2)
-		tuned.sort, tuned.leaf = limit, 300_000
+		tuned.sort, tuned.leaf = limit, 100_000
 		out := filepath.Join(dir, strconv.FormatInt(limit, 10))
 		s, err := runTuned(t.Context(), Job{
 			Ours: save(t, dir, "o", [][]entry{a}), Theirs: save(t, dir, "t", [][]entry{b}), Out: out, Memory: minMemory,

@@ -116,7 +116,7 @@ func (c *ReconcileCmd) Run(ctx context.Context, out *cli.Streams) error {
 	finish()
 	switch {
 	case errors.Is(err, context.Canceled):
-		return cli.Exit(cli.Usage, errors.New("interrupted; nothing was written"))
+		return cli.Exit(cli.Usage, errors.New(pos.Text{ZH: "已中断,没有写出任何结果", EN: "interrupted; nothing was written"}.In(lang)))
 	case err != nil:
 		return cli.Exit(cli.Usage, err)
 	}

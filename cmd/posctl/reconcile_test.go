@@ -2,12 +2,14 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/creack/pty"
 	"github.com/google/go-cmp/cmp"
 
 	"dcpos/internal/cli"
@@ -139,5 +141,49 @@ func TestReconcileExitCodes(t *testing.T) {
 	var reject map[string]any
 	if err := json.Unmarshal([]byte(slurp(t, rejects)), &reject); err != nil || reject["line"] != 3.0 || reject["name"] != "amount_fen" {
 		t.Errorf("reject %v %v", reject, err)
+	}
+}
+
+func TestReconcileDrawsABarOnlyOnATerminal(t *testing.T) {
+	if report, _ := progressOn(&bytes.Buffer{}, "en"); report != nil {
+		t.Error("a bar for a buffer")
+	}
+	file, err := os.Create(filepath.Join(t.TempDir(), "log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if report, _ := progressOn(file, "en"); report != nil {
+		t.Error("a bar for a file")
+	}
+	screen, tty, err := pty.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	report, finish := progressOn(tty, "zh")
+	report(0, 0) // sizes of pipes are not known
+	report(5, 10)
+	finish()
+	if err := tty.Close(); err != nil {
+		t.Fatal(err)
+	}
+	drawn := make([]byte, 4096)
+	n, _ := screen.Read(drawn)
+	if !strings.Contains(string(drawn[:n]), "对账") {
+		t.Errorf("drawn: %q", drawn[:n])
+	}
+}
+
+func TestReconcileInterruptedLeavesNothing(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	dir := t.TempDir()
+	c := ReconcileCmd{
+		Ours: fileList{reconcileData + "ours.csv"}, Theirs: fileList{reconcileData + "theirs.csv"},
+		Out: filepath.Join(dir, "out"), Memory: 64 << 20,
+	}
+	err := c.Run(ctx, &cli.Streams{Out: &bytes.Buffer{}, Err: &bytes.Buffer{}})
+	left, _ := os.ReadDir(dir)
+	if cli.Code(err) != cli.Usage || len(left) > 0 {
+		t.Errorf("%v, left %v", err, left)
 	}
 }
