@@ -120,11 +120,6 @@ func (f *Fleet) List(ctx context.Context, after string, limit int) (list []Listi
 	return list, err
 }
 
-// Heard keeps what a terminal told of itself.
-func (f *Fleet) Heard(ctx context.Context, c Contact) error {
-	return f.cfg.Store.Write(ctx, func(tx Tx) error { return tx.PutContact(ctx, c) })
-}
-
 // Suspend keeps a terminal from connecting.
 func (f *Fleet) Suspend(ctx context.Context, id, reason, by string) error {
 	return f.set(ctx, id, Suspended, reason, by)

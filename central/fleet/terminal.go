@@ -75,7 +75,7 @@ type Listing struct {
 	Contact Contact `json:"contact"`
 	Kept    uint64  `json:"kept"`               // last entry of the open epoch that the centre keeps
 	GapFrom uint64  `json:"gap_from,omitempty"` // first entry that is missing although later ones came
-	Unsent  uint64  `json:"unsent"`             // entries that the till has written and the centre lacks, as last told
+	Unsent  uint64  `json:"unsent"`             // entries without a receipt, as the till last told
 }
 
 // Code is an enrolment code as it is kept: by hash.
@@ -116,7 +116,6 @@ type Tx interface {
 	Epoch(ctx context.Context, terminal string, epoch uint32) (Epoch, bool, error)
 	// KeyOwner finds the terminal that has ever used this journal key.
 	KeyOwner(ctx context.Context, publicKey []byte) (terminal string, found bool, err error)
-	PutContact(ctx context.Context, c Contact) error
 	Listings(ctx context.Context, after string, limit int) ([]Listing, error)
 
 	// Limits is the policy of the highest version; found is false before the first.

@@ -164,23 +164,11 @@ func (t fleetTx) KeyOwner(ctx context.Context, publicKey []byte) (terminal strin
 	return terminal, found, err
 }
 
-// PutContact implements fleet.Tx.
-func (t fleetTx) PutContact(ctx context.Context, c fleet.Contact) error {
-	_, err := t.Exec(ctx, `INSERT INTO contacts
-			(terminal, at_ms, epoch, seq, receipt, verdict, skew_ms, boot_id, version, policies)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (terminal) DO UPDATE SET
-			at_ms = excluded.at_ms, epoch = excluded.epoch, seq = excluded.seq, receipt = excluded.receipt,
-			verdict = excluded.verdict, skew_ms = excluded.skew_ms, boot_id = excluded.boot_id,
-			version = excluded.version, policies = excluded.policies`,
-		c.Terminal, c.AtMS, c.Epoch, int64(c.Seq), int64(c.Receipt), int64(c.Verdict), c.SkewMS, c.BootID, c.Version, int64(c.Policies))
-	return err
-}
-
 // Listings implements fleet.Tx.
 func (t fleetTx) Listings(ctx context.Context, after string, limit int) ([]fleet.Listing, error) {
 	rows, err := t.Query(ctx, `SELECT `+terminalColumns+`,
 			COALESCE(c.at_ms, 0), COALESCE(c.epoch, 0), COALESCE(c.seq, 0), COALESCE(c.receipt, 0), COALESCE(c.verdict, 0),
-			COALESCE(c.skew_ms, 0), COALESCE(c.boot_id, ''), COALESCE(c.version, ''), COALESCE(c.policies, 0),
+			COALESCE(c.skew_ms, 0), COALESCE(c.boot_id, ''), COALESCE(c.version, ''), COALESCE(c.policies, 0), COALESCE(c.unsent, 0),
 			COALESCE(h.seq, 0), COALESCE(g.from_seq, 0)
 		FROM terminals t LEFT JOIN contacts c ON c.terminal = t.id
 			LEFT JOIN heads h ON h.terminal = t.id AND h.epoch = t.epoch AND h.branch = 0
@@ -195,13 +183,10 @@ func (t fleetTx) Listings(ctx context.Context, after string, limit int) ([]fleet
 		var l fleet.Listing
 		c := &l.Contact
 		if err := rows.Scan(append(terminalFields(&l.Terminal), &c.AtMS, &c.Epoch, &c.Seq, &c.Receipt, &c.Verdict,
-			&c.SkewMS, &c.BootID, &c.Version, &c.Policies, &l.Kept, &l.GapFrom)...); err != nil {
+			&c.SkewMS, &c.BootID, &c.Version, &c.Policies, &l.Unsent, &l.Kept, &l.GapFrom)...); err != nil {
 			return nil, fmt.Errorf("list terminals: %w", err)
 		}
 		c.Terminal = l.ID
-		if c.Epoch == l.Epoch && c.Seq > l.Kept {
-			l.Unsent = c.Seq - l.Kept
-		}
 		list = append(list, l)
 	}
 	return list, rows.Err()

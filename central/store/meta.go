@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 
 	"dcpos/pos"
 )
@@ -54,9 +55,22 @@ func (s *Store) pinEnvironment(ctx context.Context, env pos.Environment) error {
 // Audit notes who did what to which subject; the trail only grows.
 func (t *Tx) Audit(ctx context.Context, actor, what, subject, detail string) error {
 	_, err := t.Exec(ctx, `INSERT INTO audit (at_ms, actor, what, subject, detail) VALUES (?, ?, ?, ?, ?)`,
-		t.NowMS(), actor, what, subject, detail)
+		t.NowMS(), validText(actor), what, validText(subject), validText(detail))
 	if err != nil {
 		return fmt.Errorf("audit %s: %w", what, err)
 	}
 	return nil
 }
+
+// validText makes text of any origin fit for a text column: PostgreSQL takes neither
+// NUL nor what is not UTF-8.
+func validText(s string) string {
+	return strings.ToValidUTF8(strings.ReplaceAll(s, "\x00", "?"), "?")
+}
+
+// maxWord bounds what an indexed column takes of a till's text: an index of
+// PostgreSQL refuses long values, and one till's text must not stop the others.
+const maxWord = 64
+
+// word makes a till's text fit for an indexed column. The entry itself keeps the whole.
+func word(s string) string { return validText(s[:min(len(s), maxWord)]) }

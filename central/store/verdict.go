@@ -50,3 +50,12 @@ func (t *Tx) Verdicts(ctx context.Context, terminal string, after uint64, limit 
 	}
 	return list, rows.Err()
 }
+
+// AppendVerdict is Tx.AppendVerdict in a transaction of its own.
+func (s *Store) AppendVerdict(ctx context.Context, terminal string, v pos.Verdict) (number uint64, err error) {
+	err = s.tx(ctx, func(t *Tx) error {
+		number, err = t.AppendVerdict(ctx, terminal, v)
+		return err
+	})
+	return number, err
+}

@@ -47,7 +47,8 @@ CREATE TABLE contacts (
 	skew_ms  BIGINT NOT NULL,
 	boot_id  TEXT NOT NULL,
 	version  TEXT NOT NULL,
-	policies BIGINT NOT NULL
+	policies BIGINT NOT NULL,
+	unsent   BIGINT NOT NULL
 );
 
 CREATE TABLE enrol_codes (

@@ -32,6 +32,18 @@ CREATE TABLE heads (
 	PRIMARY KEY (terminal, epoch, branch)
 );
 
+-- What the first entry of an epoch says of the one before.
+CREATE TABLE openings (
+	terminal   TEXT NOT NULL,
+	epoch      BIGINT NOT NULL,
+	reason     TEXT NOT NULL,
+	prev_epoch BIGINT NOT NULL,
+	prev_seq   BIGINT NOT NULL,
+	prev_head  BLOB NOT NULL,
+	PRIMARY KEY (terminal, epoch)
+);
+APPEND ONLY openings;
+
 -- The place from which a till was asked to send again.
 CREATE TABLE gaps (
 	terminal TEXT NOT NULL,
