@@ -197,7 +197,7 @@ func (c *chain) rows(ctx context.Context, db file.Querier, bad *finding, each fu
 	if err != nil {
 		return storage(err)
 	}
-	defer rows.Close()
+	defer func() { _ = rows.Close() }()
 	var stray error
 	for rows.Next() {
 		e, err := scanEntry(rows)

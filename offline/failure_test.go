@@ -157,7 +157,7 @@ func TestNothingAcknowledgedIsLostByAKill(t *testing.T) {
 		}
 	}
 	tl.reopen(t)
-	defer tl.Close()
+	defer func() { _ = tl.Close() }()
 	wantAcked(t, tl, acked)
 	if len(acked) < 20 {
 		t.Errorf("only %d entries were acknowledged in 20 rounds: the test proves nothing", len(acked))
@@ -180,7 +180,7 @@ func TestAFullDiskAcknowledgesNothingAndSaysSo(t *testing.T) {
 		t.Errorf("after a full disk: %v", err)
 	}
 	tl.reopen(t)
-	defer tl.Close()
+	defer func() { _ = tl.Close() }()
 	wantAcked(t, tl, acked)
 	o, err := tl.Outbox(t.Context())
 	if err != nil || o.Seq > uint64(len(acked)+2) {

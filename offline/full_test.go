@@ -43,7 +43,7 @@ func TestAFileThatMayNotGrowStopsTheStore(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer again.Close()
+	defer func() { _ = again.Close() }()
 	s = again
 	if err := write(); err != nil {
 		t.Error(err)
@@ -53,22 +53,22 @@ func TestAFileThatMayNotGrowStopsTheStore(t *testing.T) {
 	}
 }
 
-func newStore(t testing.TB) *Store {
-	t.Helper()
+func newStore(tb testing.TB) *Store {
+	tb.Helper()
 	suite, err := dcep.SuiteByName(dcep.Ed25519SHA256)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	signer, err := suite.Generate()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	cfg := Config{Path: filepath.Join(t.TempDir(), "journal.db"), Signer: signer, Env: pos.Lab, Terminal: "T-1"}
-	s, err := Create(t.Context(), cfg, pos.EpochOpened{Reason: pos.EpochEnrolled}, 1, pos.Instant{}, "2026-11-21")
+	cfg := Config{Path: filepath.Join(tb.TempDir(), "journal.db"), Signer: signer, Env: pos.Lab, Terminal: "T-1"}
+	s, err := Create(tb.Context(), cfg, pos.EpochOpened{Reason: pos.EpochEnrolled}, 1, pos.Instant{}, "2026-11-21")
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() { _ = s.Close() })
+	tb.Cleanup(func() { _ = s.Close() })
 	return s
 }
 

@@ -184,7 +184,7 @@ func (f folds) compare(ctx context.Context, db file.Querier, head place) error {
 	if err != nil {
 		return storage(err)
 	}
-	defer rows.Close()
+	defer func() { _ = rows.Close() }()
 	for rows.Next() {
 		got, err := scanPayment(rows)
 		if err != nil {
@@ -230,7 +230,7 @@ func (f folds) compareRefunds(ctx context.Context, db file.Querier, head place, 
 	if err != nil {
 		return storage(err)
 	}
-	defer rows.Close()
+	defer func() { _ = rows.Close() }()
 	for rows.Next() {
 		var r refundRow
 		var payment, refund []byte

@@ -15,35 +15,35 @@ type centre struct {
 	verifier dcep.Verifier
 }
 
-func newCentre(t testing.TB) centre {
-	t.Helper()
-	k := generate(t, dcep.SM2SM3)
+func newCentre(tb testing.TB) centre {
+	tb.Helper()
+	k := generate(tb, dcep.SM2SM3)
 	v, err := k.Suite().Verifier(k.Public())
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return centre{k, v}
 }
 
-func (c centre) receipt(t testing.TB, e pos.Entry, generation uint64) dcep.Receipt {
-	t.Helper()
+func (c centre) receipt(tb testing.TB, e pos.Entry, generation uint64) dcep.Receipt {
+	tb.Helper()
 	r := dcep.Receipt{Env: e.Env, Terminal: e.Terminal, Epoch: e.Epoch, Seq: e.Seq, Head: e.Hash, CentreMS: 1, Generation: generation}
-	c.sign(t, &r)
+	c.sign(tb, &r)
 	return r
 }
 
-func (c centre) sign(t testing.TB, r *dcep.Receipt) {
-	t.Helper()
+func (c centre) sign(tb testing.TB, r *dcep.Receipt) {
+	tb.Helper()
 	if err := r.Sign(c.signer); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 }
 
-func (tl *till) all(t testing.TB) []pos.Entry {
-	t.Helper()
-	entries, err := tl.Unsent(t.Context(), 0, 0, 100000, 1<<30)
+func (tl *till) all(tb testing.TB) []pos.Entry {
+	tb.Helper()
+	entries, err := tl.Unsent(tb.Context(), 0, 0, 100000, 1<<30)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return entries
 }
@@ -68,7 +68,10 @@ func TestAReceiptMovesTheCursorForwardOnly(t *testing.T) {
 	for _, step := range []struct {
 		seq, generation, wantSeq, wantGeneration, unsent uint64
 	}{
-		{4, 0, 4, 0, 3}, {2, 0, 4, 0, 3}, {4, 0, 4, 0, 3}, {6, 0, 6, 0, 1},
+		{4, 0, 4, 0, 3},
+		{2, 0, 4, 0, 3},
+		{4, 0, 4, 0, 3},
+		{6, 0, 6, 0, 1},
 		{3, 2, 3, 2, 4}, // the centre was restored: backwards
 		{6, 0, 3, 2, 4}, // a receipt from before the restore comes late: no licence to forget
 		{6, 1, 3, 2, 4},

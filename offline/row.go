@@ -85,7 +85,7 @@ func entriesAfter(ctx context.Context, db file.Querier, after place, limit, maxB
 	if err != nil {
 		return nil, storage(err)
 	}
-	defer rows.Close()
+	defer func() { _ = rows.Close() }()
 	var entries []pos.Entry
 	size := 0
 	for rows.Next() {

@@ -103,7 +103,7 @@ func (r *SalvageReport) scan(ctx context.Context, db *sql.DB, found map[place]po
 	if err != nil {
 		return last, err
 	}
-	defer rows.Close()
+	defer func() { _ = rows.Close() }()
 	for rows.Next() {
 		e, err := scanEntry(rows)
 		if err != nil {

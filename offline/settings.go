@@ -120,7 +120,7 @@ func (s *Store) operators(ctx context.Context, clause string, args ...any) ([]Op
 	if err != nil {
 		return nil, storage(err)
 	}
-	defer rows.Close()
+	defer func() { _ = rows.Close() }()
 	var list []Operator
 	for rows.Next() {
 		var o Operator

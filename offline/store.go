@@ -166,7 +166,7 @@ func (s *Store) Close() error { return s.closed() }
 func (s *Store) shut() error {
 	s.turn <- struct{}{}
 	defer func() { <-s.turn }()
-	s.fail(errors.New("journal is closed"))
+	_ = s.fail(errors.New("journal is closed")) // later writes are refused with it
 	errs := []error{s.reader.Close()}
 	var busy, log, moved int
 	err := s.writer.QueryRowContext(context.Background(), "PRAGMA wal_checkpoint(TRUNCATE)").Scan(&busy, &log, &moved)

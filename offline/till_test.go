@@ -24,31 +24,31 @@ type till struct {
 	n   int
 }
 
-func generate(t testing.TB, suite string) dcep.Signer {
-	t.Helper()
+func generate(tb testing.TB, suite string) dcep.Signer {
+	tb.Helper()
 	s, err := dcep.SuiteByName(suite)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	k, err := s.Generate()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return k
 }
 
-func newTill(t testing.TB, suite string) *till {
-	t.Helper()
+func newTill(tb testing.TB, suite string) *till {
+	tb.Helper()
 	tl := &till{
-		cfg: offline.Config{Path: filepath.Join(t.TempDir(), "journal.db"), Signer: generate(t, suite), Env: pos.Lab, Terminal: terminal},
+		cfg: offline.Config{Path: filepath.Join(tb.TempDir(), "journal.db"), Signer: generate(tb, suite), Env: pos.Lab, Terminal: terminal},
 		at:  time.Date(2026, 11, 21, 10, 0, 0, 0, pos.Shanghai()).UnixMilli(),
 	}
-	s, err := offline.Create(t.Context(), tl.cfg, pos.EpochOpened{Reason: pos.EpochEnrolled, Merchant: "M1", Store: "S1"}, 1, tl.now(), today)
+	s, err := offline.Create(tb.Context(), tl.cfg, pos.EpochOpened{Reason: pos.EpochEnrolled, Merchant: "M1", Store: "S1"}, 1, tl.now(), today)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	tl.Store = s
-	t.Cleanup(func() { _ = tl.Close() })
+	tb.Cleanup(func() { _ = tl.Close() })
 	return tl
 }
 
@@ -57,11 +57,11 @@ func (tl *till) now() pos.Instant {
 	return pos.Instant{WallMS: tl.at, MonoMS: tl.at % 1_000_000, BootID: "b0"}
 }
 
-func (tl *till) reopen(t testing.TB) {
-	t.Helper()
-	s, err := offline.Open(t.Context(), tl.cfg)
+func (tl *till) reopen(tb testing.TB) {
+	tb.Helper()
+	s, err := offline.Open(tb.Context(), tl.cfg)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	tl.Store = s
 }
@@ -91,32 +91,32 @@ func (tl *till) move(id pos.PaymentID, from, to pos.State, change func(*pos.Paym
 	return tl.draft(pos.KindPaymentMoved, id, m)
 }
 
-func (tl *till) write(t testing.TB, drafts ...pos.Draft) []pos.Entry {
-	t.Helper()
-	entries, err := tl.Update(t.Context(), func(pos.JournalView) ([]pos.Draft, error) { return drafts, nil })
+func (tl *till) write(tb testing.TB, drafts ...pos.Draft) []pos.Entry {
+	tb.Helper()
+	entries, err := tl.Update(tb.Context(), func(pos.JournalView) ([]pos.Draft, error) { return drafts, nil })
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return entries
 }
 
 // sell writes a whole payment, three entries, one commit each.
-func (tl *till) sell(t testing.TB, key string, amount pos.Money) pos.PaymentID {
-	t.Helper()
+func (tl *till) sell(tb testing.TB, key string, amount pos.Money) pos.PaymentID {
+	tb.Helper()
 	id, d := tl.create(key, amount)
-	tl.write(t, d)
-	tl.write(t, tl.move(id, pos.Created, pos.Asking, func(m *pos.PaymentMoved) { m.CodeHash = []byte("code-" + key) }))
-	tl.write(t, tl.move(id, pos.Asking, pos.Paid, func(m *pos.PaymentMoved) {
+	tl.write(tb, d)
+	tl.write(tb, tl.move(id, pos.Created, pos.Asking, func(m *pos.PaymentMoved) { m.CodeHash = []byte("code-" + key) }))
+	tl.write(tb, tl.move(id, pos.Asking, pos.Paid, func(m *pos.PaymentMoved) {
 		m.Institution, m.InstitutionTxn, m.SettlementDate = "ICBC", "txn-"+key, today
 	}))
 	return id
 }
 
 // accept writes an offline payment in one commit.
-func (tl *till) accept(t testing.TB, key string, amount pos.Money, wallet string, counter uint64) pos.PaymentID {
-	t.Helper()
+func (tl *till) accept(tb testing.TB, key string, amount pos.Money, wallet string, counter uint64) pos.PaymentID {
+	tb.Helper()
 	id, d := tl.create(key, amount)
-	tl.write(t, d, tl.evidence(id, wallet, counter))
+	tl.write(tb, d, tl.evidence(id, wallet, counter))
 	return id
 }
 
@@ -127,16 +127,16 @@ func (tl *till) evidence(id pos.PaymentID, wallet string, counter uint64) pos.Dr
 }
 
 // view runs one look at the journal.
-func (tl *till) view(t testing.TB, look func(pos.JournalView) error) {
-	t.Helper()
-	if err := tl.View(t.Context(), look); err != nil {
-		t.Fatal(err)
+func (tl *till) view(tb testing.TB, look func(pos.JournalView) error) {
+	tb.Helper()
+	if err := tl.View(tb.Context(), look); err != nil {
+		tb.Fatal(err)
 	}
 }
 
-func wantCode(t testing.TB, err error, code pos.Code) {
-	t.Helper()
+func wantCode(tb testing.TB, err error, code pos.Code) {
+	tb.Helper()
 	if pos.CodeOf(err) != code {
-		t.Fatalf("error %v: want code %s", err, code)
+		tb.Fatalf("error %v: want code %s", err, code)
 	}
 }

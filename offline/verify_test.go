@@ -33,55 +33,55 @@ func (c rawConnector) Connect(context.Context) (driver.Conn, error) {
 func (c rawConnector) Driver() driver.Driver { return c.SQLiteDriver }
 
 // raw opens the file as an attacker with root would: no checks, no triggers.
-func raw(t testing.TB, path string) *sql.DB {
-	t.Helper()
+func raw(tb testing.TB, path string) *sql.DB {
+	tb.Helper()
 	db := sql.OpenDB(rawConnector{&sqlite3.SQLiteDriver{}, path})
 	db.SetMaxOpenConns(1)
-	t.Cleanup(func() { _ = db.Close() })
+	tb.Cleanup(func() { _ = db.Close() })
 	for _, q := range []string{"DROP TRIGGER IF EXISTS journal_no_update", "DROP TRIGGER IF EXISTS journal_no_delete"} {
-		must(t, db, q)
+		must(tb, db, q)
 	}
 	return db
 }
 
-func must(t testing.TB, db *sql.DB, q string, args ...any) {
-	t.Helper()
-	if _, err := db.ExecContext(t.Context(), q, args...); err != nil {
-		t.Fatalf("%s: %v", q, err)
+func must(tb testing.TB, db *sql.DB, q string, args ...any) {
+	tb.Helper()
+	if _, err := db.ExecContext(tb.Context(), q, args...); err != nil {
+		tb.Fatalf("%s: %v", q, err)
 	}
 }
 
-func copyFile(t testing.TB, from string) string {
-	t.Helper()
+func copyFile(tb testing.TB, from string) string {
+	tb.Helper()
 	b, err := os.ReadFile(from)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	to := filepath.Join(t.TempDir(), "journal.db")
+	to := filepath.Join(tb.TempDir(), "journal.db")
 	if err := os.WriteFile(to, b, 0o600); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return to
 }
 
 // closedTill is a journal with some sales, an offline payment and a second epoch, closed.
-func closedTill(t testing.TB) *till {
-	t.Helper()
-	tl := newTill(t, dcep.Ed25519SHA256)
+func closedTill(tb testing.TB) *till {
+	tb.Helper()
+	tl := newTill(tb, dcep.Ed25519SHA256)
 	for i := range 3 {
-		tl.sell(t, fmt.Sprintf("a%d", i), 100)
+		tl.sell(tb, fmt.Sprintf("a%d", i), 100)
 	}
-	tl.accept(t, "b", 200, "w1", 1)
-	next := generate(t, dcep.SM2SM3)
-	if err := tl.OpenEpoch(t.Context(), next, 2, pos.EpochOpened{Reason: pos.EpochKey, Merchant: "M1", Store: "S1"}, tl.now(), today, "1001"); err != nil {
-		t.Fatal(err)
+	tl.accept(tb, "b", 200, "w1", 1)
+	next := generate(tb, dcep.SM2SM3)
+	if err := tl.OpenEpoch(tb.Context(), next, 2, pos.EpochOpened{Reason: pos.EpochKey, Merchant: "M1", Store: "S1"}, tl.now(), today, "1001"); err != nil {
+		tb.Fatal(err)
 	}
 	tl.cfg.Signer = next
 	for i := range 3 {
-		tl.sell(t, fmt.Sprintf("c%d", i), 100)
+		tl.sell(tb, fmt.Sprintf("c%d", i), 100)
 	}
 	if err := tl.Close(); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return tl
 }
@@ -333,11 +333,11 @@ func TestAShorterOrRewrittenChainFailsTheExpectations(t *testing.T) {
 	}
 }
 
-func unhex(t testing.TB, s string) []byte {
-	t.Helper()
+func unhex(tb testing.TB, s string) []byte {
+	tb.Helper()
 	var b []byte
 	if _, err := fmt.Sscanf(s, "%x", &b); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return b
 }

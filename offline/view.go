@@ -136,7 +136,7 @@ func payments(ctx context.Context, db file.Querier, clause string, args ...any) 
 	if err != nil {
 		return nil, storage(err)
 	}
-	defer rows.Close()
+	defer func() { _ = rows.Close() }()
 	var list []pos.Payment
 	for rows.Next() {
 		var text string

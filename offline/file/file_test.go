@@ -66,18 +66,18 @@ func TestAConnectionThatCouldForgetIsRefused(t *testing.T) {
 func TestEveryConnectionOfBothPoolsIsDurable(t *testing.T) {
 	path := emptyFile(t)
 	w := Pool(path, Write, 1)
-	defer w.Close()
+	defer func() { _ = w.Close() }()
 	if err := w.PingContext(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	r := Pool(path, Read, 3)
-	defer r.Close()
+	defer func() { _ = r.Close() }()
 	for range 3 {
 		c, err := r.Conn(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer c.Close()
+		defer func() { _ = c.Close() }()
 		if err := assert(t.Context(), c); err != nil {
 			t.Error(err)
 		}
@@ -89,7 +89,7 @@ func TestEveryConnectionOfBothPoolsIsDurable(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer c.Close()
+	defer func() { _ = c.Close() }()
 	if err := assert(t.Context(), c); err != nil {
 		t.Error(err)
 	}
@@ -98,7 +98,7 @@ func TestEveryConnectionOfBothPoolsIsDurable(t *testing.T) {
 func TestAReadPoolRefusesAFileThatIsNotInWAL(t *testing.T) {
 	path := emptyFile(t)
 	r := Pool(path, Read, 1)
-	defer r.Close()
+	defer func() { _ = r.Close() }()
 	if err := r.PingContext(t.Context()); pos.CodeOf(err) != pos.ErrStorage {
 		t.Errorf("error %v: want %s", err, pos.ErrStorage)
 	}
@@ -124,12 +124,12 @@ func schemaOf(t *testing.T, extra map[string]string) Schema {
 func TestAFileOfVersionOneIsBroughtToVersionTwo(t *testing.T) {
 	path := emptyFile(t)
 	w := Pool(path, Write, 1)
-	defer w.Close()
+	defer func() { _ = w.Close() }()
 	c, err := w.Conn(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer c.Close()
+	defer func() { _ = c.Close() }()
 	one := schemaOf(t, nil)
 	if err := one.Migrate(t.Context(), c, false); !errors.Is(err, ErrForeign) {
 		t.Errorf("empty file: %v", err)

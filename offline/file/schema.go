@@ -165,7 +165,7 @@ func objects(ctx context.Context, db Querier) (map[string]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read schema: %w", err)
 	}
-	defer rows.Close()
+	defer func() { _ = rows.Close() }()
 	objs := map[string]string{}
 	for rows.Next() {
 		var name, text string

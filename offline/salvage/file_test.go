@@ -18,21 +18,21 @@ func entry(epoch uint32, seq uint64) pos.Entry {
 	}
 }
 
-func written(t testing.TB, entries ...pos.Entry) ([]byte, salvage.End) {
-	t.Helper()
+func written(tb testing.TB, entries ...pos.Entry) ([]byte, salvage.End) {
+	tb.Helper()
 	var b bytes.Buffer
 	w, err := salvage.NewWriter(&b)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	for _, e := range entries {
 		if err := w.Add(e); err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 	}
 	end, err := w.Close("a page is gone")
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return b.Bytes(), end
 }
