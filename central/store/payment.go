@@ -83,8 +83,8 @@ func (t paymentTx) PutPayment(ctx context.Context, r payment.Record) error {
 			valid_until_ms = excluded.valid_until_ms, expires_ms = excluded.expires_ms, evidence = excluded.evidence,
 			late_paid = excluded.late_paid, told = excluded.told, step = excluded.step, next_ms = excluded.next_ms,
 			updated_ms = excluded.updated_ms`,
-		r.ID.String(), r.Terminal, r.Merchant, string(r.Mode), int64(r.Amount), r.Body, r.Institution, string(r.State),
-		string(r.Reason), r.Detail, r.Txn, string(r.SettlementDate), int64(r.Fee), int64(r.Envelope), r.QR,
+		r.ID.String(), r.Terminal, r.Merchant, string(r.Mode), int64(r.Amount), r.Body, word(r.Institution), string(r.State),
+		string(r.Reason), detail(r.Detail), validText(r.Txn), string(r.SettlementDate), int64(r.Fee), int64(r.Envelope), validText(r.QR),
 		r.ValidUntilMS, r.ExpiresMS, r.Evidence, flag(r.LatePaid), flag(r.Told), r.Step, r.NextMS,
 		r.CreatedMS, r.UpdatedMS)
 	if err != nil {
@@ -92,6 +92,11 @@ func (t paymentTx) PutPayment(ctx context.Context, r payment.Record) error {
 	}
 	return nil
 }
+
+// maxDetail bounds what is kept of an institution's or a network's words.
+const maxDetail = 300
+
+func detail(s string) string { return validText(s[:min(len(s), maxDetail)]) }
 
 func flag(b bool) int64 {
 	if b {
@@ -155,7 +160,7 @@ func (t paymentTx) PutRefund(ctx context.Context, r payment.Refund) error {
 			txn = excluded.txn, settlement_date = excluded.settlement_date, told = excluded.told,
 			step = excluded.step, next_ms = excluded.next_ms, updated_ms = excluded.updated_ms`,
 		r.ID.String(), r.Payment.String(), r.Terminal, r.Merchant, int64(r.Amount), string(r.State), flag(r.Auto),
-		flag(r.Authorized), r.Operator, string(r.Reason), r.Detail, r.Txn, string(r.Date), flag(r.Told),
+		flag(r.Authorized), word(r.Operator), string(r.Reason), detail(r.Detail), validText(r.Txn), string(r.Date), flag(r.Told),
 		r.Step, r.NextMS, r.CreatedMS, r.UpdatedMS)
 	if err != nil {
 		return fmt.Errorf("write refund %s: %w", r.ID, err)
