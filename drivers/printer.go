@@ -151,12 +151,15 @@ type POSPrinter interface {
 	//
 	// The result is always filled in. The error is nil for CONFIRMED and UNKNOWN; for
 	// PAUSED and CANCELLED it is a *pos.Error that says what to do (errors.Is finds
-	// ErrCoverOpen, ErrPaperEnd, ErrFailure, ErrOffline or the context's error), and for
+	// ErrCoverOpen, ErrPaperEnd, ErrFailure, ErrOffline or the context's error; beside
+	// ErrOffline also ErrNoHardware when the port is gone and must be claimed anew), and for
 	// a receipt that can never be printed ErrIllegal or ErrTooBig. Printing the same job
 	// again prints it again: whether that is wanted is the caller's to know.
 	Print(ctx context.Context, job PrintJob) (PrintResult, error)
 
 	// Status asks the printer and returns what it answered; what it left open is Unknown.
+	// ErrOffline: it answers nothing. ErrNoHardware: its port is gone; only Release and
+	// Claim (or closing and opening anew) help.
 	Status(ctx context.Context) (PrinterStatus, error)
 
 	// Snapshot is the last known status, without asking.

@@ -52,7 +52,7 @@ func (p *Printer) Print(ctx context.Context, job drivers.PrintJob) (drivers.Prin
 	end(o.state == drivers.PrintPaused)
 	p.count(doc, o)
 	if o.state == drivers.PrintPaused {
-		return result, p.trouble("print on", o.reason.Code(), o.err)
+		return result, p.stopped("print on", o.reason, o.err)
 	}
 	if o.state == drivers.PrintCancelled {
 		return result, p.trouble("print on", drivers.ErrTimeout, o.err)

@@ -291,6 +291,11 @@ func TestCableIsPulled(t *testing.T) {
 		if !errors.Is(err, transport.ErrGone) || got.MayBeOnPaper() {
 			t.Errorf("got %+v, %v", got, err)
 		}
+		for what, err := range map[string]error{"print": err, "status": second(r.Status(t.Context())), "drawer": r.OpenDrawer(t.Context())} {
+			if !errors.Is(err, drivers.ErrNoHardware) || !errors.Is(err, drivers.ErrOffline) {
+				t.Errorf("%s: got %v, want ErrNoHardware, so that the port is opened anew", what, err)
+			}
+		}
 		// Released and claimed again it works, as after plugging in.
 		if err := errors.Join(r.Release(t.Context()), r.Claim(t.Context()), r.Enable(t.Context())); err != nil {
 			t.Fatal(err)
@@ -300,6 +305,8 @@ func TestCableIsPulled(t *testing.T) {
 		}
 	})
 }
+
+func second[T any](_ T, err error) error { return err }
 
 func TestPictureThatWasCutOffIsFlushed(t *testing.T) {
 	inBubble(t, "epson-tm-t70ii-ch", device.PrinterOptions{}, func(t *testing.T, r *rig) {

@@ -77,6 +77,15 @@ func (p *Printer) trouble(operation string, code drivers.ErrorCode, cause error)
 	return drivers.Trouble(drivers.CategoryPOSPrinter, operation+" "+p.name, code, cause)
 }
 
+// lost is the trouble of a printer that cannot be reached: ErrNoHardware when its port
+// is gone, so that the caller opens it anew, else ErrOffline. ErrOffline is inside both.
+func (p *Printer) lost(operation string, err error) error {
+	if errors.Is(err, transport.ErrGone) {
+		return p.trouble(operation, drivers.ErrNoHardware, fmt.Errorf("%w: %w", drivers.ErrOffline, err))
+	}
+	return p.trouble(operation, drivers.ErrOffline, err)
+}
+
 // lifecycle wraps the code of a call out of order.
 func (p *Printer) lifecycle(operation string, err error) error {
 	if code, ok := errors.AsType[drivers.ErrorCode](err); ok {
@@ -183,10 +192,10 @@ func (p *Printer) Enable(ctx context.Context) error {
 	}
 	l, err := p.connected()
 	if err != nil {
-		return p.trouble("enable", drivers.ErrOffline, err)
+		return p.lost("enable", err)
 	}
 	if err := p.hello(ctx, l); err != nil {
-		return p.trouble("enable", drivers.ErrOffline, err)
+		return p.lost("enable", err)
 	}
 	p.identify(ctx, l)
 	p.life.Enabled()
@@ -290,7 +299,7 @@ func (p *Printer) Status(ctx context.Context) (drivers.PrinterStatus, error) {
 		err = p.askAll(ctx, l)
 	}
 	if err != nil {
-		return p.Snapshot(), p.trouble("ask", drivers.ErrOffline, err)
+		return p.Snapshot(), p.lost("ask", err)
 	}
 	return p.Snapshot(), nil
 }
@@ -347,14 +356,18 @@ func (p *Printer) OpenDrawer(ctx context.Context) error {
 	}
 	if reason != "" || err != nil {
 		p.counters.Add(drivers.DrawerFailedOpenCount, 1)
-		code := drivers.ErrOffline
-		if reason != "" {
-			code = reason.Code()
-		}
-		return p.trouble("open drawer of", code, err)
+		return p.stopped("open drawer of", reason, err)
 	}
 	p.counters.Add(drivers.DrawerGoodOpenCount, 1)
 	return nil
+}
+
+// stopped is the trouble of a pause for a reason; empty counts as off-line.
+func (p *Printer) stopped(operation string, reason drivers.PauseReason, err error) error {
+	if reason == "" || reason == drivers.PausedOffline {
+		return p.lost(operation, err)
+	}
+	return p.trouble(operation, reason.Code(), err)
 }
 
 // DrawerOpened implements drivers.CashDrawer.

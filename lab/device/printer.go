@@ -171,6 +171,9 @@ func (p *Printer) receive(ctx context.Context, r io.Reader) error {
 		case <-ctx.Done():
 			return nil
 		}
+		if err := p.room(ctx); err != nil {
+			return nil //nolint:nilerr // the context has ended
+		}
 		n, err := r.Read(buf)
 		p.take(buf[:n])
 		if err != nil {
@@ -180,6 +183,23 @@ func (p *Printer) receive(ctx context.Context, r io.Reader) error {
 			return fmt.Errorf("%w: %w", errHungUp, err)
 		}
 	}
+}
+
+// room waits while the memory is full, as an off-line printer's becomes.
+func (p *Printer) room(ctx context.Context) error {
+	if p.Pending() < maxMemory {
+		return nil
+	}
+	ticker := time.NewTicker(20 * time.Millisecond)
+	defer ticker.Stop()
+	for p.Pending() >= maxMemory {
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
 }
 
 func write(ctx context.Context, w io.Writer, answers <-chan []byte) {

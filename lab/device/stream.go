@@ -12,6 +12,13 @@ import (
 // 203 dots an inch, but printers of this class feed 30.
 const lineSpacing = 30
 
+// Limits of the model's memory.
+const (
+	maxPicture = 256 << 10 // bytes of one GS v 0
+	maxRows    = 24_000    // three metres of paper in one piece
+	maxMemory  = 512 << 10 // bytes received and not acted on, before it takes no more
+)
+
 // mode is what commands set.
 type mode struct {
 	line    []glyph
@@ -199,6 +206,9 @@ func (p *Printer) raster(b []byte) int {
 		return 0
 	}
 	rowBytes, rows := int(b[4])+int(b[5])<<8, int(b[6])+int(b[7])<<8
+	if rowBytes*rows > maxPicture {
+		return p.strange(b[:8])
+	}
 	return need(b, 8+rowBytes*rows, func() {
 		p.flush()
 		sx, sy := 1+int(b[3]&1), 1+int(b[3]>>1&1)
@@ -316,6 +326,9 @@ func (p *Printer) advance(dots int) {
 }
 
 func (p *Printer) useUp(dots int) {
+	if len(p.paper.rows) > maxRows {
+		p.finish(false)
+	}
 	if p.paperAt < 0 {
 		return
 	}
