@@ -28,7 +28,7 @@ type ReconcileCmd struct {
 	Theirs fileList `required:"" placeholder:"FILE[@FORMAT] …" help:"The institutions' statements; FORMAT is dcpos unless named. 机构对账单。"`
 	Out    string   `required:"" placeholder:"DIR" help:"Where summary.json, breaks.csv, totals.csv and plan.json go. 结果目录。"`
 
-	Memory         byteSize `default:"1GiB" placeholder:"SIZE" help:"Memory to stay within (at least 8MiB), such as 512MiB; more input than that goes through temporary files beside DIR. 内存上限。"`
+	Memory         byteSize `default:"1GiB" placeholder:"SIZE" help:"Memory to stay within, 1GiB unless given, at least 8MiB; more input than that goes through temporary files beside DIR. 内存上限。"`
 	Workers        int      `placeholder:"N" help:"Workers; one per core by default. 并行数。"`
 	Rules          string   `placeholder:"FILE" help:"Versioned rules (YAML): amount_tolerance_fen, splits. 对账规则。"`
 	SettlementDate string   `placeholder:"D" help:"Only lines of this settlement date (yyyy-MM-dd); the date of ts in Shanghai where there is no settlement_date. 清算日期。"`
