@@ -158,13 +158,16 @@ func (a *agent) together(ctx context.Context, till *checkout.Till, set *devices.
 					a.log.InfoContext(ctx, "scan", "err", err)
 				}
 			})
+			<-ctx.Done() // a till without devices goes on
 			return nil
 		})
 	errs := make([]error, len(parts))
 	var all sync.WaitGroup
 	for i, part := range parts {
 		all.Go(func() {
-			errs[i] = part(ctx)
+			if err := part(ctx); !errors.Is(err, context.Canceled) {
+				errs[i] = err // a part that was told to stop has nothing to tell
+			}
 			stop()
 		})
 	}

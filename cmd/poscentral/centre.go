@@ -1,0 +1,97 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"path/filepath"
+	"time"
+
+	"dcpos/central/fleet"
+	"dcpos/central/institution"
+	"dcpos/central/payment"
+	"dcpos/central/reconcile/daily"
+	"dcpos/central/store"
+	"dcpos/internal/cli"
+	"dcpos/pos/dcep"
+)
+
+// centre is the program: what its file says, its database and the rooms that need no
+// network. Commands use it as it is; serve adds the link and the pages.
+type centre struct {
+	settings settings
+	log      *slog.Logger
+	keys     keys
+	trust    dcep.Trust
+	store    *store.Store
+	banks    *institution.Set
+	fleet    *fleet.Fleet
+	desk     *payment.Desk
+	daily    *daily.Desk
+
+	changed func(terminal string) // set by serve: rights changed
+	nudge   func(terminal string) // set by serve: a verdict was written
+}
+
+// open reads the configuration and opens the database. The caller closes it.
+func open(ctx context.Context, path string, logs io.Writer) (*centre, error) {
+	s, err := load(path)
+	if err != nil {
+		return nil, cli.Exit(cli.Usage, err)
+	}
+	c := &centre{settings: s, changed: func(string) {}, nudge: func(string) {}}
+	if c.log, err = logger(logs, s.Log); err != nil {
+		return nil, cli.Exit(cli.Usage, fmt.Errorf("%s: %w", path, err))
+	}
+	if c.trust, err = s.trustOf(); err != nil {
+		return nil, cli.Exit(cli.Usage, err)
+	}
+	if c.keys, err = loadKeys(s.Data, s.Suite); err != nil {
+		return nil, err
+	}
+	if c.banks, err = s.connect(time.Now); err != nil {
+		return nil, cli.Exit(cli.Usage, err)
+	}
+	if c.store, err = store.Open(ctx, store.Config{URL: s.Database, Env: s.Env, Log: c.log}); err != nil {
+		return nil, err
+	}
+	if err := c.rooms(); err != nil {
+		return nil, errors.Join(err, c.store.Close())
+	}
+	return c, nil
+}
+
+// rooms makes the nouns over the database.
+func (c *centre) rooms() (err error) {
+	url := c.settings.NATS.Advertise
+	if url == "" {
+		url = c.settings.NATS.URL
+	}
+	if url == "" {
+		url = "nats://" + c.settings.NATS.Listen
+	}
+	c.fleet = fleet.New(fleet.Config{
+		Store: c.store.Fleet(), Env: c.settings.Env,
+		CentreKey: c.keys.centre.Public(), CentreSuite: c.keys.centre.Suite().Name(),
+		NATSURL: url, Trust: func() dcep.Trust { return c.trust },
+		Changed: func(terminal string) { c.changed(terminal) },
+	})
+	byDefault := c.settings.DefaultInstitution
+	if codes := c.banks.Codes(); byDefault == "" && len(codes) > 0 {
+		byDefault = codes[0]
+	}
+	c.desk, err = payment.New(payment.Config{
+		Env: c.settings.Env, Store: c.store.Payments(), Institutions: c.banks, Default: byDefault,
+		Key: c.keys.questions, Log: c.log, Nudge: func(terminal string) { c.nudge(terminal) },
+	})
+	if err != nil {
+		return err
+	}
+	c.daily = daily.New(daily.Config{
+		Store: c.store.Reconciliations(), Institutions: c.banks, Folder: filepath.Clean(c.settings.Data),
+		Memory: c.settings.Reconcile.Memory, Log: c.log,
+	})
+	return nil
+}

@@ -1,0 +1,179 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"dcpos/central/institution"
+	"dcpos/internal/config"
+	"dcpos/pos"
+	"dcpos/pos/dcep"
+)
+
+// settings are the keys of the centre's file. Every key has a line in configHelp.
+type settings struct {
+	Env      pos.Environment `yaml:"env"`
+	Data     string          `yaml:"data"`
+	Database string          `yaml:"database"`
+	Suite    string          `yaml:"suite"`
+	Log      string          `yaml:"log"`
+	HTTP     httpSettings    `yaml:"http"`
+	NATS     natsSettings    `yaml:"nats"`
+
+	Trust              string                        `yaml:"trust"`
+	InstitutionFolder  string                        `yaml:"institution_folder"`
+	Institutions       map[string]institution.Access `yaml:"institutions"`
+	DefaultInstitution string                        `yaml:"default_institution"`
+
+	Reconcile reconcileSettings `yaml:"reconcile"`
+}
+
+type httpSettings struct {
+	Listen       string `yaml:"listen"`
+	AddressFile  string `yaml:"address_file"`
+	MetricsToken string `yaml:"metrics_token"`
+}
+
+type natsSettings struct {
+	Listen     string `yaml:"listen"`
+	Advertise  string `yaml:"advertise"`
+	URL        string `yaml:"url"`
+	CentreSeed string `yaml:"centre_seed_file"`
+	IssuerSeed string `yaml:"issuer_seed_file"`
+	SystemSeed string `yaml:"system_seed_file"`
+	Account    string `yaml:"account"`
+	Replicas   int    `yaml:"replicas"`
+	MaxStore   int64  `yaml:"max_store"`
+}
+
+type reconcileSettings struct {
+	At     string `yaml:"at"`
+	Memory int64  `yaml:"memory"`
+}
+
+// configHelp documents every key; a test holds it to settings.
+const configHelp = `# poscentral: every key, its default and what it means. 所有配置项、默认值与含义。
+env: live                      # live or lab; fixed when the database is made. 正式或测试环境
+data: /var/lib/poscentral      # folder of keys, database, stream and statements, mode 0700. 数据目录
+database: ""                   # sqlite:PATH or postgres://…; empty: sqlite in data. 数据库
+suite: sm2-sm3                 # of the centre's key when it is made. 签名算法
+log: info                      # debug, info, warn or error. 日志级别
+http:
+  listen: 127.0.0.1:8700       # enrolment, console, health, metrics; port 0 picks one. 网页与注册接口
+  address_file: ""             # write the address that was picked to this file. 地址写入此文件
+  metrics_token: ""            # lets others than this machine read /metrics. 监控令牌
+nats:
+  listen: 127.0.0.1:4222       # of the embedded server. 内置 NATS 监听地址
+  advertise: ""                # what tills are told to connect to; empty: listen. 告知终端的地址
+  url: ""                      # an external cluster instead of the embedded server. 外部集群
+  centre_seed_file: ""         # external: nkey seed of the centre's user. 中心用户密钥文件
+  issuer_seed_file: ""         # external: nkey seed of the account key that signs permissions. 签发密钥文件
+  system_seed_file: ""         # external: nkey seed of a system-account user, for the audit. 系统账号密钥文件
+  account: ""                  # external: where the tills live. 账号
+  replicas: 1                  # of the stream; an external cluster of three wants 3. 副本数
+  max_store: 8589934592        # bytes that the stream may use. 最大占用
+trust: ""                      # JSON of roots, institutions' certificates and revoked wallets. 信任列表
+institution_folder: ""         # descriptions beside the six that ship. 其他机构描述目录
+institutions: {}               # CODE: {base_url, api_key}; one without a key is not connected. 机构接入
+default_institution: ""        # of a QR for which the till names none; empty: the first connected. 默认机构
+reconcile:
+  at: "01:00"                  # in Shanghai, for the settlement date before; empty: only when asked. 每日对账时间
+  memory: 268435456            # bytes. 内存上限
+`
+
+// load reads the file; no file is all defaults.
+func load(path string) (settings, error) {
+	s := settings{
+		Env: pos.Live, Data: "/var/lib/poscentral", Suite: dcep.SM2SM3, Log: "info",
+		HTTP: httpSettings{Listen: "127.0.0.1:8700"},
+		NATS: natsSettings{Listen: "127.0.0.1:4222", Replicas: 1, MaxStore: 8 << 30},
+		Reconcile: reconcileSettings{
+			At: "01:00", Memory: 256 << 20,
+		},
+	}
+	if path != "" {
+		if err := config.Load(path, &s); err != nil {
+			return s, err
+		}
+	}
+	if s.Database == "" {
+		s.Database = "sqlite:" + filepath.Join(s.Data, "centre.db")
+	}
+	if err := s.check(); err != nil {
+		return s, &config.Error{File: path, What: []string{err.Error()}}
+	}
+	return s, nil
+}
+
+func (s settings) check() error {
+	if !s.Env.Valid() {
+		return fmt.Errorf("env: %q: want live or lab", s.Env)
+	}
+	if _, err := dcep.SuiteByName(s.Suite); err != nil {
+		return fmt.Errorf("suite: %w", err)
+	}
+	if s.Reconcile.At != "" {
+		if _, err := time.Parse("15:04", s.Reconcile.At); err != nil {
+			return fmt.Errorf("reconcile.at: %q: want hh:mm", s.Reconcile.At)
+		}
+	}
+	if s.NATS.URL != "" && (s.NATS.CentreSeed == "" || s.NATS.IssuerSeed == "") {
+		return errors.New("nats: an external cluster needs centre_seed_file and issuer_seed_file")
+	}
+	return nil
+}
+
+// trustOf reads the trust file; without one nobody's wallet is believed.
+func (s settings) trustOf() (dcep.Trust, error) {
+	none := dcep.Trust{Env: s.Env, IssuedMS: time.Now().UnixMilli()}
+	if s.Trust == "" {
+		return none, nil
+	}
+	b, err := os.ReadFile(s.Trust)
+	if err != nil {
+		return none, fmt.Errorf("trust: %w", err)
+	}
+	var t dcep.Trust
+	if err := json.Unmarshal(b, &t); err != nil {
+		return none, fmt.Errorf("trust: %s: %w", s.Trust, err)
+	}
+	if t.Env != s.Env {
+		return none, pos.NewError(pos.ErrEnvironment, fmt.Errorf("trust: %s is %q, this centre is %q", s.Trust, t.Env, s.Env))
+	}
+	t.IssuedMS = none.IssuedMS
+	return t, nil
+}
+
+// connect makes the clients of the institutions for which there is a key.
+func (s settings) connect(now func() time.Time) (*institution.Set, error) {
+	all, err := institution.Shipped()
+	if err != nil {
+		return nil, err
+	}
+	if s.InstitutionFolder != "" {
+		more, err := institution.LoadDir(s.InstitutionFolder)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, more...)
+	}
+	var connected []institution.Description
+	for _, d := range all {
+		if s.hasKey(d) {
+			connected = append(connected, d)
+		}
+	}
+	return institution.Connect(s.Env, connected, s.Institutions, os.LookupEnv, now)
+}
+
+func (s settings) hasKey(d institution.Description) bool {
+	if s.Institutions[d.Code].APIKey != "" || d.APIKeyFile != "" {
+		return true
+	}
+	_, ok := os.LookupEnv(d.APIKeyEnv)
+	return ok
+}

@@ -1,0 +1,161 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"dcpos/central/console"
+	"dcpos/central/fleet"
+	"dcpos/central/httpapi"
+	"dcpos/central/link"
+	"dcpos/pos"
+	"dcpos/pos/dcep"
+	"dcpos/web"
+)
+
+// serve runs the link, the payment room, the daily reconciliation and the pages until
+// ctx ends or one of them does.
+func (c *centre) serve(ctx context.Context) (err error) {
+	defer func() { err = errors.Join(err, c.store.Close()) }()
+	conveyor, err := c.conveyor()
+	if err != nil {
+		return err
+	}
+	l, err := link.Start(ctx, link.Config{
+		Store: c.store.Link(), Env: c.settings.Env, Signer: c.keys.centre, Conveyor: conveyor,
+		Asks: c.desk, Observer: c.desk, Trust: func() dcep.Trust { return c.trust }, Log: c.log, Now: time.Now,
+	})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, l.Close()) }()
+	c.changed, c.nudge = l.Changed, l.Nudge
+
+	listener, server, err := c.pages(ctx)
+	if err != nil {
+		return err
+	}
+	c.log.InfoContext(ctx, "centre is up", "http", listener.Addr().String(), "nats", l.URL(),
+		"institutions", len(c.banks.Codes()), "database", string(c.store.Engine()))
+	return together(ctx,
+		func(ctx context.Context) error { return server.Run(ctx, listener) },
+		c.desk.Run, c.everyDay)
+}
+
+// together runs the parts until one of them ends or ctx does, then waits for all.
+func together(ctx context.Context, parts ...func(context.Context) error) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	errs := make([]error, len(parts))
+	var all sync.WaitGroup
+	for i, part := range parts {
+		all.Go(func() {
+			if err := part(ctx); !errors.Is(err, context.Canceled) {
+				errs[i] = err // a part that was told to stop has nothing to tell
+			}
+			stop()
+		})
+	}
+	all.Wait()
+	return errors.Join(errs...)
+}
+
+func (c *centre) conveyor() (link.Conveyor, error) {
+	n := c.settings.NATS
+	conveyor := link.Conveyor{
+		URL: n.URL, Account: n.Account, Listen: n.Listen, StoreDir: filepath.Join(c.settings.Data, "nats"),
+		MaxStore: n.MaxStore, Replicas: n.Replicas,
+	}
+	for path, into := range map[string]*[]byte{
+		n.CentreSeed: &conveyor.CentreSeed, n.IssuerSeed: &conveyor.IssuerSeed, n.SystemSeed: &conveyor.SystemSeed,
+	} {
+		if path == "" {
+			continue
+		}
+		b, err := os.ReadFile(path)
+		if err != nil {
+			return conveyor, fmt.Errorf("nats: read seed: %w", err)
+		}
+		*into = b
+	}
+	return conveyor, nil
+}
+
+// pages makes the HTTP side: enrolment, console, health and metrics.
+func (c *centre) pages(ctx context.Context) (net.Listener, *httpapi.Server, error) {
+	metrics := prometheus.NewRegistry()
+	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	page, err := console.New(console.Config{
+		Env: c.settings.Env, Store: c.store.Console(), Ledger: c.store.Ledger(), Runs: runs{c.store.Reconciliations()},
+		Actions: console.Actions{IssueCode: c.issueCode, Release: c.fleet.Release}, Log: c.log, Now: time.Now,
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	server, err := httpapi.New(httpapi.Config{
+		Version: version, Enroller: c.fleet, Metrics: metrics, MetricsToken: c.settings.HTTP.MetricsToken,
+		Console: page, Assets: web.Handler(), Log: c.log, Now: time.Now,
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	var listen net.ListenConfig
+	l, err := listen.Listen(ctx, "tcp", c.settings.HTTP.Listen)
+	if err != nil {
+		return nil, nil, fmt.Errorf("http: %w", err)
+	}
+	if path := c.settings.HTTP.AddressFile; path != "" {
+		if err := os.WriteFile(path, []byte(l.Addr().String()+"\n"), 0o600); err != nil {
+			return nil, nil, errors.Join(fmt.Errorf("http.address_file: %w", err), l.Close())
+		}
+	}
+	return l, server, nil
+}
+
+func (c *centre) issueCode(ctx context.Context, r console.CodeRequest) (string, time.Time, error) {
+	return c.fleet.IssueCode(ctx, fleet.CodeRequest{
+		Shop: r.Shop, Class: r.Class, Devices: r.Devices, Terminal: r.Terminal, Reason: r.EpochReason, By: r.By,
+	})
+}
+
+// everyDay reconciles the settlement date before at the configured hour, in Shanghai.
+func (c *centre) everyDay(ctx context.Context) error {
+	if c.settings.Reconcile.At == "" || len(c.banks.Codes()) == 0 {
+		<-ctx.Done()
+		return nil
+	}
+	at, err := time.Parse("15:04", c.settings.Reconcile.At)
+	if err != nil {
+		return fmt.Errorf("reconcile.at: %w", err)
+	}
+	for {
+		now := time.Now().In(pos.Shanghai())
+		next := time.Date(now.Year(), now.Month(), now.Day(), at.Hour(), at.Minute(), 0, 0, pos.Shanghai())
+		if !next.After(now) {
+			next = next.AddDate(0, 0, 1)
+		}
+		timer := time.NewTimer(next.Sub(now))
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return nil
+		case <-timer.C:
+		}
+		date := pos.DateOf(next.AddDate(0, 0, -1), 0)
+		run, err := c.daily.Reconcile(ctx, date)
+		if err != nil {
+			c.log.ErrorContext(ctx, "reconcile", "date", date, "err", err)
+			continue
+		}
+		c.log.InfoContext(ctx, "reconciled", "date", date, "ours", run.Ours, "theirs", run.Theirs, "breaks", run.Breaks)
+	}
+}
