@@ -4,10 +4,13 @@
 package web
 
 import (
+	"crypto/sha256"
 	"embed"
+	"encoding/hex"
 	"html/template"
 	"io/fs"
 	"net/http"
+	"path"
 	"strings"
 
 	"dcpos/pos"
@@ -26,10 +29,22 @@ func Assets() fs.FS {
 }
 
 // Handler serves the shared files; mount it under a prefix with http.StripPrefix.
-func Handler() http.Handler {
-	files := http.FileServerFS(Assets())
+func Handler() http.Handler { return Files(Assets()) }
+
+// Files serves the files of an embedded folder; mount it under a prefix with
+// http.StripPrefix. Browsers ask each time and hear "not modified" by the entity tag,
+// so that a page never runs with the scripts of another version. Folders are not listed.
+func Files(folder fs.FS) http.Handler {
+	files := http.FileServerFS(folder)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Cache-Control", "max-age=300")
+		b, err := fs.ReadFile(folder, strings.TrimPrefix(path.Clean("/"+r.URL.Path), "/"))
+		if err != nil {
+			http.NotFound(w, r)
+			return
+		}
+		sum := sha256.Sum256(b)
+		w.Header().Set("ETag", `"`+hex.EncodeToString(sum[:12])+`"`)
+		w.Header().Set("Cache-Control", "no-cache")
 		files.ServeHTTP(w, r)
 	})
 }
@@ -40,15 +55,8 @@ const languageCookie = "dcpos_lang"
 // Language is "zh" or "en": ?lang= (which is also remembered), else the cookie, else
 // what the browser prefers, else Chinese.
 func Language(w http.ResponseWriter, r *http.Request) string {
-	if lang := r.URL.Query().Get("lang"); lang == "zh" || lang == "en" {
-		http.SetCookie(w, &http.Cookie{
-			Name: languageCookie, Value: lang, Path: "/", MaxAge: 365 * 24 * 3600,
-			HttpOnly: false, SameSite: http.SameSiteStrictMode,
-		})
+	if lang, ok := Chosen(w, r); ok {
 		return lang
-	}
-	if c, err := r.Cookie(languageCookie); err == nil && (c.Value == "zh" || c.Value == "en") {
-		return c.Value
 	}
 	for part := range strings.SplitSeq(r.Header.Get("Accept-Language"), ",") {
 		tag := strings.ToLower(strings.TrimSpace(strings.SplitN(part, ";", 2)[0]))
@@ -60,6 +68,22 @@ func Language(w http.ResponseWriter, r *http.Request) string {
 		}
 	}
 	return "zh"
+}
+
+// Chosen is the language that a person has chosen: ?lang= (which is also remembered),
+// else the cookie; false when nobody has.
+func Chosen(w http.ResponseWriter, r *http.Request) (string, bool) {
+	if lang := r.URL.Query().Get("lang"); lang == "zh" || lang == "en" {
+		http.SetCookie(w, &http.Cookie{
+			Name: languageCookie, Value: lang, Path: "/", MaxAge: 365 * 24 * 3600,
+			HttpOnly: false, SameSite: http.SameSiteStrictMode,
+		})
+		return lang, true
+	}
+	if c, err := r.Cookie(languageCookie); err == nil && (c.Value == "zh" || c.Value == "en") {
+		return c.Value, true
+	}
+	return "", false
 }
 
 // Funcs are the functions of every page's template: t picks one of two sentences, in

@@ -36,6 +36,20 @@ func TestSharedFilesAreServedAndPagesKeepToThemselves(t *testing.T) {
 	if w.Code != http.StatusOK || !strings.Contains(w.Body.String(), "--brand") {
 		t.Errorf("style: %d", w.Code)
 	}
+	tag := w.Header().Get("ETag")
+	again := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/assets/style.css", nil)
+	again.Header.Set("If-None-Match", tag)
+	second := httptest.NewRecorder()
+	if h.ServeHTTP(second, again); tag == "" || second.Code != http.StatusNotModified {
+		t.Errorf("asked again with %q: %d", tag, second.Code)
+	}
+	for _, p := range []string{"/assets/", "/assets/../web.go", "/assets/nothing.js"} {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, p, nil)
+		none := httptest.NewRecorder()
+		if http.StripPrefix("/assets/", web.Handler()).ServeHTTP(none, r); none.Code != http.StatusNotFound {
+			t.Errorf("%s: %d", p, none.Code)
+		}
+	}
 	if csp := w.Header().Get("Content-Security-Policy"); !strings.Contains(csp, "frame-ancestors 'none'") {
 		t.Errorf("policy %q", csp)
 	}

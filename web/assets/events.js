@@ -1,23 +1,29 @@
 // listen(url, handlers) keeps a server-sent event stream open. The browser reconnects by
 // itself with Last-Event-ID; what this adds is a word on whether the stream is alive, a
-// fresh start when the server has closed it for good, and JSON.
+// fresh start when the server has closed it for good, and JSON. A server that sends
+// "heartbeat" events is taken for gone when none came for 40 s; of one that has only
+// comments the browser itself tells when the stream breaks.
 export function listen(url, handlers, onLink) {
-  let source, silent;
-  const alive = () => { onLink?.(true); clearTimeout(silent); silent = setTimeout(() => onLink?.(false), 40000); };
+  let source, silent, again, beats = false, ended = false;
+  const alive = () => {
+    onLink?.(true);
+    clearTimeout(silent);
+    if (beats) silent = setTimeout(() => onLink?.(false), 40000);
+  };
   const open = () => {
     source = new EventSource(url, { withCredentials: true });
     source.onopen = alive;
     source.onerror = () => {
       onLink?.(false);
-      if (source.readyState === EventSource.CLOSED) setTimeout(open, 2000);
+      if (source.readyState === EventSource.CLOSED && !ended) again = setTimeout(open, 2000);
     };
-    source.addEventListener('heartbeat', alive);
+    source.addEventListener('heartbeat', () => { beats = true; alive(); });
     for (const [name, handle] of Object.entries(handlers)) {
       source.addEventListener(name, (e) => { alive(); handle(JSON.parse(e.data)); });
     }
   };
   open();
-  return () => { clearTimeout(silent); source.close(); };
+  return () => { ended = true; clearTimeout(silent); clearTimeout(again); source.close(); };
 }
 
 // yuan writes fen as yuan with two decimals, by integers only.
