@@ -21,7 +21,8 @@ const MaxBody = 64 << 10
 // single writer, appends and signs the drafts in order, folds them into the
 // projections, commits with fsync and only then returns the entries as they stand in the
 // journal. An error of decide is returned as it is and nothing is written; no drafts
-// write nothing. Once the turn has come, the caller's cancellation is not looked at any more.
+// write nothing. decide must not call the store's own writing methods: they wait for the turn that it has.
+// Once the turn has come, the caller's cancellation is not looked at any more.
 //
 // pos.ErrStorage means that the disk did not take it: nothing was acknowledged, and the
 // store refuses every further write until it is opened anew. pos.ErrKeyConflict and

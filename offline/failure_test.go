@@ -188,3 +188,34 @@ func TestAFullDiskAcknowledgesNothingAndSaysSo(t *testing.T) {
 	}
 	tl.sell(t, "after the disk was cleared", 100)
 }
+
+func TestVerifyBesideAnotherProcessThatWrites(t *testing.T) {
+	tl, keyFile := childTill(t)
+	cmd, out := runChild(t, "kill", tl.cfg.Path, keyFile)
+	acked := map[uint64]string{}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		readAcks(t, out, acked)
+	}()
+	var last uint64
+	for deadline := time.Now().Add(20 * time.Second); last < 100 && time.Now().Before(deadline); {
+		r, err := offline.Verify(t.Context(), tl.cfg.Path, offline.VerifyOptions{})
+		if err != nil || r.LastSeq < last {
+			t.Errorf("beside a writer: %+v %v after %d", r, err, last)
+			break
+		}
+		last = r.LastSeq
+	}
+	_ = cmd.Process.Kill()
+	<-done
+	_ = cmd.Wait()
+	if last < 100 {
+		t.Errorf("only %d entries were seen", last)
+	}
+	tl.reopen(t)
+	wantAcked(t, tl, acked)
+	if err := tl.Close(); err != nil {
+		t.Error(err)
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 
 	"dcpos/offline/file"
@@ -32,20 +33,9 @@ type SalvageReport struct {
 func Salvage(ctx context.Context, path string, w io.Writer) (SalvageReport, error) {
 	var r SalvageReport
 	if _, err := Verify(ctx, path, VerifyOptions{}); err != nil {
-		if errors.Is(err, ErrNotDatabase) {
-			return r, fmt.Errorf("salvage: %w", err)
-		}
 		r.Damaged, r.Problem = true, err.Error()
 	}
-	before, err := stamp(path)
-	if err != nil {
-		return r, fmt.Errorf("salvage: %w", err)
-	}
-	access := file.Read
-	if before.alone() {
-		access = file.ReadAlone
-	}
-	entries, err := r.read(ctx, path, access)
+	entries, err := r.readable(ctx, path)
 	if err != nil {
 		return r, fmt.Errorf("salvage: %w", err)
 	}
@@ -68,6 +58,41 @@ func Salvage(ctx context.Context, path string, w io.Writer) (SalvageReport, erro
 // is the receiver's part. An error means that the file is not whole.
 func ReadSalvage(in io.Reader, keep func(pos.Entry) error) (salvage.End, error) {
 	return salvage.Read(in, keep)
+}
+
+// readable reads the file as it is and, if that gives nothing, a copy of it with a new first page. The copy
+// leaves out a WAL: without a header it cannot be told whether it belongs to the file.
+func (r *SalvageReport) readable(ctx context.Context, path string) (entries []pos.Entry, err error) {
+	before, err := stamp(path)
+	if err != nil {
+		return nil, err
+	}
+	access := file.Read
+	if before.alone() {
+		access = file.ReadAlone
+	}
+	entries, err = r.read(ctx, path, access)
+	if err == nil {
+		return entries, nil
+	}
+	dir, e := os.MkdirTemp("", "salvage")
+	if e != nil {
+		return nil, errors.Join(err, e)
+	}
+	defer func() {
+		if e := os.RemoveAll(dir); e != nil {
+			entries, err = nil, errors.Join(err, e)
+		}
+	}()
+	grafted, e := file.Graft(ctx, path, dir)
+	if e != nil {
+		return nil, errors.Join(err, e)
+	}
+	r.Altered = 0
+	if entries, e = r.read(ctx, grafted, file.ReadAlone); e != nil || len(entries) == 0 {
+		return nil, err
+	}
+	return entries, nil
 }
 
 // read collects the entries, from both ends towards the damage and then number by number through it.

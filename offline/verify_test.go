@@ -391,6 +391,34 @@ func TestSalvageGivesEveryReadableEntryAndNamesTheGap(t *testing.T) {
 	})
 }
 
+func TestSalvageReadsAFileWhoseFirstPageIsGone(t *testing.T) {
+	tl := newTill(t, dcep.Ed25519SHA256)
+	for i := range 60 {
+		tl.sell(t, fmt.Sprintf("k%d", i), 100)
+	}
+	if err := tl.Close(); err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(tl.cfg.Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, fill := range []byte{0, 0xff} {
+		path := filepath.Join(t.TempDir(), "journal.db")
+		damaged := append(bytes.Repeat([]byte{fill}, 4096), b[4096:]...)
+		if err := os.WriteFile(path, damaged, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		report, entries := salvaged(t, path)
+		if !report.Damaged || len(entries) != 181 || len(report.Gaps) != 0 {
+			t.Errorf("report %+v, %d entries: want all 181", report, len(entries))
+		}
+		if after, err := os.ReadFile(path); err != nil || !bytes.Equal(after, damaged) {
+			t.Errorf("file was changed (%v)", err)
+		}
+	}
+}
+
 // leafOf finds a page in the middle of table journal.
 func leafOf(t *testing.T, path string) int {
 	t.Helper()
