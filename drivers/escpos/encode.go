@@ -17,12 +17,18 @@ const (
 	escFeed      = "\x1bd"     // n lines
 	escPulse     = "\x1bp"     // m pin, t1, t2 in 2 ms
 	gsSize       = "\x1d!"     // (width-1)<<4 | (height-1)
+	escSpacing   = "\x1b3"     // n
+	escSpacing0  = "\x1b2"     // the printer's own
 	gsInvert     = "\x1dB"     // n: 0 off, 1 on
 	gsCutFull    = "\x1dV\x00" // where the paper stands
 	gsCutPartial = "\x1dV\x01"
 	gsRaster     = "\x1dv0\x00" // xL xH bytes in a row, yL yH rows, data
 	fsSize       = "\x1c!"      // 04h double width, 08h double height, for Chinese alone
 )
+
+// tallSpacing keeps lines of double height (48 dots) apart from the next. Its unit is a
+// dot on most models and smaller on some, where it has no effect.
+const tallSpacing = 60
 
 // Document is a receipt as one printer model takes it, without the initialisation,
 // which belongs to the print loop.
@@ -116,7 +122,13 @@ func (e *encoder) text(l receipt.Line) {
 	if l.Style.Invert {
 		e.command(gsInvert, 0)
 	}
+	if l.Style.Size.Tall() {
+		e.command(escSpacing, tallSpacing)
+	}
 	e.buf.WriteByte('\n')
+	if l.Style.Size.Tall() {
+		e.command(escSpacing0)
+	}
 	if size != 0 {
 		e.command(gsSize, 0)
 		if e.profile.CJK.FSSize {

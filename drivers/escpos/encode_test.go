@@ -57,9 +57,9 @@ func TestBytesOfEachItem(t *testing.T) {
 		{"four bytes are a box", epson, receipt.Text("𠮷"), "1c26 a1f5 0a"},
 		{"commands in a text are not sent", epson, receipt.Text("a\x1b@\x1dVb"), "1c26 61 40 56 62 0a"},
 		{"bold", epson, receipt.Text("a", receipt.Style{Bold: true}), "1c26 1b4501 61 0a 1b4500"},
-		{"double", epson, receipt.Text("元", receipt.Style{Size: receipt.Double}), "1c26 1d2111 d4aa 0a 1d2100"},
-		{"double on a clone", clone, receipt.Text("元", receipt.Style{Size: receipt.Double}), "1c26 1d2111 1c210c d4aa 0a 1d2100 1c2100"},
-		{"tall", clone, receipt.Text("a", receipt.Style{Size: receipt.Tall}), "1c26 1d2101 1c2108 61 0a 1d2100 1c2100"},
+		{"double", epson, receipt.Text("元", receipt.Style{Size: receipt.Double}), "1c26 1d2111 d4aa 1b333c 0a 1b32 1d2100"},
+		{"double on a clone", clone, receipt.Text("元", receipt.Style{Size: receipt.Double}), "1c26 1d2111 1c210c d4aa 1b333c 0a 1b32 1d2100 1c2100"},
+		{"tall", clone, receipt.Text("a", receipt.Style{Size: receipt.Tall}), "1c26 1d2101 1c2108 61 1b333c 0a 1b32 1d2100 1c2100"},
 		{
 			"inversion leaves the margin white", clone,
 			receipt.Text("TEST", receipt.Style{Invert: true, Align: receipt.Center}),

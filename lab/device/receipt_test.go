@@ -115,7 +115,7 @@ func TestChineseReceiptOnPaper(t *testing.T) {
 	} {
 		t.Run(tc.profile, func(t *testing.T) {
 			folder := t.TempDir()
-			if keep := os.Getenv("DCPOS_KEEP_RECEIPTS"); keep != "" {
+			if keep := os.Getenv("DCPOS_KEEP_RECEIPTS"); keep != "" { // to look at them
 				folder = filepath.Join(keep, tc.profile)
 			}
 			tc.model.Directory = folder
