@@ -52,7 +52,11 @@ func (l *Link) answerMark(m *nats.Msg) {
 	}
 	ctx, cancel := context.WithTimeout(l.ctx, markTime)
 	defer cancel()
-	mark, err := l.mark(ctx, terminal, req)
+	err = l.renumber(ctx, terminal, req)
+	var mark wire.Mark
+	if err == nil {
+		mark, err = l.mark(ctx, terminal, req)
+	}
 	if err != nil {
 		l.log.WarnContext(ctx, "mark is not made", "terminal", terminal, "err", err)
 		return
@@ -64,6 +68,20 @@ func (l *Link) answerMark(m *nats.Msg) {
 		return
 	}
 	l.respond(m, terminal, sealed)
+}
+
+// renumber lets verdicts go on after what the till has, when a restore of the database
+// made the centre forget numbers that it had given.
+func (l *Link) renumber(ctx context.Context, terminal string, req wire.MarkRequest) error {
+	var restored bool
+	err := l.store.Read(ctx, func(r Reader) (err error) {
+		restored, err = r.VerdictsRestored(ctx, terminal)
+		return err
+	})
+	if err != nil || !restored {
+		return err
+	}
+	return l.store.Write(ctx, func(tx Tx) error { return tx.RenumberVerdicts(ctx, terminal, clamp(req.Verdict)) })
 }
 
 // mark makes the answer to a request.

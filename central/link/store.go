@@ -112,6 +112,9 @@ type Reader interface {
 	Places(ctx context.Context, terminal string, epoch uint32, from, to uint64) ([]Place, error)
 	Gap(ctx context.Context, terminal string, epoch uint32) (Gap, bool, error)
 	Verdicts(ctx context.Context, terminal string, after uint64, limit int) ([]pos.Verdict, error)
+	// VerdictsRestored tells that the database was restored and the terminal has not told
+	// since how far it is with its verdicts.
+	VerdictsRestored(ctx context.Context, terminal string) (bool, error)
 	Limits(ctx context.Context) (pos.Limits, error)
 	Contact(ctx context.Context, terminal string) (Contact, bool, error)
 	// Generation counts the restores of this database, from 1.
@@ -136,6 +139,8 @@ type Tx interface {
 	PaymentEntries(ctx context.Context, terminal string, id pos.PaymentID) ([]Kept, error)
 	// Quarantine marks a terminal; it tells whether anything changed.
 	Quarantine(ctx context.Context, terminal, reason string) (bool, error)
+	// RenumberVerdicts continues after the verdict that the terminal has told.
+	RenumberVerdicts(ctx context.Context, terminal string, told uint64) error
 	PutReject(ctx context.Context, r Reject) error
 	PutContact(ctx context.Context, c Contact) error
 	Audit(ctx context.Context, actor, what, subject, detail string) error

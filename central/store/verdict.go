@@ -11,7 +11,7 @@ import (
 // AppendVerdict gives the terminal's next verdict number to v and keeps it; numbers
 // have no gaps, because a number is taken in the transaction that keeps the verdict.
 func (t *Tx) AppendVerdict(ctx context.Context, terminal string, v pos.Verdict) (number uint64, err error) {
-	if err := t.QueryRow(ctx, `INSERT INTO verdict_heads (terminal, number) VALUES (?, 1)
+	if err := t.QueryRow(ctx, `INSERT INTO verdict_heads (terminal, number, restored) VALUES (?, 1, -1)
 		ON CONFLICT (terminal) DO UPDATE SET number = verdict_heads.number + 1 RETURNING number`,
 		terminal).Scan(&number); err != nil {
 		return 0, fmt.Errorf("number verdict of %s: %w", terminal, err)
@@ -49,6 +49,40 @@ func (t *Tx) Verdicts(ctx context.Context, terminal string, after uint64, limit 
 		list = append(list, v)
 	}
 	return list, rows.Err()
+}
+
+// VerdictsRestored implements link.Reader.
+func (t linkTx) VerdictsRestored(ctx context.Context, terminal string) (bool, error) {
+	var base int64
+	found, err := one(t.QueryRow(ctx, `SELECT restored FROM verdict_heads WHERE terminal = ?`, terminal), &base)
+	return found && base >= 0, err
+}
+
+// RenumberVerdicts implements link.Tx. What was decided since the restore under numbers
+// that the till has seen with another meaning is said again under new ones.
+func (t linkTx) RenumberVerdicts(ctx context.Context, terminal string, told uint64) error {
+	var head uint64
+	var base int64
+	found, err := one(t.QueryRow(ctx, `SELECT number, restored FROM verdict_heads WHERE terminal = ?`, terminal), &head, &base)
+	if err != nil || !found || base < 0 {
+		return err
+	}
+	var unseen []pos.Verdict
+	if told > uint64(base) {
+		if unseen, err = t.Verdicts(ctx, terminal, uint64(base), int(min(told, head)-uint64(base))); err != nil {
+			return err
+		}
+	}
+	if _, err := t.Exec(ctx, `UPDATE verdict_heads SET number = ?, restored = -1 WHERE terminal = ?`,
+		int64(max(head, told)), terminal); err != nil {
+		return fmt.Errorf("renumber verdicts of %s: %w", terminal, err)
+	}
+	for _, v := range unseen {
+		if _, err := t.AppendVerdict(ctx, terminal, v); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // AppendVerdict is Tx.AppendVerdict in a transaction of its own.

@@ -86,9 +86,12 @@ CREATE INDEX till_payments_day ON till_payments (business_date, terminal);
 CREATE INDEX till_payments_settlement ON till_payments (institution, settlement_date);
 CREATE INDEX till_payments_state ON till_payments (state, created_ms);
 
+-- restored is the number at the last restore of the database while the terminal has not
+-- told since how far it is; else -1.
 CREATE TABLE verdict_heads (
 	terminal TEXT PRIMARY KEY,
-	number   BIGINT NOT NULL
+	number   BIGINT NOT NULL,
+	restored BIGINT NOT NULL
 );
 
 CREATE TABLE verdicts (
