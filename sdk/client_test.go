@@ -250,7 +250,7 @@ type exampleTB struct {
 }
 
 func (t *exampleTB) TempDir() string {
-	dir, err := os.MkdirTemp("", "sdk") //nolint:usetesting // an example has no testing.T
+	dir, err := os.MkdirTemp("", "sdk")
 	if err != nil {
 		panic(err)
 	}

@@ -68,7 +68,7 @@ func (t *Till) SubmitCode(ctx context.Context, id pos.PaymentID, code string) (p
 	if err := checkCode(code); err != nil {
 		return pos.Payment{}, err
 	}
-	if err := t.running(); err != nil {
+	if err := t.running(ctx); err != nil {
 		return pos.Payment{}, err
 	}
 	hash := dcep.CodeHash(t.c.Suite, t.c.CodeKey, code)
@@ -257,7 +257,7 @@ func (t *Till) checkOverpaid(ctx context.Context, p pos.Payment) {
 // again it gives the same QR. Offline no QR is offered (ErrOffline). When the centre
 // gives no answer the payment stays asking and Present may be called again.
 func (t *Till) Present(ctx context.Context, id pos.PaymentID) (pos.Payment, error) {
-	if err := t.running(); err != nil {
+	if err := t.running(ctx); err != nil {
 		return pos.Payment{}, err
 	}
 	if p, err := t.Payment(ctx, id); err != nil || p.QR != "" {

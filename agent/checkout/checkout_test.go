@@ -27,7 +27,7 @@ func run(t *testing.T, name string, test func(b *bench), change ...func(*checkou
 		synctest.Test(t, func(t *testing.T) {
 			b := &bench{T: t, Shop: checkouttest.NewShop(t)}
 			var stop func()
-			b.till, stop = b.Shop.Start(t, change...)
+			b.till, stop = b.Start(t, change...)
 			defer stop()
 			test(b)
 		})

@@ -129,7 +129,7 @@ func (t *Till) kernelReady(ctx context.Context) error {
 // changes nothing. Errors: ErrEvidence, ErrEvidenceSeen, ErrLimit…, ErrClock,
 // ErrIllegalMove, ErrOrderUnknown, ErrNotFound, ErrStorage.
 func (t *Till) SubmitEvidence(ctx context.Context, id pos.PaymentID, answer string) (pos.Payment, error) {
-	if err := t.running(); err != nil {
+	if err := t.running(ctx); err != nil {
 		return pos.Payment{}, err
 	}
 	if p, err := t.Payment(ctx, id); err != nil || p.State == pos.AcceptedEvidence {

@@ -9,6 +9,7 @@ import (
 
 	"dcpos/agent/checkout"
 	"dcpos/agent/checkout/checkouttest"
+	"dcpos/agent/health"
 	"dcpos/agent/operator"
 	"dcpos/drivers"
 	"dcpos/drivers/receipt"
@@ -479,4 +480,23 @@ func TestEvents(t *testing.T) {
 			b.Fatalf("%+v", e)
 		}
 	})
+}
+
+func TestQuarantinedTillSellsNothing(t *testing.T) {
+	tracker := health.New(nil)
+	run(t, "and says what to do", func(b *bench) {
+		r := b.request(pos.BScanC, "o1")
+		p, err := b.till.Start(b.Context(), r)
+		if err != nil {
+			b.Fatal(err)
+		}
+		tracker.Set(health.QuarantineCondition(), "fork")
+		_, err = b.till.Start(b.Context(), b.request(pos.BScanC, "o2"))
+		code(b.T, err, pos.ErrQuarantined)
+		if q, err := b.till.Start(b.Context(), r); err != nil || q.ID != p.ID {
+			b.Fatalf("a repeat is no new sale: %v", err)
+		}
+		tracker.Clear(health.QuarantineCondition())
+		b.start(pos.BScanC, "o2")
+	}, func(c *checkout.Config) { c.Health = tracker })
 }

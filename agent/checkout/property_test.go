@@ -128,7 +128,7 @@ func (w *world) do(n int, o op) error {
 		}
 		w.stop()
 		w.Journal.Break(nil)
-		w.till, w.stop = w.Shop.Start(w.tb)
+		w.till, w.stop = w.Start(w.tb)
 	case "scan_qr":
 		w.Host.Settle(w.id(o.A), pos.Paid)
 	case "refresh":
@@ -293,7 +293,7 @@ func simulate(t *testing.T, ops []op) (failure error) {
 			keys: map[string]checkout.Request{}, byKey: map[string]pos.PaymentID{},
 		}
 		w.wallet = w.NewWallet(t)
-		w.till, w.stop = w.Shop.Start(t)
+		w.till, w.stop = w.Start(t)
 		defer func() { w.stop() }()
 		for n, o := range ops {
 			if failure = w.do(n, o); failure == nil {

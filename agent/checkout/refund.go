@@ -32,7 +32,7 @@ func (t *Till) Refund(ctx context.Context, r RefundRequest) (pos.Payment, pos.Re
 		!utf8.ValidString(r.Caller+r.Key+r.Operator) {
 		return pos.Payment{}, none, pos.FieldError(pos.ErrBadRequest, "key", fmt.Errorf("want 1 to %d characters", pos.MaxKey))
 	}
-	if err := t.running(); err != nil {
+	if err := t.running(ctx); err != nil {
 		return pos.Payment{}, none, err
 	}
 	hash, err := bodyHash(t.c.Suite, "refund", r.Payment.String(), r.Amount)

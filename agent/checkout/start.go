@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"unicode/utf8"
 
+	"dcpos/agent/health"
 	"dcpos/pos"
 	"dcpos/pos/dcep"
 )
@@ -73,12 +74,13 @@ type keptKey struct {
 // with the same body gives the same payment, whatever has become of it; with
 // another body pos.ErrKeyConflict. A QR of the same order, amount and caller that is
 // still shown is given again instead of a second one. Errors: ErrBadRequest,
-// ErrNoOperator, ErrOrderOpen, ErrOrderUnknown, ErrOrderPaid, ErrTooMany, ErrStorage.
+// ErrNoOperator, ErrOrderOpen, ErrOrderUnknown, ErrOrderPaid, ErrTooMany,
+// ErrQuarantined, ErrStorage.
 func (t *Till) Start(ctx context.Context, r Request) (pos.Payment, error) {
 	if err := r.check(); err != nil {
 		return pos.Payment{}, err
 	}
-	if err := t.running(); err != nil {
+	if err := t.running(ctx); err != nil {
 		return pos.Payment{}, err
 	}
 	hash, err := bodyHash(t.c.Suite, "payment", r.OrderID, r.OrderAmount, r.Amount, r.Mode, r.Note, r.Institution)
@@ -144,6 +146,9 @@ func (t *Till) newID() (pos.PaymentID, error) {
 // startDrafts are the entries of a new attempt, or the open QR to show instead.
 func (t *Till) startDrafts(v pos.JournalView, r Request, id pos.PaymentID, hash string) ([]pos.Draft, pos.PaymentID, error) {
 	none := pos.PaymentID{}
+	if t.health.Holds(health.QuarantineCondition()) {
+		return nil, none, pos.NewError(pos.ErrQuarantined, nil)
+	}
 	who, err := t.who(r.Caller, r.Operator)
 	if err != nil {
 		return nil, none, err

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"strconv"
 	"sync"
 	"time"
@@ -139,6 +140,7 @@ type Till struct {
 	verdicts sync.Mutex // verdicts are applied one after the other
 	signing  sync.Mutex // one PIN is tried at a time
 	refunds  sync.Mutex // the list of open refunds has one writer
+	qrs      sync.Mutex // and so has that of shown QRs
 
 	mu         sync.Mutex
 	base       context.Context //nolint:containedctx // the life of Run, to which every goroutine belongs
@@ -157,7 +159,7 @@ type Till struct {
 const (
 	metaCentre  = "checkout.centre_ms"
 	metaVerdict = "checkout.verdict"
-	metaQR      = "checkout.qr."
+	metaQRs     = "checkout.qrs"
 	metaKey     = "checkout.key."
 	metaRefunds = "checkout.refunds"
 )
@@ -233,14 +235,20 @@ func (t *Till) do(ctx context.Context, f func(ctx context.Context)) error {
 	return nil
 }
 
-func (t *Till) running() error {
-	t.mu.Lock()
-	defer t.mu.Unlock()
+// startWait is how long a command waits for Run to take up what was left.
+const startWait = 5 * time.Second
+
+func (t *Till) running(ctx context.Context) error {
+	timer := time.NewTimer(startWait)
+	defer timer.Stop()
 	select {
 	case <-t.ready:
-	default:
-		return pos.NewError(pos.ErrInternal, errNotRunning)
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
 	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	if t.base == nil {
 		return pos.NewError(pos.ErrInternal, errNotRunning)
 	}
@@ -351,11 +359,33 @@ type keptQR struct {
 
 func (t *Till) keepQR(ctx context.Context, id pos.PaymentID, a pos.Answer) {
 	t.with(id, func(s *sale) { s.qr, s.validUntil = a.QR, a.ValidUntilMS })
-	b, err := json.Marshal(keptQR{QR: a.QR, ValidUntil: a.ValidUntilMS})
+	t.qrs.Lock()
+	defer t.qrs.Unlock()
+	kept, err := t.keptQRs(ctx)
 	if err == nil {
-		err = t.c.Journal.SetMeta(ctx, metaQR+id.String(), string(b))
+		maps.DeleteFunc(kept, func(_ string, k keptQR) bool {
+			return t.clock.Now().Sub(time.UnixMilli(k.ValidUntil)) > time.Hour
+		})
+		kept[id.String()] = keptQR{QR: a.QR, ValidUntil: a.ValidUntilMS}
+		var b []byte
+		if b, err = json.Marshal(kept); err == nil {
+			err = t.c.Journal.SetMeta(ctx, metaQRs, string(b))
+		}
 	}
 	if err != nil {
 		t.log.WarnContext(ctx, "qr is not kept", "payment", id.String(), "err", err)
 	}
+}
+
+// keptQRs are the QRs that were shown of late, by payment.
+func (t *Till) keptQRs(ctx context.Context) (map[string]keptQR, error) {
+	kept := map[string]keptQR{}
+	b, ok, err := t.c.Journal.Meta(ctx, metaQRs)
+	if err != nil || !ok {
+		return kept, err
+	}
+	if err := json.Unmarshal([]byte(b), &kept); err != nil {
+		return kept, fmt.Errorf("read kept QRs: %w", err)
+	}
+	return kept, nil
 }

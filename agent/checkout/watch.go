@@ -2,7 +2,6 @@ package checkout
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"math/rand/v2"
 	"time"
@@ -84,6 +83,9 @@ func (t *Till) watchPayment(ctx context.Context, id pos.PaymentID) {
 			continue
 		}
 		t.ask(ctx, p)
+		if ctx.Err() != nil {
+			return
+		}
 		if err := t.giveUp(ctx, p, time.Since(began)); err != nil {
 			t.log.ErrorContext(ctx, "open payment is not journaled", "payment", id.String(), "err", err)
 		}
@@ -114,7 +116,7 @@ func (t *Till) giveUp(ctx context.Context, p pos.Payment, since time.Duration) e
 	if p.Mode == pos.CScanB {
 		late = !t.clock.Now().Before(t.expiry(p))
 	}
-	if p.State != pos.Asking || !late || ctx.Err() != nil {
+	if p.State != pos.Asking || !late {
 		return nil
 	}
 	var moved bool
@@ -300,12 +302,11 @@ func (t *Till) resumePayment(ctx context.Context, p pos.Payment) error {
 var errStopped = errors.New("the till stopped while it was asking")
 
 func (t *Till) resumeQR(ctx context.Context, p pos.Payment) error {
-	b, ok, err := t.c.Journal.Meta(ctx, metaQR+p.ID.String())
+	kept, err := t.keptQRs(ctx)
 	if err != nil {
 		return err
 	}
-	var k keptQR
-	if ok && json.Unmarshal([]byte(b), &k) == nil {
+	if k, ok := kept[p.ID.String()]; ok {
 		t.with(p.ID, func(s *sale) { s.qr, s.validUntil = k.QR, k.ValidUntil })
 	}
 	t.watch(p.ID)

@@ -152,6 +152,14 @@ func (t *Tracker) Clear(c Condition) {
 	delete(t.held, c.Code)
 }
 
+// Holds reports whether the condition holds, shown yet or not.
+func (t *Tracker) Holds(c Condition) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	_, ok := t.held[c.Code]
+	return ok
+}
+
 // Put is Set when err is not nil and Clear otherwise.
 func (t *Tracker) Put(c Condition, err error) {
 	if err == nil {

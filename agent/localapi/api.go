@@ -156,9 +156,9 @@ func (a *API) demandScope(ctx huma.Context, next func(huma.Context)) {
 }
 
 // operation registers one operation: its name, method and path, scope and summary.
-func operation[I, O any](a *API, id, method, path string, scope Scope, summary string, f func(context.Context, *I) (*O, error)) {
+func operation[I, O any](a *API, id, method, resource string, scope Scope, summary string, f func(context.Context, *I) (*O, error)) {
 	huma.Register(a.api, huma.Operation{
-		OperationID: id, Method: method, Path: path, Summary: summary, MaxBodyBytes: maxBody,
+		OperationID: id, Method: method, Path: resource, Summary: summary, MaxBodyBytes: maxBody,
 		Metadata: map[string]any{scopeKey: scope}, Security: []map[string][]string{{"token": {string(scope)}}},
 		Responses: map[string]*huma.Response{"default": {
 			Description: "Error",

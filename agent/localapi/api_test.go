@@ -78,7 +78,7 @@ func (r *rig) do(method, path, body string, edit ...func(*http.Request)) answer 
 	if err != nil {
 		r.Fatal(err)
 	}
-	defer resp.Body.Close()
+	defer resp.Body.Close() //nolint:errcheck // nothing is written
 	b, err := io.ReadAll(resp.Body)
 	if err != nil {
 		r.Fatal(err)
@@ -261,8 +261,12 @@ func TestScopes(t *testing.T) {
 	calls := map[localapi.Scope][]call{
 		localapi.ScopeRead: {{"GET", path, ""}, {"GET", "/v1/status", ""}, {"GET", "/v1/payments", ""}, {"GET", "/v1/devices", ""}},
 		localapi.ScopePay: {
-			{"POST", "/v1/payments", start}, {"POST", path + "/code", `{"code":"x"}`}, {"POST", path + "/print", ""},
-			{"POST", "/v1/scan", `{"code":"x"}`}, {"DELETE", "/v1/session", ""}, {"POST", "/v1/drawer", `{"reason":"x"}`},
+			{"POST", "/v1/payments", start},
+			{"POST", path + "/code", `{"code":"x"}`},
+			{"POST", path + "/print", ""},
+			{"POST", "/v1/scan", `{"code":"x"}`},
+			{"DELETE", "/v1/session", ""},
+			{"POST", "/v1/drawer", `{"reason":"x"}`},
 		},
 		localapi.ScopeRefund: {{"POST", path + "/refunds", `{"key":"r","amount":1}`}},
 	}
@@ -281,7 +285,10 @@ func TestScopes(t *testing.T) {
 	}
 	for _, edit := range []func(*http.Request){
 		func(r *http.Request) { r.Header.Del("Authorization") }, bearer(""), bearer("wrong"), header("Authorization", "Basic eDp5"),
-		func(q *http.Request) { q.Header.Del("Authorization"); q.Header.Set("Cookie", "dcpos_session=a.b") },
+		func(q *http.Request) {
+			q.Header.Del("Authorization")
+			q.Header.Set("Cookie", localapi.CookieSession+strings.Split(r.server.URL, ":")[2]+"=a.b")
+		},
 	} {
 		r.want(r.do("GET", "/v1/status", "", edit), http.StatusUnauthorized, pos.ErrForbidden)
 		r.want(r.do("POST", "/v1/payments", start, edit), http.StatusUnauthorized, pos.ErrForbidden)
@@ -334,10 +341,10 @@ func TestPagesHaveASessionOfTheirOwn(t *testing.T) {
 	var csrf string
 	var cookies []string
 	for _, c := range (&http.Response{Header: a.header}).Cookies() {
-		if c.SameSite != http.SameSiteStrictMode || (c.Name == localapi.CookieSession && !c.HttpOnly) {
+		if c.SameSite != http.SameSiteStrictMode || (strings.HasPrefix(c.Name, localapi.CookieSession) && !c.HttpOnly) {
 			t.Fatalf("cookie %+v", c)
 		}
-		if c.Name == localapi.CookieCSRF {
+		if strings.HasPrefix(c.Name, localapi.CookieCSRF) {
 			csrf = c.Value
 		}
 		cookies = append(cookies, c.Name+"="+c.Value)
@@ -415,8 +422,12 @@ func TestTokensThatCannotBeMeant(t *testing.T) {
 	}
 	read := []localapi.Scope{localapi.ScopeRead}
 	for _, k := range []localapi.Token{
-		{Name: "", Hash: hash, Scopes: read}, {Name: "screen", Hash: hash, Scopes: read}, {Name: "a b", Hash: hash, Scopes: read},
-		{Name: "a", Hash: "", Scopes: read}, {Name: "a", Hash: hash}, {Name: "a", Hash: hash, Scopes: []localapi.Scope{"all"}},
+		{Name: "", Hash: hash, Scopes: read},
+		{Name: "screen", Hash: hash, Scopes: read},
+		{Name: "a b", Hash: hash, Scopes: read},
+		{Name: "a", Hash: "", Scopes: read},
+		{Name: "a", Hash: hash},
+		{Name: "a", Hash: hash, Scopes: []localapi.Scope{"all"}},
 	} {
 		if _, err := localapi.New(localapi.Options{Till: till, Tokens: []localapi.Token{k}}); pos.CodeOf(err) != pos.ErrConfig {
 			t.Errorf("%+v: %v", k, err)

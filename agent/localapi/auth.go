@@ -66,10 +66,12 @@ const (
 	CallerLocal  = "local"
 	// HeaderCaller lets programs on the Unix socket have idempotency keys of their own.
 	HeaderCaller = "X-Dcpos-Caller"
-	// HeaderCSRF repeats the value of CookieCSRF in every request of a page that changes something.
-	HeaderCSRF    = "X-Dcpos-Csrf"
-	CookieSession = "dcpos_session"
-	CookieCSRF    = "dcpos_csrf"
+	// HeaderCSRF repeats the value of the cookie CookieCSRF in every request of a page that changes something.
+	HeaderCSRF = "X-Dcpos-Csrf"
+	// CookieSession and CookieCSRF begin the cookies' names; the port follows, because
+	// browsers send the cookies of one host to all its ports, and a host may have several tills.
+	CookieSession = "dcpos_till_"
+	CookieCSRF    = "dcpos_csrf_"
 	// EnterPath gives a browser its session: /enter?key=<Options.ScreenKey>.
 	EnterPath = "/enter"
 )
@@ -133,7 +135,7 @@ func (a *API) Loopback() http.Handler {
 			return
 		}
 		if a.key == "" && p.name == "" && a.screen != nil && r.Method == http.MethodGet && !strings.HasPrefix(r.URL.Path, "/v1/") {
-			a.giveSession(w)
+			a.giveSession(w, r)
 		}
 		a.mux.ServeHTTP(w, as(r, p))
 	})
@@ -173,7 +175,7 @@ func (a *API) authenticate(r *http.Request) (principal, error) {
 	if secret, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); ok {
 		return a.byToken(secret)
 	}
-	c, err := r.Cookie(CookieSession)
+	c, err := r.Cookie(CookieSession + port(r))
 	if err != nil {
 		return principal{}, nil //nolint:nilerr // no cookie, no rights
 	}
@@ -218,15 +220,23 @@ func (a *API) readSession(v string) (nonce string, ok bool) {
 	return nonce, ok && subtle.ConstantTimeCompare([]byte(mac), []byte(a.mac("session", nonce))) == 1
 }
 
-func (a *API) giveSession(w http.ResponseWriter) {
+func (a *API) giveSession(w http.ResponseWriter, r *http.Request) {
 	nonce := rand.Text()
 	for _, c := range []http.Cookie{
-		{Name: CookieSession, Value: nonce + "." + a.mac("session", nonce), HttpOnly: true},
-		{Name: CookieCSRF, Value: a.mac("csrf", nonce)}, // read by the page's script
+		{Name: CookieSession + port(r), Value: nonce + "." + a.mac("session", nonce), HttpOnly: true},
+		{Name: CookieCSRF + port(r), Value: a.mac("csrf", nonce)}, // read by the page's script
 	} {
 		c.Path, c.SameSite = "/", http.SameSiteStrictMode
 		http.SetCookie(w, &c) //nolint:gosec // loopback HTTP; there is no TLS to demand
 	}
+}
+
+// port is the port that the browser called; "80" when its address names none.
+func port(r *http.Request) string {
+	if _, p, err := net.SplitHostPort(r.Host); err == nil && p != "" {
+		return p
+	}
+	return "80"
 }
 
 func (a *API) enter(w http.ResponseWriter, r *http.Request) {
@@ -234,7 +244,7 @@ func (a *API) enter(w http.ResponseWriter, r *http.Request) {
 		writeError(w, http.StatusForbidden, pos.NewError(pos.ErrForbidden, errors.New("wrong key")))
 		return
 	}
-	a.giveSession(w)
+	a.giveSession(w, r)
 	w.Header().Set("Referrer-Policy", "no-referrer")
 	http.Redirect(w, r, "/", http.StatusSeeOther)
 }

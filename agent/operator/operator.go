@@ -89,7 +89,7 @@ var errPHC = errors.New("not an argon2id string")
 // Verify reports whether the PIN is that of the PHC string. An error means that the
 // string cannot be used, not that the PIN is wrong.
 func Verify(phc, pin string) (bool, error) {
-	var version, memory, time, p int
+	var version, memory, rounds, lanes int
 	parts := strings.Split(phc, "$")
 	if len(parts) != 6 || parts[1] != "argon2id" {
 		return false, errPHC
@@ -97,8 +97,8 @@ func Verify(phc, pin string) (bool, error) {
 	if _, err := fmt.Sscanf(parts[2], "v=%d", &version); err != nil || version != argon2.Version {
 		return false, fmt.Errorf("version: %w", errPHC)
 	}
-	if _, err := fmt.Sscanf(parts[3], "m=%d,t=%d,p=%d", &memory, &time, &p); err != nil ||
-		memory < 8 || memory > 1<<20 || time < 1 || time > 16 || p < 1 || p > 16 {
+	if _, err := fmt.Sscanf(parts[3], "m=%d,t=%d,p=%d", &memory, &rounds, &lanes); err != nil ||
+		memory < 8 || memory > 1<<20 || rounds < 1 || rounds > 16 || lanes < 1 || lanes > 16 {
 		return false, fmt.Errorf("cost: %w", errPHC)
 	}
 	salt, err := base64.RawStdEncoding.DecodeString(parts[4])
@@ -109,7 +109,7 @@ func Verify(phc, pin string) (bool, error) {
 	if err != nil || len(want) < 16 || len(want) > 64 {
 		return false, fmt.Errorf("key: %w", errPHC)
 	}
-	got := argon2.IDKey([]byte(pin), salt, uint32(time), uint32(memory), uint8(p), uint32(len(want)))
+	got := argon2.IDKey([]byte(pin), salt, uint32(rounds), uint32(memory), uint8(lanes), uint32(len(want)))
 	return subtle.ConstantTimeCompare(got, want) == 1, nil
 }
 

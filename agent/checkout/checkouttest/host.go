@@ -203,7 +203,8 @@ func (b *book) answer(id pos.PaymentID) pos.Answer {
 		a.Outcome, a.Institution, a.InstitutionTxn, a.SettlementDate = pos.OutcomePaid, "ICBC", id.String(), "2000-01-01"
 	case pos.Declined:
 		a.Outcome = pos.OutcomeDeclined
-	default:
+	case pos.Created, pos.Asking, pos.Unknown, pos.Abandoned, pos.Cancelled, pos.AcceptedEvidence,
+		pos.Credited, pos.Refused, pos.Conflict, pos.Stored:
 	}
 	return a
 }

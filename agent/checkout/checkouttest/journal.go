@@ -141,7 +141,7 @@ func (j *Journal) Payments(_ context.Context, q checkout.Query) ([]pos.Payment, 
 	defer j.mu.Unlock()
 	list := slices.DeleteFunc(j.all(), func(p pos.Payment) bool {
 		return (q.Date != "" && p.BusinessDate != q.Date) || (len(q.States) > 0 && !slices.Contains(q.States, p.State)) ||
-			!(strings.Contains(p.OrderID, q.Text) || strings.Contains(p.ID.String(), q.Text))
+			(!strings.Contains(p.OrderID, q.Text) && !strings.Contains(p.ID.String(), q.Text))
 	})
 	slices.Reverse(list)
 	if q.Limit > 0 && len(list) > q.Limit {

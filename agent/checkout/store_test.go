@@ -1,0 +1,104 @@
+package checkout_test
+
+import (
+	"context"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"dcpos/agent/checkout"
+	"dcpos/agent/checkout/checkouttest"
+	"dcpos/offline"
+	"dcpos/pos"
+)
+
+// onDisk is the real journal as the checkout wants it.
+type onDisk struct{ *offline.Store }
+
+func (d onDisk) Payments(ctx context.Context, q checkout.Query) ([]pos.Payment, error) {
+	return d.Store.Payments(ctx, offline.Query(q))
+}
+
+func TestOnTheRealJournal(t *testing.T) {
+	shop := checkouttest.NewShop(t)
+	key, err := shop.Suite.Generate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := offline.Config{
+		Path: filepath.Join(t.TempDir(), "journal.db"), Signer: key, Env: pos.Lab, Terminal: checkouttest.Terminal,
+	}
+	at := shop.Clock.Instant()
+	store, err := offline.Create(t.Context(), config, pos.EpochOpened{
+		Reason: pos.EpochEnrolled, Suite: shop.Suite.Name(), PublicKey: key.Public(), Merchant: checkouttest.Merchant, Store: "S1",
+	}, 1, at, pos.DateOf(time.UnixMilli(at.WallMS), 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	disk := func(c *checkout.Config) { c.Journal, c.Timing.Query = onDisk{store}, 20*time.Millisecond }
+	till, stop := shop.Start(t, disk)
+	b := &bench{T: t, Shop: shop, till: till}
+	paid := b.paid("o1")
+	if _, r, err := till.Refund(t.Context(), refund(paid, "r1", 400)); err != nil || r.State != pos.RefundRefunded {
+		t.Fatalf("%s %v", r.State, err)
+	}
+	again := b.request(pos.BScanC, "o1")
+	again.Key = paid.Key
+	if p, err := till.Start(t.Context(), again); err != nil || p.ID != paid.ID {
+		t.Fatalf("%s %v", p.ID, err)
+	}
+	shown := b.start(pos.CScanB, "o2")
+	if _, err := till.Present(t.Context(), shown.ID); err != nil {
+		t.Fatal(err)
+	}
+	b.Host.Fates = func(string) checkouttest.Fate { return checkouttest.LostAfter }
+	lost := b.start(pos.BScanC, "o3")
+	if p, err := till.SubmitCode(t.Context(), lost.ID, checkouttest.Code(1)); err != nil || p.State != pos.Unknown {
+		t.Fatalf("%s %v", p.State, err)
+	}
+	taken := b.offline("o4")
+	if p, err := till.SubmitEvidence(t.Context(), taken.ID, b.promise(b.NewWallet(t), taken.ID)); err != nil || p.State != pos.AcceptedEvidence {
+		t.Fatalf("%s %v", p.State, err)
+	}
+	if _, r, err := till.Refund(t.Context(), refund(paid, "r2", 100)); err != nil || r.State != pos.RefundIntent {
+		t.Fatalf("%s %v", r.State, err)
+	}
+	stop()
+	if err := store.Close(); err != nil {
+		t.Fatal(err)
+	}
+
+	b.Host.Fates = nil
+	if store, err = offline.Open(t.Context(), config); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := store.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	b.till, stop = shop.Start(t, disk)
+	defer stop()
+	if p := b.want(shown.ID, pos.Asking); p.QR == "" {
+		t.Fatal("the QR is lost")
+	}
+	b.Host.Settle(shown.ID, pos.Paid)
+	b.Host.Connect(true)
+	for _, id := range []pos.PaymentID{shown.ID, lost.ID} {
+		until(t, func() bool { p, err := b.till.Payment(t.Context(), id); return err == nil && p.State == pos.Paid })
+	}
+	until(t, func() bool { p, _ := b.till.Payment(t.Context(), paid.ID); return p.Refunded() == 500 })
+	s, err := b.till.Status(t.Context())
+	if err != nil || s.Outbox.Money.Count != 1 || s.Outbox.Money.Total != 1000 {
+		t.Fatalf("%+v %v", s.Outbox, err)
+	}
+}
+
+func until(t *testing.T, done func() bool) {
+	t.Helper()
+	for end := time.Now().Add(20 * time.Second); !done(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("it does not come to that")
+		}
+	}
+}
