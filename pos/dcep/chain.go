@@ -40,6 +40,9 @@ type entryBytes struct {
 
 // HashEntry computes the hash of an entry from its other fields.
 func HashEntry(s Suite, e pos.Entry) ([]byte, error) {
+	if len(e.Prev) == 0 {
+		e.Prev = nil // CBOR null: databases do not all tell nil from empty
+	}
 	b, err := Marshal(entryBytes{
 		Domain: DomainEntry, Terminal: e.Terminal, Epoch: e.Epoch, Seq: e.Seq, Env: e.Env, Kind: e.Kind,
 		Payment: e.Payment, Operator: e.Operator,

@@ -53,6 +53,18 @@ func TestHashVectors(t *testing.T) {
 	}
 }
 
+func TestNoHeadBeforeTheFirstEntryIsOneThing(t *testing.T) {
+	a, b := entry(t), entry(t)
+	a.Prev, b.Prev = nil, []byte{}
+	x, err := dcep.HashEntry(suite(t, dcep.SM2SM3), a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if y, err := dcep.HashEntry(suite(t, dcep.SM2SM3), b); err != nil || !bytes.Equal(x, y) {
+		t.Errorf("nil and empty differ: %v", err)
+	}
+}
+
 // TestTheHashCoversEveryField changes each field in turn.
 func TestTheHashCoversEveryField(t *testing.T) {
 	s := suite(t, dcep.SM2SM3)
