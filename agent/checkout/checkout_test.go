@@ -93,7 +93,7 @@ func TestPaymentCode(t *testing.T) {
 		"provably never left": {checkouttest.NotSent, pos.Declined, pos.Declined},
 	} {
 		run(t, name, func(b *bench) {
-			b.Host.Fates = fate(c.fate, "pay")
+			b.Host.SetFates(fate(c.fate, "pay"))
 			p := b.start(pos.BScanC, "o1")
 			got, err := b.till.SubmitCode(b.Context(), p.ID, checkouttest.Code(1))
 			if err != nil {
@@ -116,13 +116,13 @@ func TestPaymentCode(t *testing.T) {
 
 func TestQuestionIsJournaledBeforeItLeaves(t *testing.T) {
 	run(t, "asking, with expiry and hash, never the code", func(b *bench) {
-		b.Host.Fates = func(string) checkouttest.Fate {
+		b.Host.SetFates(func(string) checkouttest.Fate {
 			all := b.Journal.All()
 			if p := all[len(all)-1]; p.State != pos.Asking || p.ExpiresMS == 0 || len(p.CodeHash) != 32 {
 				b.Errorf("when the question leaves the journal says %s, expires %d, hash %x", p.State, p.ExpiresMS, p.CodeHash)
 			}
 			return checkouttest.Answered
-		}
+		})
 		p := b.start(pos.BScanC, "o1")
 		if _, err := b.till.SubmitCode(b.Context(), p.ID, checkouttest.Code(1)); err != nil {
 			b.Fatal(err)
@@ -148,12 +148,12 @@ func TestQuestionIsJournaledBeforeItLeaves(t *testing.T) {
 	})
 	run(t, "an answer that cannot be journaled is asked for again", func(b *bench) {
 		p := b.start(pos.BScanC, "o1")
-		b.Host.Fates = func(verb string) checkouttest.Fate {
+		b.Host.SetFates(func(verb string) checkouttest.Fate {
 			if verb == "pay" {
 				b.Journal.Break(errors.New("disk full"))
 			}
 			return checkouttest.Answered
-		}
+		})
 		got, err := b.till.SubmitCode(b.Context(), p.ID, checkouttest.Code(1))
 		if err != nil || got.State != pos.Asking {
 			b.Fatalf("got %s %v", got.State, err)
@@ -298,7 +298,7 @@ func TestOrders(t *testing.T) {
 		code(b.T, err, pos.ErrOrderPaid)
 	})
 	run(t, "beside an unknown one only when confirmed, and the confirmation is journaled first", func(b *bench) {
-		b.Host.Fates = func(string) checkouttest.Fate { return checkouttest.LostAfter }
+		b.Host.SetFates(func(string) checkouttest.Fate { return checkouttest.LostAfter })
 		p := b.start(pos.BScanC, "o1")
 		if _, err := b.till.SubmitCode(b.Context(), p.ID, checkouttest.Code(1)); err != nil {
 			b.Fatal(err)
@@ -318,7 +318,7 @@ func TestOrders(t *testing.T) {
 		if e[len(e)-2].Kind != pos.KindOrderConfirmed || e[len(e)-1].Payment != q.ID {
 			b.Fatalf("the last entries are %s, %s", e[len(e)-2].Kind, e[len(e)-1].Kind)
 		}
-		b.Host.Fates = nil
+		b.Host.SetFates(nil)
 		if _, err := b.till.SubmitCode(b.Context(), q.ID, checkouttest.Code(2)); err != nil {
 			b.Fatal(err)
 		}
@@ -333,7 +333,7 @@ func TestOrders(t *testing.T) {
 
 func TestUnknownIsQueriedUntilFinal(t *testing.T) {
 	run(t, "at its pace, and at once when the centre is back", func(b *bench) {
-		b.Host.Fates = func(verb string) checkouttest.Fate { return checkouttest.LostBefore }
+		b.Host.SetFates(func(verb string) checkouttest.Fate { return checkouttest.LostBefore })
 		p := b.start(pos.BScanC, "o1")
 		if _, err := b.till.SubmitCode(b.Context(), p.ID, checkouttest.Code(1)); err != nil {
 			b.Fatal(err)
@@ -350,7 +350,7 @@ func TestUnknownIsQueriedUntilFinal(t *testing.T) {
 		b.Host.Connect(false)
 		time.Sleep(5 * time.Second)
 		before := b.Host.Asked("query")
-		b.Host.Fates = nil
+		b.Host.SetFates(nil)
 		b.Host.Connect(true)
 		time.Sleep(2 * time.Second)
 		if b.Host.Asked("query") == before {
@@ -415,24 +415,24 @@ func TestQR(t *testing.T) {
 		b.want(p.ID, pos.Created)
 	})
 	run(t, "the answer is lost: asking, and the same QR can be had", func(b *bench) {
-		b.Host.Fates = fate(checkouttest.LostAfter, "present")
+		b.Host.SetFates(fate(checkouttest.LostAfter, "present"))
 		p := b.start(pos.CScanB, "o1")
 		q, err := b.till.Present(b.Context(), p.ID)
 		code(b.T, err, pos.ErrOffline)
 		if q.State != pos.Asking {
 			b.Fatalf("state %s", q.State)
 		}
-		b.Host.Fates = fate(checkouttest.NotSent, "present")
+		b.Host.SetFates(fate(checkouttest.NotSent, "present"))
 		if q, _ = b.till.Present(b.Context(), p.ID); q.State != pos.Asking {
 			b.Fatalf("a second question that never left says nothing of the first: %s", q.State)
 		}
-		b.Host.Fates = nil
+		b.Host.SetFates(nil)
 		if q, err = b.till.Present(b.Context(), p.ID); err != nil || q.QR == "" {
 			b.Fatalf("%q %v", q.QR, err)
 		}
 	})
 	run(t, "provably never left: declined", func(b *bench) {
-		b.Host.Fates = fate(checkouttest.NotSent, "present")
+		b.Host.SetFates(fate(checkouttest.NotSent, "present"))
 		p := b.start(pos.CScanB, "o1")
 		q, err := b.till.Present(b.Context(), p.ID)
 		if err != nil || q.State != pos.Declined || q.Reason != pos.ErrNotSent {
@@ -468,7 +468,7 @@ func TestCommandsNeedARunningTill(t *testing.T) {
 
 func TestCallerGoesAway(t *testing.T) {
 	run(t, "the question goes on and its answer is journaled", func(b *bench) {
-		b.Host.Fates = fate(checkouttest.Hanging, "pay")
+		b.Host.SetFates(fate(checkouttest.Hanging, "pay"))
 		p := b.start(pos.BScanC, "o1")
 		ctx, cancel := context.WithTimeout(b.Context(), time.Second)
 		defer cancel()

@@ -54,7 +54,7 @@ func TestRefund(t *testing.T) {
 	} {
 		run(t, name, func(b *bench) {
 			p := b.paid("o1")
-			b.Host.Fates = once(c.fate, "refund")
+			b.Host.SetFates(once(c.fate, "refund"))
 			_, r, err := b.till.Refund(b.Context(), refund(p, "r1", 400))
 			if err != nil || r.State != c.now {
 				b.Fatalf("%s %v, want %s", r.State, err, c.now)
@@ -187,7 +187,7 @@ func TestVerdicts(t *testing.T) {
 		}
 	})
 	run(t, "the end of unknown", func(b *bench) {
-		b.Host.Fates = func(string) checkouttest.Fate { return checkouttest.LostBefore }
+		b.Host.SetFates(func(string) checkouttest.Fate { return checkouttest.LostBefore })
 		p := b.start(pos.BScanC, "o1")
 		if _, err := b.till.SubmitCode(b.Context(), p.ID, checkouttest.Code(1)); err != nil {
 			b.Fatal(err)
@@ -219,11 +219,11 @@ func TestRestartInTheMiddle(t *testing.T) {
 			t.Fatal(err)
 		}
 		paid, intent := b.paid("paid"), b.paid("intent")
-		b.Host.Fates = once(checkouttest.LostAfter, "refund")
+		b.Host.SetFates(once(checkouttest.LostAfter, "refund"))
 		if _, r, _ := till.Refund(t.Context(), refund(paid, "r1", 100)); r.State != pos.RefundUnknown {
 			t.Fatalf("refund is %s", r.State)
 		}
-		b.Host.Fates = fate(checkouttest.Hanging, "pay")
+		b.Host.SetFates(fate(checkouttest.Hanging, "pay"))
 		asking := b.start(pos.BScanC, "asking")
 		go func() { _, _ = till.SubmitCode(t.Context(), asking.ID, checkouttest.Code(1)) }()
 		synctest.Wait()
@@ -236,7 +236,7 @@ func TestRestartInTheMiddle(t *testing.T) {
 		shop.Journal.Break(errors.New("no power"))
 		stop()
 		shop.Journal.Break(nil)
-		b.Host.Fates = nil
+		b.Host.SetFates(nil)
 
 		b.till, stop = shop.Start(t)
 		defer stop()
@@ -373,7 +373,7 @@ func TestReceipts(t *testing.T) {
 		}
 	})
 	run(t, "unknown and offline never say paid", func(b *bench) {
-		b.Host.Fates = func(string) checkouttest.Fate { return checkouttest.LostBefore }
+		b.Host.SetFates(func(string) checkouttest.Fate { return checkouttest.LostBefore })
 		p := b.start(pos.BScanC, "o1")
 		if _, err := b.till.SubmitCode(b.Context(), p.ID, checkouttest.Code(1)); err != nil {
 			b.Fatal(err)

@@ -117,7 +117,7 @@ func TestEvidenceIsNotTaken(t *testing.T) {
 		code(b.T, err, pos.ErrIllegalMove)
 	})
 	run(t, "unless the order's question provably never left", func(b *bench) {
-		b.Host.Fates = fate(checkouttest.NotSent, "pay")
+		b.Host.SetFates(fate(checkouttest.NotSent, "pay"))
 		p := b.start(pos.BScanC, "o1")
 		if _, err := b.till.SubmitCode(b.Context(), p.ID, checkouttest.Code(1)); err != nil {
 			b.Fatal(err)
@@ -128,7 +128,7 @@ func TestEvidenceIsNotTaken(t *testing.T) {
 		}
 	})
 	run(t, "for an order that has an unknown payment, confirmed or not", func(b *bench) {
-		b.Host.Fates = fate(checkouttest.LostAfter, "pay")
+		b.Host.SetFates(fate(checkouttest.LostAfter, "pay"))
 		p := b.start(pos.BScanC, "o1")
 		if _, err := b.till.SubmitCode(b.Context(), p.ID, checkouttest.Code(1)); err != nil {
 			b.Fatal(err)

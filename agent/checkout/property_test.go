@@ -63,14 +63,14 @@ func (w *world) id(n int) pos.PaymentID {
 }
 
 func (w *world) fates(list []byte) {
-	w.Host.Fates = func(string) checkouttest.Fate {
+	w.Host.SetFates(func(string) checkouttest.Fate {
 		if len(list) == 0 {
 			return checkouttest.Answered
 		}
 		f := checkouttest.Fate(list[0])
 		list = list[1:]
 		return f
-	}
+	})
 }
 
 func (w *world) begin(r checkout.Request) error {

@@ -51,7 +51,7 @@ func TestOnTheRealJournal(t *testing.T) {
 	if _, err := till.Present(t.Context(), shown.ID); err != nil {
 		t.Fatal(err)
 	}
-	b.Host.Fates = func(string) checkouttest.Fate { return checkouttest.LostAfter }
+	b.Host.SetFates(func(string) checkouttest.Fate { return checkouttest.LostAfter })
 	lost := b.start(pos.BScanC, "o3")
 	if p, err := till.SubmitCode(t.Context(), lost.ID, checkouttest.Code(1)); err != nil || p.State != pos.Unknown {
 		t.Fatalf("%s %v", p.State, err)
@@ -68,7 +68,7 @@ func TestOnTheRealJournal(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	b.Host.Fates = nil
+	b.Host.SetFates(nil)
 	if store, err = offline.Open(t.Context(), config); err != nil {
 		t.Fatal(err)
 	}

@@ -30,7 +30,7 @@ type rig struct {
 func newRig(t *testing.T, change ...func(*localapi.Options)) *rig {
 	t.Helper()
 	r := &rig{T: t, Shop: checkouttest.NewShop(t), secret: map[localapi.Scope]string{}}
-	till, _ := r.Shop.Start(t, func(c *checkout.Config) { c.Receipt = checkout.PrintAsk })
+	till, _ := r.Start(t, func(c *checkout.Config) { c.Receipt = checkout.PrintAsk })
 	o := localapi.Options{Till: till}
 	for _, s := range []localapi.Scope{localapi.ScopeRead, localapi.ScopePay, localapi.ScopeRefund, localapi.ScopeAdmin} {
 		secret, hash, err := localapi.NewToken()

@@ -39,10 +39,8 @@ type book struct {
 // Host is a checkout.Host with books of its own: what was debited is debited,
 // whether the till learns it or not.
 type Host struct {
-	// Fates is asked for every question that may move money; nil answers everything.
-	Fates func(verb string) Fate
-
 	mu        sync.Mutex
+	fates     func(verb string) Fate
 	connected bool
 	books     map[pos.PaymentID]*book
 	asked     map[string]int
@@ -53,6 +51,14 @@ var _ checkout.Host = (*Host)(nil)
 // NewHost makes a connected centre.
 func NewHost() *Host {
 	return &Host{connected: true, books: map[pos.PaymentID]*book{}, asked: map[string]int{}}
+}
+
+// SetFates has f asked for what happens to every question; nil answers everything. f
+// must not call the host.
+func (h *Host) SetFates(f func(verb string) Fate) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.fates = f
 }
 
 // Connect makes the link come or go.
@@ -137,8 +143,8 @@ func (h *Host) fate(verb string) (Fate, error) {
 		return NotSent, pos.NewError(pos.ErrNotSent, errors.New("not connected"))
 	}
 	f := Answered
-	if h.Fates != nil {
-		f = h.Fates(verb)
+	if h.fates != nil {
+		f = h.fates(verb)
 	}
 	if f == NotSent {
 		return f, pos.NewError(pos.ErrNotSent, errors.New("no responders"))
