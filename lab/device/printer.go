@@ -64,6 +64,8 @@ type Printer struct {
 	paperDots int
 	answers   Answers
 
+	serving chan struct{} // holds one token while a host is served
+
 	mu      sync.Mutex
 	out     func([]byte) // sends to the host; nil while nobody is connected
 	in      []byte       // received and not yet acted on
@@ -88,7 +90,7 @@ type Printer struct {
 
 // NewPrinter makes a printer with paper in it.
 func NewPrinter(opt PrinterOptions) (*Printer, error) {
-	p := &Printer{opt: opt, dots: 576, paperDots: 640, paperAt: -1}
+	p := &Printer{opt: opt, dots: 576, paperDots: 640, paperAt: -1, serving: make(chan struct{}, 1)}
 	switch opt.WidthMM {
 	case 0, 80:
 	case 58:
@@ -129,8 +131,15 @@ func NewPrinter(opt PrinterOptions) (*Printer, error) {
 }
 
 // Serve talks to one host until the context ends, the host hangs up or rw is closed;
-// it closes rw. The paper and its state stay for the next host.
+// it closes rw. The paper and its state stay for the next host, who waits until the
+// last one has gone: a printer has one socket.
 func (p *Printer) Serve(ctx context.Context, rw io.ReadWriteCloser) error {
+	select {
+	case p.serving <- struct{}{}:
+		defer func() { <-p.serving }()
+	case <-ctx.Done():
+		return rw.Close()
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	stop := context.AfterFunc(ctx, func() { _ = rw.Close() }) // ends the read below

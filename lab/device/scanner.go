@@ -40,7 +40,11 @@ func NewScanner(opt ScannerOptions) *Scanner {
 // Serve is connected to one host until the context ends or the host hangs up; it
 // closes rw.
 func (s *Scanner) Serve(ctx context.Context, rw io.ReadWriteCloser) error {
-	s.connected <- rw
+	select {
+	case s.connected <- rw: // after the last host has gone
+	case <-ctx.Done():
+		return rw.Close()
+	}
 	stop := context.AfterFunc(ctx, func() { _ = rw.Close() }) // ends the read below
 	defer stop()
 	defer func() {
