@@ -16,21 +16,34 @@ import (
 var version = "dev" //nolint:gochecknoglobals // -ldflags -X needs a variable
 
 type grammar struct {
-	Config     string `default:"/etc/dcpos/posagent.yaml" placeholder:"FILE" help:"Configuration file. 配置文件。"`
-	HelpConfig bool   `help:"Print every configuration key with its default and meaning, and stop. 列出所有配置项。"`
-	Version    bool   `help:"Print the version and stop. 显示版本。"`
+	Config string `default:"/etc/dcpos/posagent.yaml" placeholder:"FILE" help:"Configuration file. 配置文件。"`
+
+	Serve      serveCmd      `cmd:"" default:"withargs" help:"Run the till until SIGTERM (the default). 运行终端。"`
+	Operator   operatorCmd   `cmd:"" help:"Who may sign in at this till. 收银员。"`
+	HelpConfig helpConfigCmd `cmd:"" help:"Print every configuration key with its default and meaning. 列出所有配置项。"`
+	Version    versionCmd    `cmd:"" help:"Print the version. 显示版本。"`
 }
 
+type helpConfigCmd struct{}
+
+// Run prints the keys.
+func (helpConfigCmd) Run(out *cli.Streams) error {
+	_, err := io.WriteString(out.Out, configHelp)
+	return err
+}
+
+type versionCmd struct{}
+
+// Run prints the version.
+func (versionCmd) Run(out *cli.Streams) error {
+	_, err := fmt.Fprintln(out.Out, "posagent", version)
+	return err
+}
+
+type serveCmd struct{}
+
 // Run starts the agent and returns when the context ends.
-func (g *grammar) Run(ctx context.Context, out *cli.Streams) error {
-	switch {
-	case g.HelpConfig:
-		_, err := io.WriteString(out.Out, configHelp)
-		return err
-	case g.Version:
-		_, err := fmt.Fprintln(out.Out, "posagent", version)
-		return err
-	}
+func (serveCmd) Run(ctx context.Context, g *grammar, out *cli.Streams) error {
 	s, class, err := load(g.Config)
 	if err != nil {
 		return cli.Exit(cli.Usage, err)
