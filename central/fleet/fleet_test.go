@@ -107,6 +107,7 @@ func issue(t *testing.T, f *fleet.Fleet, r fleet.CodeRequest) string {
 
 func TestEnrolOnce(t *testing.T) {
 	each(t, func(t *testing.T, f *fleet.Fleet, c *clock) {
+		t.Helper()
 		code := issue(t, f, fleet.CodeRequest{Shop: "wfj"})
 		if len(strings.ReplaceAll(code, "-", "")) != 8 {
 			t.Fatalf("code %q", code)
@@ -140,6 +141,7 @@ func TestEnrolOnce(t *testing.T) {
 
 func TestEnrolRefuses(t *testing.T) {
 	each(t, func(t *testing.T, f *fleet.Fleet, c *clock) {
+		t.Helper()
 		good := newDevice(t, dcep.Ed25519SHA256)
 		other := newDevice(t, dcep.Ed25519SHA256)
 		code := issue(t, f, fleet.CodeRequest{Shop: "wfj", Class: "counter", Devices: 5})
@@ -181,6 +183,7 @@ func TestEnrolRefuses(t *testing.T) {
 // TestBatchCode: N devices at once share a code, the N+1st is refused, names are unique.
 func TestBatchCode(t *testing.T) {
 	each(t, func(t *testing.T, f *fleet.Fleet, _ *clock) {
+		t.Helper()
 		code := issue(t, f, fleet.CodeRequest{Shop: "wfj", Devices: 6})
 		var group sync.WaitGroup
 		var mu sync.Mutex
@@ -214,6 +217,7 @@ func TestBatchCode(t *testing.T) {
 
 func TestNextEpoch(t *testing.T) {
 	each(t, func(t *testing.T, f *fleet.Fleet, _ *clock) {
+		t.Helper()
 		old := newDevice(t, dcep.SM2SM3)
 		a, err := f.Enrol(t.Context(), old.request(t, issue(t, f, fleet.CodeRequest{Shop: "wfj"})))
 		if err != nil {
@@ -247,6 +251,7 @@ func TestNextEpoch(t *testing.T) {
 
 func TestLimitsVersionGrows(t *testing.T) {
 	each(t, func(t *testing.T, f *fleet.Fleet, _ *clock) {
+		t.Helper()
 		l := pos.DefaultLimits()
 		l.PerPayment, l.Version = 1, 99
 		v, err := f.SetLimits(t.Context(), l, "op")

@@ -144,12 +144,12 @@ func (l *Link) parse(verb wire.Verb, data []byte) (question, error) {
 // must have one.
 func positive(ms int64) int64 { return max(ms, 1) }
 
-func read[T any](data []byte, make func(T) question) (question, error) {
+func read[T any](data []byte, into func(T) question) (question, error) {
 	var ask T
 	if err := dcep.Unmarshal(data, &ask); err != nil {
 		return question{}, err
 	}
-	return make(ask), nil
+	return into(ask), nil
 }
 
 // mayAsk refuses what must not be started: another environment, a terminal that may

@@ -144,7 +144,7 @@ func (g *gate) permit(userNkey, terminal string) (string, error) {
 	user.Pub.Allow.Add(publish...)
 	user.Sub.Allow.Add(subscribe...)
 	user.Limits.Payload = maxPayload
-	user.Limits.Subs = 64
+	user.Subs = 64
 	if g.link.road.server == nil { // another centre, or this one before a restart, let it in
 		user.Expires = time.Now().Add(permitLife).Unix()
 	}

@@ -32,7 +32,12 @@ type examined struct {
 	batch    wire.Batch
 	payload  []byte
 	reason   string
-	err      error
+	err      error // with reason: why; without: the database could not be asked
+}
+
+func (x examined) refused(reason string, err error) examined {
+	x.reason, x.err = reason, err
+	return x
 }
 
 // message is what arrives: the subject names the terminal that was let in.
@@ -45,13 +50,12 @@ type message struct {
 // An error means that the database could not be asked: nothing is known of any message.
 func (l *Link) examineAll(ctx context.Context, messages []message) ([]examined, error) {
 	out := make([]examined, len(messages))
-	errs := make([]error, len(messages))
 	next := make(chan int)
 	var group sync.WaitGroup
 	for range min(runtime.GOMAXPROCS(0), len(messages)) {
 		group.Go(func() {
 			for i := range next {
-				out[i], errs[i] = l.examine(ctx, messages[i])
+				out[i] = l.examine(ctx, messages[i])
 			}
 		})
 	}
@@ -60,52 +64,52 @@ func (l *Link) examineAll(ctx context.Context, messages []message) ([]examined, 
 	}
 	close(next)
 	group.Wait()
-	return out, errors.Join(errs...)
+	for _, x := range out {
+		if x.reason == "" && x.err != nil {
+			return nil, x.err
+		}
+	}
+	return out, nil
 }
 
-func (l *Link) examine(ctx context.Context, m message) (examined, error) {
+func (l *Link) examine(ctx context.Context, m message) examined {
 	x := examined{payload: m.data}
 	terminal, err := wire.TerminalOf(m.subject)
 	if err != nil {
-		x.reason, x.err = reasonOtherTerminal, err
-		return x, nil
+		return x.refused(reasonOtherTerminal, err)
 	}
 	x.terminal = terminal
 	if len(m.data) > maxBatch {
-		x.reason, x.err = reasonTooLarge, fmt.Errorf("%d bytes, at most %d", len(m.data), maxBatch)
-		return x, nil
+		return x.refused(reasonTooLarge, fmt.Errorf("%d bytes, at most %d", len(m.data), maxBatch))
 	}
 	if err := dcep.Unmarshal(m.data, &x.batch); err != nil {
-		x.reason, x.err = reasonUndecodable, err
-		return x, nil
+		return x.refused(reasonUndecodable, err)
 	}
 	b := &x.batch
 	switch {
 	case b.Env != l.cfg.Env:
-		x.reason, x.err = reasonEnvironment, fmt.Errorf("batch is %.8q, centre is %s", b.Env, l.cfg.Env)
-		return x, nil
+		return x.refused(reasonEnvironment, fmt.Errorf("batch is %.8q, centre is %s", b.Env, l.cfg.Env))
 	case b.Terminal != terminal:
-		x.reason, x.err = reasonOtherTerminal, fmt.Errorf("batch of %.32q", b.Terminal)
-		return x, nil
+		return x.refused(reasonOtherTerminal, fmt.Errorf("batch of %.32q", b.Terminal))
+	case b.Last > clamp(b.Last):
+		return x.refused(reasonChain, fmt.Errorf("entry %d is beyond any journal", b.Last))
 	}
 	key, err := l.keys.find(ctx, l.store, terminal, b.Epoch)
 	if err != nil {
-		return x, err
+		x.err = err
+		return x
 	}
 	if key == nil {
-		x.reason, x.err = reasonUnknown, fmt.Errorf("no key for epoch %d", b.Epoch)
-		return x, nil
+		return x.refused(reasonUnknown, fmt.Errorf("no key for epoch %d", b.Epoch))
 	}
-	if err := b.Check(key.suite, key.verifier); err != nil {
-		x.reason, x.err = reasonSignature, err
-		if errors.Is(err, dcep.ErrChain) {
-			x.reason = reasonChain
-		}
+	err = b.Check(key.suite, key.verifier)
+	switch {
+	case errors.Is(err, dcep.ErrChain):
+		return x.refused(reasonChain, err)
+	case err != nil:
+		return x.refused(reasonSignature, err)
 	}
-	if x.reason == "" && b.Last > clamp(b.Last) {
-		x.reason, x.err = reasonChain, fmt.Errorf("entry %d is beyond any journal", b.Last)
-	}
-	return x, nil
+	return x
 }
 
 // keyring keeps verifiers of keys that were looked up; a key of an epoch never changes.

@@ -17,6 +17,7 @@ import (
 
 func TestJournalBecomesLedger(t *testing.T) {
 	engines(t, func(t *testing.T, url string) {
+		t.Helper()
 		c := newCentre(t, url)
 		till := c.enrol(t, dcep.SM2SM3)
 		till.open(t, pos.EpochEnrolled, nil)
@@ -46,6 +47,7 @@ func TestJournalBecomesLedger(t *testing.T) {
 // ledger is as after one delivery, and each reject has a reason.
 func TestHostileDeliveries(t *testing.T) {
 	engines(t, func(t *testing.T, url string) {
+		t.Helper()
 		c := newCentre(t, url)
 		a, b := c.enrol(t, dcep.Ed25519SHA256), c.enrol(t, dcep.Ed25519SHA256)
 		var messages []delivery
@@ -154,6 +156,7 @@ func damage(t *testing.T, random *rand.Rand, i int, d delivery, a, b *till) deli
 
 func TestGapIsNotStoredBeyond(t *testing.T) {
 	engines(t, func(t *testing.T, url string) {
+		t.Helper()
 		c := newCentre(t, url)
 		till := c.enrol(t, dcep.Ed25519SHA256)
 		till.open(t, pos.EpochEnrolled, nil)
@@ -181,6 +184,7 @@ func TestGapIsNotStoredBeyond(t *testing.T) {
 // branches are kept, the second's money is in suspense, the terminal is fenced.
 func TestForkKeepsBothBranches(t *testing.T) {
 	engines(t, func(t *testing.T, url string) {
+		t.Helper()
 		c := newCentre(t, url)
 		first := c.enrol(t, dcep.SM2SM3)
 		first.open(t, pos.EpochEnrolled, nil)
@@ -226,6 +230,7 @@ func TestForkKeepsBothBranches(t *testing.T) {
 // terminal is fenced at once, and the batches before it bring the branch.
 func TestOrphanIsFenced(t *testing.T) {
 	engines(t, func(t *testing.T, url string) {
+		t.Helper()
 		c := newCentre(t, url)
 		first := c.enrol(t, dcep.Ed25519SHA256)
 		first.open(t, pos.EpochEnrolled, nil)
@@ -261,6 +266,7 @@ func TestOrphanIsFenced(t *testing.T) {
 // and flagged, and a payment goes on across epochs.
 func TestClosedEpochIsStillTakenIn(t *testing.T) {
 	engines(t, func(t *testing.T, url string) {
+		t.Helper()
 		c := newCentre(t, url)
 		till := c.enrol(t, dcep.SM2SM3)
 		till.open(t, pos.EpochEnrolled, nil)
@@ -286,6 +292,7 @@ func TestClosedEpochIsStillTakenIn(t *testing.T) {
 // with a fault; the next batch of another till is taken in all the same.
 func TestNonsenseOfATillStopsNothing(t *testing.T) {
 	engines(t, func(t *testing.T, url string) {
+		t.Helper()
 		c := newCentre(t, url)
 		bad, good := c.enrol(t, dcep.Ed25519SHA256), c.enrol(t, dcep.Ed25519SHA256)
 		bad.open(t, pos.EpochEnrolled, nil)
@@ -318,6 +325,7 @@ func TestNonsenseOfATillStopsNothing(t *testing.T) {
 // TestAnothersPaymentIsNotPostedAgain: a till that names another's payment posts nothing.
 func TestAnothersPaymentIsNotPostedAgain(t *testing.T) {
 	engines(t, func(t *testing.T, url string) {
+		t.Helper()
 		c := newCentre(t, url)
 		a, b := c.enrol(t, dcep.Ed25519SHA256), c.enrol(t, dcep.Ed25519SHA256)
 		a.open(t, pos.EpochEnrolled, nil)

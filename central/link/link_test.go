@@ -85,6 +85,7 @@ func (o *observed) Ingested(_ string, entries []pos.Entry) {
 
 func TestJournalToReceipt(t *testing.T) {
 	engines(t, func(t *testing.T, url string) {
+		t.Helper()
 		c, seen := newCentre(t, url), &observed{}
 		c.cfg.Observer = seen
 		c.start(t)

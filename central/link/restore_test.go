@@ -21,6 +21,7 @@ import (
 // everything in again: entries and ledger are as if nothing had been lost.
 func TestRestoreAndResend(t *testing.T) {
 	engines(t, func(t *testing.T, url string) {
+		t.Helper()
 		c := newCentre(t, url)
 		tills := []*till{c.enrol(t, dcep.Ed25519SHA256), c.enrol(t, dcep.SM2SM3)}
 		for _, till := range tills {

@@ -89,6 +89,13 @@ func (r *road) prepare(ctx context.Context, js jetstream.JetStream) (jetstream.C
 	if err != nil {
 		return nil, fmt.Errorf("open consumer %s: %w", consumerName, err)
 	}
+	if r.server == nil {
+		return consumer, nil
+	}
+	// Nobody else takes in: what was handed to the centre that ended must not wait for ackWait.
+	if _, err := stream.ResetConsumer(ctx, consumerName); err != nil {
+		return nil, fmt.Errorf("reset consumer %s: %w", consumerName, err)
+	}
 	return consumer, nil
 }
 

@@ -29,6 +29,8 @@ type centre struct {
 	link   *link.Link
 	signer dcep.Signer
 	cfg    link.Config
+
+	without *link.Link
 }
 
 // engines runs a body with a database of each kind.
@@ -318,3 +320,25 @@ func (a *asks) Refund(_ context.Context, terminal string, q pos.AskRefund) pos.A
 }
 
 var _ ledger.Tx = (*store.Tx)(nil)
+
+// taker keeps one link without conveyor, so that keys are looked up once.
+func (c *centre) taker() *link.Link {
+	if c.without == nil {
+		c.without = link.NewTaker(c.cfg)
+	}
+	return c.without
+}
+
+func (c *centre) headSeq(tb testing.TB, terminal string) (seq uint64) {
+	tb.Helper()
+	if err := c.cfg.Store.Read(tb.Context(), func(r link.Reader) error {
+		heads, err := r.Heads(tb.Context(), terminal, 1)
+		if len(heads) > 0 {
+			seq = heads[0].Seq
+		}
+		return err
+	}); err != nil {
+		tb.Fatal(err)
+	}
+	return seq
+}

@@ -20,6 +20,7 @@ func pair(debit, credit string, amount pos.Money) []ledger.Posting {
 
 func TestLedgerPost(t *testing.T) {
 	engines(t, func(t *testing.T, s *Store) {
+		t.Helper()
 		ctx, book := t.Context(), s.Ledger()
 		tr := ledger.Transaction{Key: "k1", Date: "2021-02-10", Postings: pair("receivable:ICBC", "merchant:M", 500)}
 		for i, want := range []bool{true, false} {
@@ -50,6 +51,7 @@ func TestLedgerPost(t *testing.T) {
 // transaction twice: none is lost, none counts twice.
 func TestLedgerConcurrent(t *testing.T) {
 	engines(t, func(t *testing.T, s *Store) {
+		t.Helper()
 		ctx, book := t.Context(), s.Ledger()
 		var group sync.WaitGroup
 		for g := range 6 {
@@ -82,6 +84,7 @@ func TestLedgerConcurrent(t *testing.T) {
 
 func TestLedgerOnlyGrows(t *testing.T) {
 	engines(t, func(t *testing.T, s *Store) {
+		t.Helper()
 		ctx := t.Context()
 		tr := ledger.Transaction{Key: "k", Date: "2021-02-10", Postings: pair("a", "b", 1)}
 		if _, err := s.Ledger().Post(ctx, tr); err != nil {
@@ -101,6 +104,7 @@ func TestLedgerOnlyGrows(t *testing.T) {
 
 func TestTrialFindsABalanceChangedByHand(t *testing.T) {
 	engines(t, func(t *testing.T, s *Store) {
+		t.Helper()
 		ctx := t.Context()
 		tr := ledger.Transaction{Key: "k", Date: "2021-02-10", Postings: pair("a", "b", 1)}
 		if _, err := s.Ledger().Post(ctx, tr); err != nil {
@@ -122,6 +126,7 @@ func TestTrialFindsABalanceChangedByHand(t *testing.T) {
 // TestBalanceOverflow: a sum beyond the bound is refused, never rounded.
 func TestBalanceOverflow(t *testing.T) {
 	engines(t, func(t *testing.T, s *Store) {
+		t.Helper()
 		ctx, book := t.Context(), s.Ledger()
 		huge := pos.Money(4_000_000_000_000_000_000)
 		for i, ok := range []bool{true, false} {
@@ -141,6 +146,7 @@ func TestBalanceOverflow(t *testing.T) {
 
 func TestVerdictNumbersHaveNoGaps(t *testing.T) {
 	engines(t, func(t *testing.T, s *Store) {
+		t.Helper()
 		ctx := t.Context()
 		var group sync.WaitGroup
 		for range 4 {

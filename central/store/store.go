@@ -189,6 +189,7 @@ func (s *Store) view(ctx context.Context, fn func(t *Tx) error) error {
 func (t *Tx) Exec(ctx context.Context, query string, args ...any) (int64, error) {
 	var res sql.Result
 	var err error
+	//nolint:sqlclosecheck // the end of the transaction closes it
 	if stmt := t.prepared(ctx, query); stmt != nil {
 		res, err = stmt.ExecContext(ctx, args...)
 	} else {
@@ -207,6 +208,7 @@ func (t *Tx) Query(ctx context.Context, query string, args ...any) (*sql.Rows, e
 
 // QueryRow runs a statement that returns one row at most.
 func (t *Tx) QueryRow(ctx context.Context, query string, args ...any) *sql.Row {
+	//nolint:sqlclosecheck // the end of the transaction closes it
 	if stmt := t.prepared(ctx, query); stmt != nil {
 		return stmt.QueryRowContext(ctx, args...)
 	}
@@ -251,7 +253,7 @@ func (s *Store) keep(ctx context.Context, queries []string) {
 		}
 		s.mu.Lock()
 		if s.stmts == nil || s.stmts[query] != nil {
-			_ = stmt.Close() // another was faster
+			_ = stmt.Close() //nolint:sqlclosecheck // another was faster: only this one is not kept
 		} else {
 			s.stmts[query] = stmt
 		}

@@ -42,6 +42,7 @@ func open(tb testing.TB, engine Engine) *Store {
 
 func TestOpenAgainAppliesNothing(t *testing.T) {
 	engines(t, func(t *testing.T, s *Store) {
+		t.Helper()
 		again, err := Open(t.Context(), Config{URL: s.url, Env: pos.Lab})
 		if err != nil {
 			t.Fatal(err)
@@ -62,6 +63,7 @@ func TestOpenRefusesForeignSchema(t *testing.T) {
 		"changed": `UPDATE migrations SET hash = 'x' WHERE number = 1`,
 	} {
 		engines(t, func(t *testing.T, s *Store) {
+			t.Helper()
 			if err := s.tx(t.Context(), func(tx *Tx) error {
 				_, err := tx.Exec(t.Context(), statement)
 				return err
@@ -77,6 +79,7 @@ func TestOpenRefusesForeignSchema(t *testing.T) {
 
 func TestAuditOnlyGrows(t *testing.T) {
 	engines(t, func(t *testing.T, s *Store) {
+		t.Helper()
 		ctx := t.Context()
 		if err := s.tx(ctx, func(tx *Tx) error { return tx.Audit(ctx, "a", "b", "c", "d") }); err != nil {
 			t.Fatal(err)
@@ -93,6 +96,7 @@ func TestAuditOnlyGrows(t *testing.T) {
 // TestConcurrentTransactions counts up from many goroutines: no step may be lost.
 func TestConcurrentTransactions(t *testing.T) {
 	engines(t, func(t *testing.T, s *Store) {
+		t.Helper()
 		ctx := t.Context()
 		var group sync.WaitGroup
 		for range 8 {
@@ -125,6 +129,7 @@ func countUp(ctx context.Context, tx *Tx) error {
 
 func TestRollback(t *testing.T) {
 	engines(t, func(t *testing.T, s *Store) {
+		t.Helper()
 		ctx := t.Context()
 		stop := errors.New("stop")
 		err := s.tx(ctx, func(tx *Tx) error {
