@@ -88,6 +88,8 @@ func ReasonCode(reason string) pos.Code {
 		return pos.ErrEvidenceSeen
 	case "bad_signature", "revoked", "unknown_wallet":
 		return pos.ErrEvidence
+	case "not_found":
+		return pos.ErrNotFound
 	case "refund_too_much":
 		return pos.ErrRefundTooMuch
 	case "not_refundable":

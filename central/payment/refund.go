@@ -210,6 +210,9 @@ func (d *Desk) refunded(ctx context.Context, t *turn, r Refund, h heard) (Refund
 
 func (d *Desk) refundDeclined(ctx context.Context, t *turn, r Refund) (Refund, error) {
 	r.State, r.NextMS = pos.RefundDeclined, 0
+	if r.Auto { // the money stays in suspense, with its age, until a person decides
+		d.cfg.Log.ErrorContext(ctx, "automatic refund declined", "payment", r.Payment.String(), "reason", string(r.Reason))
+	}
 	return d.tellRefund(ctx, t, r)
 }
 

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 
 	"dcpos/central/fleet"
@@ -64,10 +65,10 @@ func (t paymentTx) Payment(ctx context.Context, id pos.PaymentID) (payment.Recor
 
 // found tells an absent row from an error.
 func found[T any](v T, err error, what string, id pos.PaymentID) (T, bool, error) {
-	switch {
-	case err == nil:
+	if err == nil {
 		return v, true, nil
-	case err == sql.ErrNoRows: //nolint:errorlint // Row.Scan returns it bare
+	}
+	if errors.Is(err, sql.ErrNoRows) {
 		return v, false, nil
 	}
 	return v, false, fmt.Errorf("read %s %s: %w", what, id, err)
