@@ -11,7 +11,7 @@ import (
 
 // bank is an operating institution with books of its own that misbehaves when told to.
 type bank struct {
-	t   *testing.T
+	t   testing.TB
 	srv *httptest.Server
 	now func() int64
 
@@ -34,7 +34,7 @@ type deal struct {
 	orig           string
 }
 
-func newBank(t *testing.T, now func() int64) *bank {
+func newBank(t testing.TB, now func() int64) *bank {
 	t.Helper()
 	b := &bank{
 		t: t, now: now, deals: map[string]*deal{}, refunds: map[string]*deal{}, fault: map[string][]string{},

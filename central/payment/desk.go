@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"dcpos/central/institution"
@@ -44,6 +45,8 @@ type Desk struct {
 	mu   sync.Mutex
 	busy map[pos.PaymentID]bool // being asked about by this process; refunds too
 	load map[string]int         // how many of them per institution
+
+	behind atomic.Bool // something due was not started for want of room
 }
 
 // New checks the configuration.

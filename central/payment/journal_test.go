@@ -336,6 +336,29 @@ func TestDatabaseThatWasRestoredAsksEveryInstitution(t *testing.T) {
 	}
 }
 
+func TestRestoredDatabaseKnowsRefundsThatWereDone(t *testing.T) {
+	h := newHouse(t)
+	ask := h.pay(h.id(), 100)
+	a := h.desk.Pay(t.Context(), till, ask)
+	r := h.refund(h.id(), ask.Payment, 80)
+	b := h.desk.Refund(t.Context(), till, r)
+	h.url += ".restored"
+	h.open()
+	h.journal(ask.Payment, created(100, pos.BScanC), h.asking(), pos.PaymentMoved{
+		From: pos.Asking, To: pos.Paid, Source: "till", Institution: a.Institution,
+		InstitutionTxn: a.InstitutionTxn, SettlementDate: a.SettlementDate,
+	}, pos.RefundMoved{RefundID: r.Refund, To: pos.RefundAsking, Amount: 80, Caller: "screen", Key: "r", BodyHash: "h"},
+		pos.RefundMoved{RefundID: r.Refund, From: pos.RefundAsking, To: pos.RefundRefunded, RefundTxn: b.InstitutionTxn, Date: b.SettlementDate})
+	h.later(2 * time.Minute)
+	h.holds(20, 20, 0)
+	want(t, h.desk.Refund(t.Context(), till, h.refund(h.id(), ask.Payment, 80)), pos.OutcomeRejected, pos.ErrRefundTooMuch)
+	want(t, h.desk.Refund(t.Context(), till, h.refund(h.id(), ask.Payment, 20)), pos.OutcomeRefunded, "")
+	if v := h.verdicts(); len(v) != 0 {
+		t.Errorf("verdicts are %+v", v)
+	}
+	h.holds(0, 0, 0)
+}
+
 func TestOneTillsNonsenseDoesNotStopTheOthers(t *testing.T) {
 	h := newHouse(t)
 	id := h.id()

@@ -213,7 +213,9 @@ func (s *street) evidence(w *wallet.Wallet) {
 		return id
 	}
 	before := len(s.verdicts())
-	good, bad := take(w.Answer), take(w.DoubleSpend)
+	good := take(w.Answer)
+	s.later(2 * time.Second) // the first to arrive is honoured
+	bad := take(w.DoubleSpend)
 	s.later(10 * time.Second)
 	states := map[pos.PaymentID]pos.State{}
 	for _, v := range s.verdicts()[before:] {

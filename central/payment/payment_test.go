@@ -25,7 +25,7 @@ const (
 
 // house is a centre with one institution.
 type house struct {
-	t     *testing.T
+	t     testing.TB
 	url   string
 	store *store.Store
 	desk  *payment.Desk
@@ -35,7 +35,7 @@ type house struct {
 	ids   uint64
 }
 
-func newHouse(t *testing.T) *house {
+func newHouse(t testing.TB) *house {
 	t.Helper()
 	h := &house{t: t, url: "sqlite:" + filepath.Join(t.TempDir(), "centre.db"), clock: new(atomic.Int64), told: new(atomic.Int32)}
 	h.clock.Store(time.Date(2021, 2, 10, 21, 0, 0, 0, pos.Shanghai()).UnixMilli())
@@ -176,7 +176,7 @@ func (h *house) holds(receivable, merchant, suspense pos.Money) {
 	}
 }
 
-func want(t *testing.T, a pos.Answer, outcome pos.Outcome, reason pos.Code) {
+func want(t testing.TB, a pos.Answer, outcome pos.Outcome, reason pos.Code) {
 	t.Helper()
 	if a.Outcome != outcome || a.Reason != reason {
 		t.Errorf("answer is %s %q (%s), want %s %q", a.Outcome, a.Reason, a.Detail, outcome, reason)

@@ -44,12 +44,8 @@ func (d *Desk) round(ctx context.Context, wait *sync.WaitGroup) error {
 			return err
 		}
 	}
-	payments, err := d.cfg.Store.DuePayments(ctx, d.nowMS(), batch)
-	if err != nil {
+	if err := d.duePayments(ctx, wait); err != nil {
 		return err
-	}
-	for _, r := range payments {
-		d.follow(ctx, wait, r.ID, r.Institution, func() error { _, err := d.step(ctx, r); return err })
 	}
 	refunds, err := d.cfg.Store.DueRefunds(ctx, d.nowMS(), batch)
 	if err != nil {
@@ -61,22 +57,62 @@ func (d *Desk) round(ctx context.Context, wait *sync.WaitGroup) error {
 	return nil
 }
 
+// duePayments starts what is due. An institution that has enough to do is passed over,
+// so that a slow one does not hold up the others.
+func (d *Desk) duePayments(ctx context.Context, wait *sync.WaitGroup) error {
+	for {
+		payments, err := d.cfg.Store.DuePayments(ctx, d.nowMS(), d.full(), batch)
+		if err != nil {
+			return err
+		}
+		started := 0
+		for _, r := range payments {
+			if d.follow(ctx, wait, r.ID, r.Institution, func() error { _, err := d.step(ctx, r); return err }) {
+				started++
+			}
+		}
+		if len(payments) < batch || started == 0 {
+			return nil
+		}
+	}
+}
+
+// full lists the institutions that have enough to do.
+func (d *Desk) full() []string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var codes []string
+	for code, n := range d.load {
+		if n >= perInstitution {
+			codes = append(codes, code)
+		}
+	}
+	return codes
+}
+
 // follow runs one step beside the others, unless it is being done or its institution
-// has enough to do; then the next round finds it again.
-func (d *Desk) follow(ctx context.Context, wait *sync.WaitGroup, id pos.PaymentID, code string, step func() error) {
+// has enough to do; then a later round finds it again, at once when there is room.
+func (d *Desk) follow(ctx context.Context, wait *sync.WaitGroup, id pos.PaymentID, code string, step func() error) bool {
 	if d.loaded(code) >= perInstitution {
-		return
+		d.behind.Store(true)
+		return false
 	}
 	release, ok := d.claim(id, code)
 	if !ok {
-		return
+		return false
 	}
 	wait.Go(func() {
-		defer release()
-		if err := step(); err != nil && ctx.Err() == nil {
+		err := step()
+		release()
+		if err != nil && ctx.Err() == nil {
 			d.cfg.Log.ErrorContext(ctx, "payment not followed", "payment", id.String(), "err", err)
+			return // not at once again: the store may be down
+		}
+		if d.behind.Swap(false) {
+			d.poke()
 		}
 	})
+	return true
 }
 
 // Ingested tells that entries of a terminal were kept. It is a hint: Run reads them
@@ -130,7 +166,7 @@ func (d *Desk) heed(ctx context.Context, t *turn, e pos.Entry) error {
 	case *pos.PaymentMoved:
 		err = d.heedMove(ctx, t, e, b)
 	case *pos.RefundMoved:
-		if b.To == pos.RefundUnknown {
+		if b.To == pos.RefundUnknown || b.To == pos.RefundRefunded {
 			err = d.heedRefund(ctx, t, e, b.RefundID)
 		}
 	}
@@ -184,6 +220,8 @@ func (d *Desk) heedEvidence(ctx context.Context, t *turn, e pos.Entry, m *pos.Pa
 	return t.PutPayment(ctx, r)
 }
 
+// heedRefund takes up a refund whose end the till does not know, and one that is done
+// and has no row: this database was restored.
 func (d *Desk) heedRefund(ctx context.Context, t *turn, e pos.Entry, id pos.RefundID) error {
 	r, found, err := t.Refund(ctx, id)
 	if err != nil {

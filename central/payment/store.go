@@ -15,12 +15,14 @@ type Store interface {
 	// FindPayment and FindRefund read one row outside a transaction.
 	FindPayment(ctx context.Context, id pos.PaymentID) (Record, bool, error)
 	FindRefund(ctx context.Context, id pos.RefundID) (Refund, bool, error)
-	// DuePayments lists payments with 0 < NextMS ≤ nowMS, the longest due first.
-	DuePayments(ctx context.Context, nowMS int64, limit int) ([]Record, error)
+	// DuePayments lists payments with 0 < NextMS ≤ nowMS, the longest due first, except
+	// those of the institutions to skip.
+	DuePayments(ctx context.Context, nowMS int64, skip []string, limit int) ([]Record, error)
 	// DueRefunds is the same for refunds.
 	DueRefunds(ctx context.Context, nowMS int64, limit int) ([]Refund, error)
 	// UnreadEntries lists kept journal entries that Tx.Read has not named, in the
-	// order of each (terminal, epoch), at most limit.
+	// order of each (terminal, epoch), at most limit. Of kinds other than payment_moved
+	// and refund_moved, position and kind are enough.
 	UnreadEntries(ctx context.Context, limit int) ([]pos.Entry, error)
 }
 

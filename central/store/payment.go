@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 
 	"dcpos/central/fleet"
 	"dcpos/central/payment"
@@ -187,10 +188,17 @@ func (t paymentTx) Journaled(ctx context.Context, terminal string, id pos.Paymen
 }
 
 // DuePayments implements payment.Store.
-func (s paymentStore) DuePayments(ctx context.Context, nowMS int64, limit int) (due []payment.Record, err error) {
+func (s paymentStore) DuePayments(
+	ctx context.Context, nowMS int64, skip []string, limit int,
+) (due []payment.Record, err error) {
+	var w where
+	w.and("next_ms > 0 AND next_ms <= ?", nowMS)
+	for _, code := range skip {
+		w.and("institution <> ?", code)
+	}
 	err = s.view(ctx, func(t *Tx) error {
-		rows, err := t.Query(ctx, `SELECT `+paymentColumns+` FROM payments
-			WHERE next_ms > 0 AND next_ms <= ? ORDER BY next_ms LIMIT ?`, nowMS, limit)
+		rows, err := t.Query(ctx, `SELECT `+paymentColumns+` FROM payments WHERE `+w.String()+
+			` ORDER BY next_ms LIMIT ?`, append(slices.Clone(w.args), limit)...)
 		due, err = list(rows, err, "due payments", scanPayment)
 		return err
 	})
@@ -215,8 +223,9 @@ type cursor struct {
 	seq      uint64
 }
 
-// UnreadEntries implements payment.Store. Entries that changed no payment because they
-// were at fault are passed over.
+// UnreadEntries implements payment.Store. Entries that ask nothing of the centre come
+// with position and kind only; the kind of one that changed no payment because it was
+// at fault is empty.
 func (s paymentStore) UnreadEntries(ctx context.Context, limit int) (unread []pos.Entry, err error) {
 	err = s.view(ctx, func(t *Tx) error {
 		unread = nil
@@ -241,22 +250,24 @@ func (s paymentStore) UnreadEntries(ctx context.Context, limit int) (unread []po
 }
 
 func (t *Tx) entriesAfter(ctx context.Context, c cursor, limit int) ([]pos.Entry, error) {
-	rows, err := t.Query(ctx, `SELECT entry, fault FROM entries
+	rows, err := t.Query(ctx, `SELECT seq, kind, entry, fault FROM entries
 		WHERE terminal = ? AND epoch = ? AND branch = 0 AND seq > ? ORDER BY seq LIMIT ?`,
 		c.terminal, c.epoch, int64(c.seq), limit)
 	return list(rows, err, "unread entries", func(row interface{ Scan(...any) error }) (e pos.Entry, err error) {
 		var b []byte
 		var fault string
-		if err := row.Scan(&b, &fault); err != nil {
+		e.Terminal, e.Epoch = c.terminal, c.epoch
+		if err := row.Scan(&e.Seq, &e.Kind, &b, &fault); err != nil {
 			return e, err
 		}
-		if err := dcep.Unmarshal(b, &e); err != nil {
-			return e, err
+		switch {
+		case fault != "":
+			e.Kind = "" // read, and nothing to follow
+			return e, nil
+		case e.Kind != pos.KindPaymentMoved && e.Kind != pos.KindRefundMoved:
+			return e, nil // most of a journal: not worth decoding
 		}
-		if fault != "" {
-			e.Kind, e.Body = "", nil // read, and nothing to follow
-		}
-		return e, nil
+		return e, dcep.Unmarshal(b, &e)
 	})
 }
 

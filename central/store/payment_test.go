@@ -69,9 +69,12 @@ func TestPaymentRows(t *testing.T) {
 		if diff := cmp.Diff(refund, gotRefund); diff != "" || !found || err != nil {
 			t.Error(diff, found, err)
 		}
-		due, err := p.DuePayments(ctx, 2, 10)
+		due, err := p.DuePayments(ctx, 2, []string{"ABC"}, 10)
 		if err != nil || len(due) != 2 || due[0].ID != sampleID(1) || due[1].ID != sampleID(2) {
 			t.Errorf("due are %v, %v", due, err)
+		}
+		if due, err := p.DuePayments(ctx, 2, []string{"ABC", "ICBC"}, 10); err != nil || len(due) != 0 {
+			t.Errorf("due elsewhere are %v, %v", due, err)
 		}
 		if due, err := p.DueRefunds(ctx, 1, 10); err != nil || len(due) != 0 {
 			t.Errorf("due refunds are %v, %v", due, err)
