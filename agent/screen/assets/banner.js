@@ -1,0 +1,78 @@
+// What a cashier must know besides the sale: no network, what is wrong, what happened.
+import { h, fill, icon } from '/assets/dom.js';
+import { age, clock, money, say, speech, t, till } from './till.js';
+
+const banner = (tone, sign, title, ...rest) => h(`div.banner.${tone}`, {}, icon(sign), h('div.grow', {}, h('b', { text: title }), ...rest));
+const line = (text) => h('span', { text });
+
+function offline() {
+  const room = till.status.room, stored = room.stored;
+  const b = banner(room.stop ? 'bad' : 'warn', 'off', t('offline_title'), line(t(room.stop ? 'limits_stop' : 'offline_text')));
+  b.id = 'offline-banner';
+  const fact = (key, value) => h('div', {}, h('small', { text: t(key) }), h('b', { text: value }));
+  b.append(h('div.store', {},
+    fact('stored_total', money(stored.total)), fact('stored_count', String(stored.count)),
+    fact('stored_left', `${money(room.total_left)} / ${room.count_left}`), fact('stored_age', stored.count ? age(room.age_ms) : '—')));
+  return b;
+}
+
+// uploading tells, when the link is back, how much the centre has not confirmed yet.
+function uploading() {
+  const stored = till.status.outbox.money;
+  return banner('info', 'wait', t('uploading', { total: money(stored.total), n: stored.count }));
+}
+
+const tones = { stop: 'bad', warning: 'warn', info: 'info' };
+
+function findings() {
+  const shown = till.status.findings.filter((f) => f.code !== 'offline')
+    .map((f) => banner(tones[f.severity] ?? 'warn', 'warn', say(f.text), line(say(f.hint))));
+  for (const d of till.status.devices) {
+    if (d.text) shown.push(banner('warn', 'print', `${t('device_' + d.category.toLowerCase())}: ${say(d.text)}`, line(say(d.hint))));
+  }
+  return shown;
+}
+
+const nameOf = (n) => `${n.at_ms} ${n.payment}`;
+const read = new Set(JSON.parse(sessionStorage.getItem('read') ?? '[]'));
+
+function notices() {
+  return till.status.notices.filter((n) => !read.has(nameOf(n))).slice(-3).map((n) => {
+    const b = banner('info', 'bell', say(n.text), line(clock(n.at_ms)));
+    b.append(h('button.touch', {
+      type: 'button', text: t('seen'), onclick: () => {
+        read.add(nameOf(n));
+        sessionStorage.setItem('read', JSON.stringify([...read].slice(-50)));
+        draw();
+      },
+    }));
+    return b;
+  });
+}
+
+let drawn = '';
+export function draw() {
+  const s = till.status, list = [];
+  if (till.locked) list.push(banner('bad', 'warn', t('locked'), line(t('locked_hint'))));
+  else if (!till.reachable) list.push(banner('bad', 'warn', t('unreachable'), line(t('unreachable_hint'))));
+  if (s) {
+    if (!s.connected) list.push(offline());
+    else if (s.outbox.money.count) list.push(uploading());
+    list.push(...findings(), ...notices());
+  }
+  const key = speech.lang + list.map((b) => b.outerHTML).join('');
+  if (key === drawn) return;
+  drawn = key;
+  fill(document.getElementById('banners'), ...list);
+}
+
+let hide;
+// tell shows one sentence for a while; screen readers read it.
+export function tell(text, tone = 'ok') {
+  const e = document.getElementById('toast');
+  e.textContent = text;
+  e.className = `toast ${tone}`;
+  e.hidden = false;
+  clearTimeout(hide);
+  hide = setTimeout(() => { e.hidden = true; }, tone === 'bad' ? 9000 : 4500);
+}
