@@ -344,7 +344,7 @@ func TestPagesHaveASessionOfTheirOwn(t *testing.T) {
 		if c.SameSite != http.SameSiteStrictMode || (strings.HasPrefix(c.Name, localapi.CookieSession) && !c.HttpOnly) {
 			t.Fatalf("cookie %+v", c)
 		}
-		if strings.HasPrefix(c.Name, localapi.CookieCSRF) {
+		if c.Name == localapi.CookieCSRF {
 			csrf = c.Value
 		}
 		cookies = append(cookies, c.Name+"="+c.Value)

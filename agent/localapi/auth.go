@@ -68,10 +68,10 @@ const (
 	HeaderCaller = "X-Dcpos-Caller"
 	// HeaderCSRF repeats the value of the cookie CookieCSRF in every request of a page that changes something.
 	HeaderCSRF = "X-Dcpos-Csrf"
-	// CookieSession and CookieCSRF begin the cookies' names; the port follows, because
+	CookieCSRF = "dcpos_csrf"
+	// CookieSession begins the name of the session's cookie; the port follows, because
 	// browsers send the cookies of one host to all its ports, and a host may have several tills.
 	CookieSession = "dcpos_till_"
-	CookieCSRF    = "dcpos_csrf_"
 	// EnterPath gives a browser its session: /enter?key=<Options.ScreenKey>.
 	EnterPath = "/enter"
 )
@@ -179,15 +179,16 @@ func (a *API) authenticate(r *http.Request) (principal, error) {
 	if err != nil {
 		return principal{}, nil //nolint:nilerr // no cookie, no rights
 	}
-	nonce, ok := a.readSession(c.Value)
-	if !ok {
+	if !a.knows(c.Value) {
 		if r.Method == http.MethodGet && !strings.HasPrefix(r.URL.Path, "/v1/") {
 			return principal{}, nil // a page with an old cookie gets a new one
 		}
 		return principal{}, errSession
 	}
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		if subtle.ConstantTimeCompare([]byte(r.Header.Get(HeaderCSRF)), []byte(a.mac("csrf", nonce))) != 1 {
+		// The origin is checked already; that the page could read the cookie is a second proof.
+		c, err := r.Cookie(CookieCSRF)
+		if err != nil || len(c.Value) < 16 || subtle.ConstantTimeCompare([]byte(r.Header.Get(HeaderCSRF)), []byte(c.Value)) != 1 {
 			return principal{}, errCSRF
 		}
 	}
@@ -209,22 +210,22 @@ func (a *API) byToken(secret string) (principal, error) {
 }
 
 // A session is a nonce with its MAC; nothing is kept of it.
-func (a *API) mac(what, nonce string) string {
+func (a *API) mac(nonce string) string {
 	m := hmac.New(sha256.New, a.secret)
-	_, _ = m.Write([]byte(what + "\x00" + nonce))
+	_, _ = m.Write([]byte("session\x00" + nonce))
 	return base64.RawURLEncoding.EncodeToString(m.Sum(nil))
 }
 
-func (a *API) readSession(v string) (nonce string, ok bool) {
-	nonce, mac, ok := strings.Cut(v, ".")
-	return nonce, ok && subtle.ConstantTimeCompare([]byte(mac), []byte(a.mac("session", nonce))) == 1
+func (a *API) knows(session string) bool {
+	nonce, mac, ok := strings.Cut(session, ".")
+	return ok && subtle.ConstantTimeCompare([]byte(mac), []byte(a.mac(nonce))) == 1
 }
 
 func (a *API) giveSession(w http.ResponseWriter, r *http.Request) {
 	nonce := rand.Text()
 	for _, c := range []http.Cookie{
-		{Name: CookieSession + port(r), Value: nonce + "." + a.mac("session", nonce), HttpOnly: true},
-		{Name: CookieCSRF + port(r), Value: a.mac("csrf", nonce)}, // read by the page's script
+		{Name: CookieSession + port(r), Value: nonce + "." + a.mac(nonce), HttpOnly: true},
+		{Name: CookieCSRF, Value: rand.Text()}, // read by the page's script
 	} {
 		c.Path, c.SameSite = "/", http.SameSiteStrictMode
 		http.SetCookie(w, &c) //nolint:gosec // loopback HTTP; there is no TLS to demand
