@@ -90,7 +90,7 @@ func (c *centre) rooms() (err error) {
 		return err
 	}
 	c.daily = daily.New(daily.Config{
-		Store: c.store.Reconciliations(), Institutions: c.banks, Folder: filepath.Clean(c.settings.Data),
+		Store: c.store.Reconciliations(), Institutions: c.banks, Folder: filepath.Clean(c.settings.Reports),
 		Memory: c.settings.Reconcile.Memory, Log: c.log,
 	})
 	return nil

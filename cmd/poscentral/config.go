@@ -18,6 +18,7 @@ import (
 type settings struct {
 	Env      pos.Environment `yaml:"env"`
 	Data     string          `yaml:"data"`
+	Reports  string          `yaml:"reports"`
 	Database string          `yaml:"database"`
 	Suite    string          `yaml:"suite"`
 	Log      string          `yaml:"log"`
@@ -59,6 +60,7 @@ type reconcileSettings struct {
 const configHelp = `# poscentral: every key, its default and what it means. 所有配置项、默认值与含义。
 env: live                      # live or lab; fixed when the database is made. 正式或测试环境
 data: /var/lib/poscentral      # folder of keys, database, stream and statements, mode 0700. 数据目录
+reports: ""                    # folder of statements/ and reconcile/; empty: data. 对账单与对账结果目录
 database: ""                   # sqlite:PATH or postgres://…; empty: sqlite in data. 数据库
 suite: sm2-sm3                 # of the centre's key when it is made. 签名算法
 log: info                      # debug, info, warn or error. 日志级别
@@ -99,6 +101,9 @@ func load(path string) (settings, error) {
 		if err := config.Load(path, &s); err != nil {
 			return s, err
 		}
+	}
+	if s.Reports == "" {
+		s.Reports = s.Data
 	}
 	if s.Database == "" {
 		s.Database = "sqlite:" + filepath.Join(s.Data, "centre.db")

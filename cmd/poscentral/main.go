@@ -24,6 +24,7 @@ type grammar struct {
 	Shop       shopCmd       `cmd:"" help:"Register a store and its merchant. 登记门店与商户。"`
 	Code       codeCmd       `cmd:"" help:"Make an enrolment code for a store's devices. 生成终端注册码。"`
 	Reconcile  reconcileCmd  `cmd:"" help:"Reconcile one settlement date now. 立即对账。"`
+	Ledger     ledgerCmd     `cmd:"" help:"Show balances, terminals and, if asked, every payment and posting. 查看总账。"`
 	HelpConfig helpConfigCmd `cmd:"" help:"Print every configuration key with its default and meaning. 列出所有配置项。"`
 	Version    versionCmd    `cmd:"" help:"Print the version. 显示版本。"`
 }

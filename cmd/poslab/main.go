@@ -9,6 +9,7 @@ import (
 )
 
 type grammar struct {
+	Demo         DemoCmd         `cmd:"" help:"A day at a shop, played by the real programs. 演示。"`
 	Institutions InstitutionsCmd `cmd:"" help:"Run six simulated operating institutions. 模拟六家运营机构。"`
 	Wallet       WalletCmd       `cmd:"" help:"Be a customer's wallet. 模拟客户钱包。"`
 	Proxy        ProxyCmd        `cmd:"" help:"Stand between till and centre and be a bad network. 模拟差网络。"`
