@@ -219,21 +219,26 @@ func (t *Till) after(ctx context.Context, id pos.PaymentID, from pos.State) {
 		return
 	}
 	t.mu.Lock()
-	if t.current == id && !p.State.Open() {
-		t.current = pos.PaymentID{}
-	}
 	s := t.sales[id]
 	if s != nil {
 		s.fresh = true
 	}
 	t.mu.Unlock()
-	if s != nil && t.c.Receipt == PrintAlways && (p.State.Holds() || p.State == pos.Unknown) {
+	if s != nil && t.c.Receipt == PrintAlways && t.atCounter(s) && printsByItself(p.State) {
 		t.spawn(func(ctx context.Context) { _, _ = t.Print(ctx, id) }) // its failure is an event of its own
 	}
 	if from == pos.Unknown && p.State == pos.Paid {
 		t.checkOverpaid(ctx, p)
 	}
 }
+
+// printsByItself reports the states in which the customer at the counter gets paper.
+func printsByItself(s pos.State) bool {
+	return s == pos.Paid || s == pos.AcceptedEvidence || s == pos.Unknown
+}
+
+// atCounter reports that the customer may still be waiting for paper.
+func (t *Till) atCounter(s *sale) bool { return t.clock.Now().Sub(s.started) < 10*time.Minute }
 
 // checkOverpaid tells the cashier when a confirmed second attempt and the unknown
 // one were both paid.

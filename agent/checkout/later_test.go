@@ -393,6 +393,20 @@ func TestReceipts(t *testing.T) {
 			}
 		}
 	}, always)
+	run(t, "nothing prints when the customer is long gone", func(b *bench) {
+		b.Host.SetFates(func(string) checkouttest.Fate { return checkouttest.LostAfter })
+		p := b.start(pos.BScanC, "o1")
+		if _, err := b.till.SubmitCode(b.Context(), p.ID, checkouttest.Code(1)); err != nil {
+			b.Fatal(err)
+		}
+		time.Sleep(time.Hour)
+		b.Host.SetFates(nil)
+		time.Sleep(2 * time.Hour)
+		b.want(p.ID, pos.Paid)
+		if n := len(b.Printer.Jobs()); n != 1 {
+			b.Fatalf("%d slips, want the one of unknown", n)
+		}
+	}, always)
 	run(t, "the drawer is journaled before it opens", func(b *bench) {
 		if err := b.till.OpenDrawer(b.Context(), "screen", "change"); err != nil {
 			b.Fatal(err)

@@ -277,9 +277,16 @@ func (t *Till) update(ctx context.Context, decide func(pos.JournalView) ([]pos.D
 		if e.Payment.IsZero() || !e.Kind.Money() || (i+1 < len(entries) && entries[i+1].Payment == e.Payment) {
 			continue
 		}
-		if p, err := t.Payment(ctx, e.Payment); err == nil {
-			t.publish(Event{Kind: EventPayment, Payment: &p})
+		p, err := t.Payment(context.WithoutCancel(ctx), e.Payment)
+		if err != nil {
+			continue // it is journaled; who missed the event reads it
 		}
+		t.mu.Lock()
+		if t.current == p.ID && !p.State.Open() {
+			t.current = pos.PaymentID{}
+		}
+		t.mu.Unlock()
+		t.publish(Event{Kind: EventPayment, Payment: &p})
 	}
 	return entries, nil
 }
