@@ -514,7 +514,7 @@ func TestPagesTellWhatIsThere(t *testing.T) {
 		{"/console/payments/" + id.String(), []string{"¥123.45", "paid", "ICBC", "T1", "¥0.45", "refunded", "&lt;b&gt;detail"}, []string{"<b>detail"}},
 		{"/console/ledger", []string{"Balanced", "receivable:ICBC", "¥123.45", "merchant:M1", "¥-123.45", "¥0.00"}, []string{"Not balanced"}},
 		{"/console/ledger/receivable:ICBC", []string{"paid:" + id.String(), "¥123.45"}, nil},
-		{"/console/reconcile", []string{"2021-02-10", "ICBC", "/console/reconcile/r1"}, nil},
+		{"/console/reconcile", []string{"2021-02-10", "PSBC", "does not close", "/console/reconcile/r1"}, nil},
 		{"/console/reconcile/r1", []string{"amounts differ", "100", "101"}, nil},
 		{"/console/audit", []string{"login", "account_added"}, nil},
 	} {
@@ -552,7 +552,7 @@ func TestPagesTellWhatIsThere(t *testing.T) {
 type fakeRuns struct{}
 
 func (fakeRuns) Runs(context.Context, int) ([]console.Run, error) {
-	return []console.Run{{ID: "r1", Date: "2021-02-10", Institution: "ICBC", Breaks: 1}}, nil
+	return []console.Run{{ID: "r1", Date: "2021-02-10", Breaks: 1, Waiting: []string{"PSBC"}}}, nil
 }
 
 func (f fakeRuns) Breaks(ctx context.Context, id string, _ int) (console.Run, []console.Break, error) {

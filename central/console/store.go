@@ -138,14 +138,16 @@ type Runs interface {
 	Breaks(ctx context.Context, run string, limit int) (Run, []Break, error)
 }
 
-// Run is one reconciliation of one institution's settlement date.
+// Run is one reconciliation of a settlement date.
 type Run struct {
-	ID          string
-	Date        pos.Date
-	Institution string
-	Started     time.Time
-	Summary     string // path of summary.json
-	Breaks      int64
+	ID      string
+	Date    pos.Date
+	Started time.Time
+	Summary string // path of summary.json
+	Matched int64
+	Breaks  int64
+	Closes  bool     // the money proof
+	Waiting []string // institutions whose statement was not there
 }
 
 // Break is one line of breaks.csv.

@@ -3,6 +3,8 @@ package store
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 	"sync"
 	"testing"
 
@@ -12,6 +14,7 @@ import (
 	"dcpos/central/fleet"
 	"dcpos/central/link"
 	"dcpos/central/payment"
+	"dcpos/central/reconcile/daily"
 	"dcpos/pos"
 	"dcpos/pos/dcep"
 )
@@ -320,6 +323,38 @@ func checkSessions(ctx context.Context, t *testing.T, c console.Store) {
 			t.Errorf("%+v is not older than %d", l, lines[1].Number)
 		}
 	}
+}
+
+func TestConsoleShowsTheRunsOfItsFolders(t *testing.T) {
+	engines(t, func(t *testing.T, s *Store) {
+		t.Helper()
+		ctx, dir := t.Context(), t.TempDir()
+		file := "kind,txn_id,bank,merchant_id,ours_amount_fen,theirs_amount_fen,ours_status,theirs_status," +
+			"ours_line,theirs_line,field,ours_value,theirs_value\n" +
+			"amount_mismatch,t1,ICBC,M1,100,101,S,S,2,2,,,\nmissing_ours,t2,ICBC,M1,,7,,S,,3,,,\n"
+		if err := os.WriteFile(filepath.Join(dir, "breaks.csv"), []byte(file), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		run := daily.Run{ID: "r1", Date: "2021-02-10", StartedMS: 5, Folder: dir, Waiting: []string{"PSBC"}, Matched: 3, Breaks: 2, Closes: true}
+		if err := s.Reconciliations().SaveRun(ctx, run); err != nil {
+			t.Fatal(err)
+		}
+		runs, err := s.ConsoleRuns().Runs(ctx, 10)
+		if err != nil || len(runs) != 1 || runs[0].Matched != 3 || !runs[0].Closes || runs[0].Waiting[0] != "PSBC" {
+			t.Errorf("%+v %v", runs, err)
+		}
+		_, breaks, err := s.ConsoleRuns().Breaks(ctx, "r1", 10)
+		want := []console.Break{
+			{Kind: pos.AmountMismatch, Txn: "t1", Bank: "ICBC", Merchant: "M1", OursFen: "100", TheirsFen: "101", OursStatus: "S", TheirStatus: "S"},
+			{Kind: pos.MissingOurs, Txn: "t2", Bank: "ICBC", Merchant: "M1", TheirsFen: "7", TheirStatus: "S"},
+		}
+		if diff := cmp.Diff(want, breaks); diff != "" || err != nil {
+			t.Error(diff, err)
+		}
+		if _, _, err := s.ConsoleRuns().Breaks(ctx, "r2", 10); pos.CodeOf(err) != pos.ErrNotFound {
+			t.Error(err)
+		}
+	})
 }
 
 func TestSaysKnowsTheMoneyEntries(t *testing.T) {

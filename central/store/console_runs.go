@@ -1,0 +1,76 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"dcpos/central/console"
+	"dcpos/central/reconcile"
+	"dcpos/central/reconcile/daily"
+	"dcpos/pos"
+)
+
+// ConsoleRuns shows the daily reconciliations on the console. The breaks themselves lie
+// in each run's folder.
+func (s *Store) ConsoleRuns() console.Runs { return consoleRuns{s.Reconciliations()} }
+
+type consoleRuns struct{ store daily.Store }
+
+func consoleRun(r daily.Run) console.Run {
+	return console.Run{
+		ID: r.ID, Date: r.Date, Started: time.UnixMilli(r.StartedMS), Summary: filepath.Join(r.Folder, "summary.json"),
+		Matched: r.Matched, Breaks: r.Breaks, Closes: r.Closes, Waiting: r.Waiting,
+	}
+}
+
+// Runs implements console.Runs.
+func (c consoleRuns) Runs(ctx context.Context, limit int) ([]console.Run, error) {
+	runs, err := c.store.Runs(ctx, limit)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]console.Run, 0, len(runs))
+	for _, r := range runs {
+		out = append(out, consoleRun(r))
+	}
+	return out, nil
+}
+
+// Breaks implements console.Runs.
+func (c consoleRuns) Breaks(ctx context.Context, id string, limit int) (console.Run, []console.Break, error) {
+	run, found, err := c.store.Run(ctx, id)
+	if err != nil {
+		return console.Run{}, nil, err
+	}
+	if !found {
+		return console.Run{}, nil, pos.FieldError(pos.ErrNotFound, "id", fmt.Errorf("no run %.64q", id))
+	}
+	var breaks []console.Break
+	for b, err := range reconcile.ReadBreaks(filepath.Join(run.Folder, "breaks.csv")) {
+		if err != nil {
+			return console.Run{}, nil, err
+		}
+		if len(breaks) == limit {
+			break
+		}
+		breaks = append(breaks, consoleBreak(b))
+	}
+	return consoleRun(run), breaks, nil
+}
+
+func consoleBreak(b reconcile.Break) console.Break {
+	out := console.Break{
+		Kind: b.Kind, Txn: b.TxnID, Bank: b.Bank, Merchant: b.MerchantID, Field: b.Field,
+		OursValue: b.Values[0], TheirsValue: b.Values[1],
+	}
+	if b.Ours != nil {
+		out.OursFen, out.OursStatus = strconv.FormatInt(int64(b.Ours.Amount), 10), b.Ours.Status
+	}
+	if b.Theirs != nil {
+		out.TheirsFen, out.TheirStatus = strconv.FormatInt(int64(b.Theirs.Amount), 10), b.Theirs.Status
+	}
+	return out
+}
