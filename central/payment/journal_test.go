@@ -12,11 +12,13 @@ import (
 )
 
 // journal keeps entries of the till as the link does after a batch: entries, head and
-// projection, and what the ledger's rules say, in one transaction.
+// projection, and what the ledger's rules say.
 func (h *house) journal(id pos.PaymentID, bodies ...any) {
 	h.t.Helper()
 	ctx := h.t.Context()
+	var posts []ledger.Transaction
 	err := h.store.Link().Write(ctx, func(tx link.Tx) error {
+		posts = nil
 		heads, err := tx.Heads(ctx, till, 1)
 		if err != nil {
 			return err
@@ -53,9 +55,7 @@ func (h *house) journal(id pos.PaymentID, bodies ...any) {
 					return err
 				}
 				if t, ok := ledger.Moved(shop, before, after, decoded); ok {
-					if _, err := ledger.Post(ctx, tx, t); err != nil {
-						return err
-					}
+					posts = append(posts, t)
 				}
 			}
 			if err := tx.AppendEntries(ctx, []link.Kept{{Entry: e}}); err != nil {
@@ -69,6 +69,11 @@ func (h *house) journal(id pos.PaymentID, bodies ...any) {
 	})
 	if err != nil {
 		h.t.Fatal(err)
+	}
+	for _, p := range posts {
+		if _, err := h.store.Ledger().Post(ctx, p); err != nil {
+			h.t.Fatal(err)
+		}
 	}
 }
 
