@@ -25,6 +25,8 @@ type grammar struct {
 	Code       codeCmd       `cmd:"" help:"Make an enrolment code for a store's devices. 生成终端注册码。"`
 	Reconcile  reconcileCmd  `cmd:"" help:"Reconcile one settlement date now. 立即对账。"`
 	Ledger     ledgerCmd     `cmd:"" help:"Show balances, terminals and, if asked, every payment and posting. 查看总账。"`
+	Backup     backupCmd     `cmd:"" help:"Copy the database, also beside a running centre. 备份。"`
+	Restore    restoreCmd    `cmd:"" help:"Make the database from a backup; tills then send again. 还原。"`
 	HelpConfig helpConfigCmd `cmd:"" help:"Print every configuration key with its default and meaning. 列出所有配置项。"`
 	Version    versionCmd    `cmd:"" help:"Print the version. 显示版本。"`
 }

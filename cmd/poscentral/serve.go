@@ -95,7 +95,7 @@ func (c *centre) pages(ctx context.Context) (net.Listener, *httpapi.Server, erro
 	metrics := prometheus.NewRegistry()
 	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	page, err := console.New(console.Config{
-		Env: c.settings.Env, Store: c.store.Console(), Ledger: c.store.Ledger(), Runs: runs{c.store.Reconciliations()},
+		Env: c.settings.Env, Store: c.store.Console(), Ledger: c.store.Ledger(), Runs: c.store.ConsoleRuns(),
 		Actions: console.Actions{IssueCode: c.issueCode, Release: c.fleet.Release}, Log: c.log, Now: time.Now,
 	})
 	if err != nil {

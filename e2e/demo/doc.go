@@ -1,0 +1,2 @@
+// Package demo plays the demo with the real programs and looks at what it leaves.
+package demo
