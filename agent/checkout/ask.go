@@ -88,7 +88,7 @@ func (t *Till) SubmitCode(ctx context.Context, id pos.PaymentID, code string) (p
 			}
 			return nil, pos.FieldError(pos.ErrCodeUsed, "code", fmt.Errorf("used by payment %s", other))
 		}
-		now := t.clock.Now()
+		now := t.clock.Centre() // the centre compares with its own time
 		ask = pos.AskPay{
 			Env: t.c.Env, Payment: id, Merchant: t.c.Merchant, Amount: p.Amount, Code: code,
 			ExpiresMS: now.Add(t.timing.Expiry).UnixMilli(), SentMS: now.UnixMilli(),
@@ -280,10 +280,11 @@ func (t *Till) Present(ctx context.Context, id pos.PaymentID) (pos.Payment, erro
 		if p.Institution != "" {
 			institution = p.Institution
 		}
-		now := t.clock.Now()
+		now := t.clock.Centre()
 		ask = pos.AskPresent{
 			Env: t.c.Env, Payment: id, Merchant: t.c.Merchant, Amount: p.Amount, Institution: institution,
-			ValidMS: t.timing.QRValid.Milliseconds(), ExpiresMS: now.Add(t.timing.Expiry).UnixMilli(), SentMS: now.UnixMilli(),
+			ValidMS: t.timing.QRValid.Milliseconds(), SentMS: now.UnixMilli(),
+			ExpiresMS: now.Add(t.timing.Expiry).UnixMilli(),
 		}
 		if again = p.Mode == pos.CScanB && p.State == pos.Asking; again {
 			if !t.c.Host.Connected() {
@@ -343,7 +344,7 @@ func (t *Till) present(ctx context.Context, ask pos.AskPresent, first bool) erro
 	return err
 }
 
-// expiry is the moment after which a shown QR is given up.
+// expiry is the moment, in the centre's time, after which a shown QR is given up.
 func (t *Till) expiry(p pos.Payment) time.Time {
 	t.mu.Lock()
 	defer t.mu.Unlock()

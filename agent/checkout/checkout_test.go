@@ -114,6 +114,26 @@ func TestPaymentCode(t *testing.T) {
 	}
 }
 
+func TestAWrongWallClockDoesNotExpireQuestions(t *testing.T) {
+	for name, by := range map[string]time.Duration{"behind": -3 * time.Hour, "ahead": 3 * time.Hour} {
+		run(t, name, func(b *bench) {
+			b.SetClock(by)
+			p := b.start(pos.BScanC, "o1")
+			if q, err := b.till.SubmitCode(b.Context(), p.ID, checkouttest.Code(1)); err != nil || q.State != pos.Paid {
+				b.Fatalf("%s %s %v", q.State, q.Reason, err)
+			}
+			shown := b.start(pos.CScanB, "o2")
+			if _, err := b.till.Present(b.Context(), shown.ID); err != nil {
+				b.Fatal(err)
+			}
+			time.Sleep(2*time.Minute + 50*time.Second)
+			b.want(shown.ID, pos.Asking)
+			time.Sleep(15 * time.Second)
+			b.want(shown.ID, pos.Abandoned)
+		})
+	}
+}
+
 func TestQuestionIsJournaledBeforeItLeaves(t *testing.T) {
 	run(t, "asking, with expiry and hash, never the code", func(b *bench) {
 		b.Host.SetFates(func(string) checkouttest.Fate {

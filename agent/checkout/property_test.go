@@ -53,6 +53,7 @@ type world struct {
 	byKey   map[string]pos.PaymentID
 	link    bool
 	verdict uint64
+	yes     int // confirmations that were given
 }
 
 func (w *world) id(n int) pos.PaymentID {
@@ -92,6 +93,9 @@ func (w *world) do(n int, o op) error {
 	w.fates(o.Fates)
 	switch o.What {
 	case "start", "confirm":
+		if o.What == "confirm" {
+			w.yes++
+		}
 		modes := []pos.Mode{pos.BScanC, pos.CScanB, pos.Evidence}
 		return w.begin(checkout.Request{
 			Caller: "screen", Key: fmt.Sprint(n), OrderID: fmt.Sprint("o", o.A%3), OrderAmount: 1000,
@@ -189,7 +193,7 @@ func (w *world) holds() error {
 	if m := w.Journal.Misfits(); len(m) > 0 {
 		return fmt.Errorf("the till wrote what does not fit: %w", m[0])
 	}
-	confirmed := map[string]bool{}
+	confirmed, yes := map[string]bool{}, 0
 	states := map[pos.PaymentID]pos.Payment{}
 	for _, e := range w.Journal.Entries() {
 		if e.Operator == "" {
@@ -201,6 +205,9 @@ func (w *world) holds() error {
 		}
 		if c, ok := body.(*pos.OrderConfirmed); ok {
 			confirmed[c.OrderID] = true
+			if yes++; yes > w.yes {
+				return fmt.Errorf("entry %d confirms what nobody confirmed", e.Seq)
+			}
 		}
 		before := states[e.Payment]
 		p, changed, err := dcep.Apply(before, !before.ID.IsZero(), e)

@@ -226,7 +226,7 @@ func (t *Till) stepRefund(ctx context.Context, payment pos.PaymentID, id pos.Ref
 		now := t.clock.Now()
 		a, err = t.c.Host.Refund(c, pos.AskRefund{
 			Env: t.c.Env, Refund: id, Payment: payment, Amount: r.Amount, Operator: r.Operator,
-			ExpiresMS: now.Add(t.timing.Expiry).UnixMilli(), SentMS: now.UnixMilli(),
+			ExpiresMS: t.clock.Centre().Add(t.timing.Expiry).UnixMilli(), SentMS: now.UnixMilli(),
 		})
 	case r.State == pos.RefundAsking || r.State == pos.RefundUnknown:
 		a, err = t.c.Host.Query(c, pos.AskQuery{Env: t.c.Env, Payment: payment, Refund: id})

@@ -73,21 +73,24 @@ func (t *Till) SignInOperator(ctx context.Context, number, pin string) (operator
 	if wait := time.UnixMilli(o.LockedUntilMS).Sub(t.clock.Now()); wait > 0 {
 		return operator.Operator{}, pinLocked(wait)
 	}
+	wrong := max(o.Failures, t.wrong[number])
 	right, err := operator.Verify(o.PINHash, pin)
 	if err != nil {
 		return operator.Operator{}, fmt.Errorf("check pin of %s: %w", number, err)
 	}
 	if !right {
-		n, err := t.c.Operators.RecordSignInFailure(ctx, number, operator.LockUntil(o.Failures+1, t.clock.Now()))
+		n, err := t.c.Operators.RecordSignInFailure(ctx, number, operator.LockUntil(wrong+1, t.clock.Now()))
 		if err != nil {
 			return operator.Operator{}, fmt.Errorf("count wrong pin: %w", err)
 		}
+		t.wrong[number] = n
 		return operator.Operator{}, pos.NewError(pos.ErrBadPIN, fmt.Errorf("%d wrong", n))
 	}
-	if o.Failures > 0 {
+	if wrong > 0 {
 		if err := t.c.Operators.ClearSignInFailures(ctx, number); err != nil {
 			return operator.Operator{}, fmt.Errorf("forget wrong pins: %w", err)
 		}
+		delete(t.wrong, number)
 	}
 	if err := t.changeShift(ctx, &o); err != nil {
 		return operator.Operator{}, err

@@ -25,7 +25,7 @@ type Status struct {
 	Current   *pos.Payment       `json:"current,omitempty"`
 	Findings  []health.Finding   `json:"findings"`
 	Notices   []Notice           `json:"notices"`
-	TimeMS    int64              `json:"time_ms"`
+	TimeMS    int64              `json:"time_ms"` // the centre's time, by which a QR expires
 }
 
 // Status looks at everything once. It also brings the conditions that follow from
@@ -39,7 +39,7 @@ func (t *Till) Status(ctx context.Context) (Status, error) {
 	s := Status{
 		Env: t.c.Env, Notice: t.c.Env.Notice(), Terminal: t.c.Terminal, Merchant: t.c.Merchant, Store: t.c.Store,
 		StoreName: t.c.StoreName, Connected: t.c.Host.Connected(), SignIn: t.c.SignIn, Outbox: out,
-		Room: t.limits().Room(out.Money, now), Notices: t.hub.latest(), TimeMS: now.UnixMilli(),
+		Room: t.limits().Room(out.Money, now), Notices: t.hub.latest(), TimeMS: t.clock.Centre().UnixMilli(),
 	}
 	if o, ok := t.Operator(); ok {
 		s.Operator = &o

@@ -3,6 +3,7 @@ package checkout_test
 import (
 	"context"
 	"path/filepath"
+	"strconv"
 	"testing"
 	"time"
 
@@ -19,22 +20,57 @@ func (d onDisk) Payments(ctx context.Context, q checkout.Query) ([]pos.Payment, 
 	return d.Store.Payments(ctx, offline.Query(q))
 }
 
-func TestOnTheRealJournal(t *testing.T) {
-	shop := checkouttest.NewShop(t)
+// openDisk makes a real journal of the shop's terminal.
+func openDisk(tb testing.TB, shop *checkouttest.Shop) (offline.Config, *offline.Store) {
+	tb.Helper()
 	key, err := shop.Suite.Generate()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	config := offline.Config{
-		Path: filepath.Join(t.TempDir(), "journal.db"), Signer: key, Env: pos.Lab, Terminal: checkouttest.Terminal,
+		Path: filepath.Join(tb.TempDir(), "journal.db"), Signer: key, Env: pos.Lab, Terminal: checkouttest.Terminal,
 	}
 	at := shop.Clock.Instant()
-	store, err := offline.Create(t.Context(), config, pos.EpochOpened{
+	store, err := offline.Create(tb.Context(), config, pos.EpochOpened{
 		Reason: pos.EpochEnrolled, Suite: shop.Suite.Name(), PublicKey: key.Public(), Merchant: checkouttest.Merchant, Store: "S1",
 	}, 1, at, pos.DateOf(time.UnixMilli(at.WallMS), 0))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
+	return config, store
+}
+
+// BenchmarkSale is one sale by payment code on the real journal, the centre answering
+// at once: three entries, each on the disk before the next step.
+func BenchmarkSale(b *testing.B) {
+	shop := checkouttest.NewShop(b)
+	_, store := openDisk(b, shop)
+	till, stop := shop.Start(b, func(c *checkout.Config) { c.Journal = onDisk{store} })
+	defer func() {
+		stop()
+		if err := store.Close(); err != nil {
+			b.Error(err)
+		}
+	}()
+	n := 0
+	for b.Loop() {
+		n++
+		p, err := till.Start(b.Context(), checkout.Request{
+			Caller: "c", Key: strconv.Itoa(n), OrderID: strconv.Itoa(n), OrderAmount: 100, Amount: 100, Mode: pos.BScanC,
+		})
+		if err != nil {
+			b.Fatal(err)
+		}
+		if p, err = till.SubmitCode(b.Context(), p.ID, checkouttest.Code(n)); err != nil || p.State != pos.Paid {
+			b.Fatal(p.State, err)
+		}
+	}
+}
+
+func TestOnTheRealJournal(t *testing.T) {
+	shop := checkouttest.NewShop(t)
+	config, store := openDisk(t, shop)
+	var err error
 	disk := func(c *checkout.Config) { c.Journal, c.Timing.Query = onDisk{store}, 20*time.Millisecond }
 	till, stop := shop.Start(t, disk)
 	b := &bench{T: t, Shop: shop, till: till}

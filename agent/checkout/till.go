@@ -138,7 +138,8 @@ type Till struct {
 
 	starting sync.Mutex // Start looks up a key and writes in one step
 	verdicts sync.Mutex // verdicts are applied one after the other
-	signing  sync.Mutex // one PIN is tried at a time
+	signing  sync.Mutex // one PIN is tried at a time; guards wrong
+	wrong    map[string]int
 	refunds  sync.Mutex // the list of open refunds has one writer
 	qrs      sync.Mutex // and so has that of shown QRs
 
@@ -176,7 +177,8 @@ func New(ctx context.Context, c Config) (*Till, error) {
 	t := &Till{
 		c: c, clock: c.Clock, health: c.Health, log: c.Log, timing: c.Timing.withDefaults(), limits: c.Limits,
 		hub: newHub(fmt.Sprintf("%x", boot)), sales: map[pos.PaymentID]*sale{}, watching: map[pos.PaymentID]bool{},
-		wake: make(chan struct{}), ready: make(chan struct{}),
+		wrong: map[string]int{},
+		wake:  make(chan struct{}), ready: make(chan struct{}),
 	}
 	if t.health == nil {
 		t.health = health.New(c.Clock.Now)
@@ -371,7 +373,7 @@ func (t *Till) keepQR(ctx context.Context, id pos.PaymentID, a pos.Answer) {
 	kept, err := t.keptQRs(ctx)
 	if err == nil {
 		maps.DeleteFunc(kept, func(_ string, k keptQR) bool {
-			return t.clock.Now().Sub(time.UnixMilli(k.ValidUntil)) > time.Hour
+			return t.clock.Centre().Sub(time.UnixMilli(k.ValidUntil)) > time.Hour
 		})
 		kept[id.String()] = keptQR{QR: a.QR, ValidUntil: a.ValidUntilMS}
 		var b []byte

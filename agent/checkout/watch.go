@@ -66,7 +66,7 @@ func (t *Till) watchPayment(ctx context.Context, id pos.PaymentID) {
 		}
 		wait := t.pace(time.Since(began))
 		if p.State == pos.Asking && p.Mode == pos.CScanB {
-			wait = min(t.timing.Query, max(0, t.expiry(p).Sub(t.clock.Now()))+time.Millisecond)
+			wait = min(t.timing.Query, max(0, t.expiry(p).Sub(t.clock.Centre()))+time.Millisecond)
 		}
 		back := t.reconnected()
 		timer := time.NewTimer(wait)
@@ -114,7 +114,7 @@ func (t *Till) giveUp(ctx context.Context, p pos.Payment, since time.Duration) e
 	}
 	late := since >= t.timing.Fast
 	if p.Mode == pos.CScanB {
-		late = !t.clock.Now().Before(t.expiry(p))
+		late = !t.clock.Centre().Before(t.expiry(p))
 	}
 	if p.State != pos.Asking || !late {
 		return nil

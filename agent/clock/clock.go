@@ -42,6 +42,7 @@ type Clock struct {
 	offset   time.Duration // wall - mono when the centre was last heard, or at the start
 	last     time.Duration // wall - mono at the last Jump
 	skew     time.Duration // wall - centre when the centre was last heard
+	heardAt  time.Duration // mono then
 }
 
 // New makes a clock. centreMS is the last signed centre time that this till has
@@ -111,9 +112,21 @@ func (c *Clock) Heard(centreMS int64) bool {
 		return false
 	}
 	c.centreMS, c.heard = centreMS, true
-	c.offset = c.between()
+	c.offset, c.heardAt = c.between(), c.mono()
 	c.skew = c.wall().Sub(time.UnixMilli(centreMS))
 	return true
+}
+
+// Centre is the centre's time as far as this till can tell: counted on from when the
+// centre was last heard in this run, whatever became of the wall clock; the wall
+// clock before that.
+func (c *Clock) Centre() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.heard {
+		return c.wall()
+	}
+	return time.UnixMilli(c.centreMS).Add(c.mono() - c.heardAt)
 }
 
 // Jump returns by how much the wall clock moved against the monotonic one since the

@@ -82,6 +82,24 @@ func TestJumpIsToldOnce(t *testing.T) {
 	}
 }
 
+func TestCentreTimeDoesNotFollowTheWallClock(t *testing.T) {
+	m := &machine{mono: time.Hour}
+	k, err := clock.New(m.options(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := k.Centre(); !got.Equal(k.Now()) {
+		t.Fatalf("before the centre is heard: %s", got)
+	}
+	const centre = int64(1_700_003_600_000)
+	k.Heard(centre)
+	m.pass(time.Minute)
+	m.wall -= 5 * time.Hour
+	if got := k.Centre().UnixMilli(); got != centre+60_000 {
+		t.Fatalf("got %d, want a minute after %d", got, centre)
+	}
+}
+
 func TestTheMachinesOwnSources(t *testing.T) {
 	k, err := clock.New(clock.Options{}, 7)
 	if err != nil {

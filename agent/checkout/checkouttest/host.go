@@ -167,15 +167,18 @@ func (h *Host) Pay(ctx context.Context, ask pos.AskPay) (pos.Answer, error) {
 	b.pays++
 	if b.state == "" {
 		b.state = pos.Paid
+		if ask.ExpiresMS < time.Now().UnixMilli() {
+			b.state, b.reason = pos.Declined, pos.ErrExpired
+		}
 		if f == Denied {
 			b.state, b.reason = pos.Declined, pos.ErrInsufficient
 		}
-		if f == InProcess {
+		if f == InProcess && b.state == pos.Paid {
 			b.state = pos.Asking
 		}
 	}
 	a := b.answer(ask.Payment)
-	if f == InProcess {
+	if b.state == pos.Asking {
 		b.state = pos.Paid
 	}
 	h.mu.Unlock()
