@@ -196,6 +196,24 @@ func TestMetricsAreForThisMachineOrTheToken(t *testing.T) {
 	}
 }
 
+func TestPaymentMetrics(t *testing.T) {
+	reg := prometheus.NewRegistry()
+	observe, err := PaymentMetrics(reg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	observe("pay", pos.Answer{Institution: "ICBC", Outcome: pos.OutcomePaid}, 30*time.Millisecond)
+	s := newServer(t, func(c *Config) { c.Metrics = reg })
+	w := call(s, http.MethodGet, "/metrics", "127.0.0.1:1", nil)
+	want := `dcpos_payment_answer_seconds_bucket{institution="ICBC",outcome="paid",question="pay",le="0.05"} 1`
+	if !strings.Contains(w.Body.String(), want) {
+		t.Error(w.Body)
+	}
+	if _, err := PaymentMetrics(reg); err == nil {
+		t.Error("registered twice")
+	}
+}
+
 func TestOpenAPISaysWhatIsThere(t *testing.T) {
 	s := newServer(t, nil)
 	w := call(s, http.MethodGet, "/openapi.json", "192.0.2.1:1", nil)

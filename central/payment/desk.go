@@ -34,6 +34,9 @@ type Config struct {
 	Log *slog.Logger
 	// Nudge is called after a verdict for the terminal was committed; may be nil.
 	Nudge func(terminal string)
+	// Observe is called with each answer to pay, present, query, abandon and refund and
+	// how long it took, for metrics; may be nil.
+	Observe func(question string, a pos.Answer, took time.Duration)
 }
 
 // Desk takes the questions of tills and follows each payment to its end. It is safe
@@ -77,6 +80,20 @@ func New(cfg Config) (*Desk, error) {
 }
 
 func (d *Desk) nowMS() int64 { return d.cfg.Now().UnixMilli() }
+
+// observed times one question.
+func (d *Desk) observed(question string, answer func() pos.Answer) pos.Answer {
+	began := d.cfg.Now()
+	a := answer()
+	if d.cfg.Observe != nil {
+		seen := a
+		if _, ok := d.cfg.Institutions.Member(a.Institution); !ok {
+			seen.Institution = "" // a till's text must not become a metric's label
+		}
+		d.cfg.Observe(question, seen, d.cfg.Now().Sub(began))
+	}
+	return a
+}
 
 // turn is one transaction with the moment of its beginning and whom it tells.
 type turn struct {

@@ -25,6 +25,10 @@ const grace = 2 * time.Second
 // Pay takes money by the customer's code. The answer may be "unknown" or "pending";
 // Query tells the end. A repeat of the question gives the present state.
 func (d *Desk) Pay(ctx context.Context, terminal string, ask pos.AskPay) pos.Answer {
+	return d.observed("pay", func() pos.Answer { return d.takePay(ctx, terminal, ask) })
+}
+
+func (d *Desk) takePay(ctx context.Context, terminal string, ask pos.AskPay) pos.Answer {
 	m, err := d.cfg.Institutions.Route(ask.Code)
 	if err == nil {
 		err = d.check(ask.Env, ask.Payment, ask.Amount, m)
@@ -48,6 +52,10 @@ func (d *Desk) Pay(ctx context.Context, terminal string, ask pos.AskPay) pos.Ans
 // Present asks for a QR that the customer scans. A repeat of the question shows the
 // open QR again.
 func (d *Desk) Present(ctx context.Context, terminal string, ask pos.AskPresent) pos.Answer {
+	return d.observed("present", func() pos.Answer { return d.takePresent(ctx, terminal, ask) })
+}
+
+func (d *Desk) takePresent(ctx context.Context, terminal string, ask pos.AskPresent) pos.Answer {
 	code := ask.Institution
 	if code == "" {
 		code = d.cfg.Default

@@ -33,6 +33,8 @@ type house struct {
 	clock *atomic.Int64
 	told  *atomic.Int32
 	ids   uint64
+
+	observe func(string, pos.Answer, time.Duration)
 }
 
 func newHouse(t testing.TB) *house {
@@ -103,7 +105,7 @@ func (h *house) newDesk(s *store.Store) *payment.Desk {
 	}
 	desk, err := payment.New(payment.Config{
 		Env: pos.Lab, Store: s.Payments(), Institutions: set, Default: "ICBC", Key: []byte("0123456789abcdef"),
-		Now: now, Nudge: func(string) { h.told.Add(1) },
+		Now: now, Nudge: func(string) { h.told.Add(1) }, Observe: h.observe,
 	})
 	if err != nil {
 		h.t.Fatal(err)
@@ -380,6 +382,24 @@ func TestProcessKilledWhileAsking(t *testing.T) {
 		t.Errorf("the institution was asked %d times", n)
 	}
 	h.holds(900, 900, 0)
+}
+
+func TestAnswersAreObserved(t *testing.T) {
+	h := newHouse(t)
+	var seen []string
+	h.observe = func(question string, a pos.Answer, _ time.Duration) {
+		seen = append(seen, question+" "+string(a.Outcome))
+	}
+	h.desk = h.newDesk(h.store)
+	ask := h.pay(h.id(), 5)
+	h.desk.Pay(t.Context(), till, ask)
+	h.query(ask.Payment)
+	h.desk.Refund(t.Context(), till, h.refund(h.id(), ask.Payment, 5))
+	ask.Env = pos.Live
+	h.desk.Pay(t.Context(), till, ask)
+	if got := strings.Join(seen, ", "); got != "pay paid, query paid, refund refunded, pay rejected" {
+		t.Error(got)
+	}
 }
 
 func TestTillsPatienceDoesNotEndTheQuestion(t *testing.T) {

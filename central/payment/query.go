@@ -17,6 +17,10 @@ const fresh = 300 // milliseconds
 // Query tells what became of a payment, or of a refund when one is named. What is not
 // final is asked about now.
 func (d *Desk) Query(ctx context.Context, terminal string, ask pos.AskQuery) pos.Answer {
+	return d.observed("query", func() pos.Answer { return d.takeQuery(ctx, terminal, ask) })
+}
+
+func (d *Desk) takeQuery(ctx context.Context, terminal string, ask pos.AskQuery) pos.Answer {
 	if ask.Env != d.cfg.Env {
 		return d.rejected(ctx, ask.Payment, ask.Refund,
 			pos.NewError(pos.ErrEnvironment, fmt.Errorf("question is %q, this centre is %s", ask.Env, d.cfg.Env)))
@@ -148,6 +152,10 @@ func (d *Desk) search(ctx context.Context, id pos.PaymentID) heard {
 // the margin; money that comes is refunded by itself. What was paid already counts as
 // come late, because the till's journal says abandoned.
 func (d *Desk) Abandon(ctx context.Context, terminal string, ask pos.AskAbandon) pos.Answer {
+	return d.observed("abandon", func() pos.Answer { return d.takeAbandon(ctx, terminal, ask) })
+}
+
+func (d *Desk) takeAbandon(ctx context.Context, terminal string, ask pos.AskAbandon) pos.Answer {
 	if ask.Env != d.cfg.Env {
 		return d.rejected(ctx, ask.Payment, pos.RefundID{},
 			pos.NewError(pos.ErrEnvironment, fmt.Errorf("question is %q, this centre is %s", ask.Env, d.cfg.Env)))

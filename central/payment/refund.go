@@ -14,6 +14,10 @@ import (
 // repeat gives the present state, another content is a conflict. The sum of refunds
 // that are done or may be done never exceeds the payment.
 func (d *Desk) Refund(ctx context.Context, terminal string, ask pos.AskRefund) pos.Answer {
+	return d.observed("refund", func() pos.Answer { return d.takeRefund(ctx, terminal, ask) })
+}
+
+func (d *Desk) takeRefund(ctx context.Context, terminal string, ask pos.AskRefund) pos.Answer {
 	if err := d.checkRefund(ask); err != nil {
 		return d.rejected(ctx, ask.Payment, ask.Refund, err)
 	}
