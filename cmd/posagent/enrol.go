@@ -16,10 +16,19 @@ import (
 	"dcpos/sync/wire"
 )
 
-// join asks the centre to make this device a terminal. Every step may be repeated: the
-// keys are made once, the centre takes the same code with the same keys again, and the
-// identity is written last.
+// join makes this device a terminal. Every step may be repeated: the keys are made
+// once, the centre takes the same code with the same keys again, and the identity is
+// written last.
 func (a *agent) join(ctx context.Context, r enrolment.Request) (identity.Identity, error) {
+	id, err := a.ask(ctx, r)
+	if err != nil {
+		return id, err
+	}
+	return id, a.folder.Save(ctx, id)
+}
+
+// ask shows the centre the code and this device's keys.
+func (a *agent) ask(ctx context.Context, r enrolment.Request) (identity.Identity, error) {
 	nats, err := a.keys.NATSPublic()
 	if err != nil {
 		return identity.Identity{}, err
@@ -35,16 +44,12 @@ func (a *agent) join(ctx context.Context, r enrolment.Request) (identity.Identit
 	if err != nil {
 		return identity.Identity{}, err
 	}
-	id := identity.Identity{
+	return identity.Identity{
 		Env: a.settings.Env, Class: a.settings.Class, Terminal: answer.Terminal, Merchant: answer.Merchant,
 		Store: answer.Store, StoreName: answer.StoreName, Epoch: answer.Epoch,
 		CentreKey: answer.CentreKey, Suite: answer.Suite, NATSURL: answer.NATSURL,
 		Limits: answer.Limits, Trust: answer.Trust,
-	}
-	if err := a.folder.Save(ctx, id); err != nil {
-		return id, err
-	}
-	return id, nil
+	}, nil
 }
 
 // journal opens the till's journal, making it where enrolment got no further than the identity.

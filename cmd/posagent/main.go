@@ -20,6 +20,7 @@ type grammar struct {
 
 	Serve      serveCmd      `cmd:"" default:"withargs" help:"Run the till until SIGTERM (the default). 运行终端。"`
 	Operator   operatorCmd   `cmd:"" help:"Who may sign in at this till. 收银员。"`
+	Epoch      epochCmd      `cmd:"" help:"Open the next epoch after a restore, a fork or damage. 开启新纪元。"`
 	HelpConfig helpConfigCmd `cmd:"" help:"Print every configuration key with its default and meaning. 列出所有配置项。"`
 	Version    versionCmd    `cmd:"" help:"Print the version. 显示版本。"`
 }
