@@ -111,12 +111,7 @@ func Post(ctx context.Context, tx Tx, t Transaction) (posted bool, err error) {
 		return false, fmt.Errorf("look up transaction %s: %w", t.Key, err)
 	}
 	if found {
-		if !have.Equal(t) {
-			return false, pos.FieldError(pos.ErrKeyConflict, "key",
-				fmt.Errorf("transaction %s was posted as %v on %s, now %v on %s",
-					t.Key, have.Postings, have.Date, t.Postings, t.Date))
-		}
-		return false, nil
+		return false, have.repeat(t)
 	}
 	if err := tx.AppendLedger(ctx, t); err != nil {
 		return false, fmt.Errorf("post %s: %w", t.Key, err)

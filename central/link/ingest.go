@@ -66,11 +66,12 @@ func (l *Link) pull(arrived chan<- jetstream.Msg) {
 		stop := context.AfterFunc(l.ctx, messages.Drain)
 		for {
 			m, err := messages.Next()
-			if err != nil {
-				if !errors.Is(err, jetstream.ErrMsgIteratorClosed) {
-					l.pauseAfter(err)
-				}
+			if errors.Is(err, jetstream.ErrMsgIteratorClosed) {
 				break
+			}
+			if err != nil { // such as a missed heartbeat: what is buffered is still to come
+				l.pauseAfter(err)
+				continue
 			}
 			arrived <- m
 		}

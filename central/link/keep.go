@@ -19,7 +19,14 @@ type keeping struct {
 	heads     map[keyName][]Head
 	payments  map[paymentName]*folded
 	order     []paymentName // of payments, so that they are written in order of first change
+	posts     []post
 	outcomes  []outcome
+}
+
+// post is what an entry moves, with the terminal that says so.
+type post struct {
+	terminal string
+	item     ledger.Item
 }
 
 type paymentName struct {
@@ -60,7 +67,10 @@ func keepAll(ctx context.Context, tx Tx, messages []examined) ([]outcome, error)
 		}
 		k.outcomes = append(k.outcomes, o)
 	}
-	return k.outcomes, k.writePayments(ctx)
+	if err := k.writePayments(ctx); err != nil {
+		return nil, err
+	}
+	return k.outcomes, k.postAll(ctx)
 }
 
 func (k *keeping) keep(ctx context.Context, x examined) (outcome, error) {
@@ -298,6 +308,11 @@ func (k *keeping) extend(ctx context.Context, t Terminal, b wire.Batch, w where,
 		}
 		o.fenced = true
 	}
+	if head.Branch == 0 {
+		if err := k.foresee(ctx, t.ID, fresh); err != nil {
+			return o, err
+		}
+	}
 	late := b.Epoch < t.Epoch
 	kept := make([]Kept, 0, len(fresh))
 	for _, e := range fresh {
@@ -407,33 +422,68 @@ func (k *keeping) fold(ctx context.Context, t Terminal, head Head, e pos.Entry) 
 	}
 	before := f.payment
 	f.payment, f.known, f.changed = after, true, true
-	tr, moves := ledger.Moved(t.Merchant, before, after, body)
-	if !moves {
-		return "", nil
+	if tr, moves := ledger.Moved(t.Merchant, before, after, body); moves {
+		item := ledger.Item{Transaction: tr}
+		if head.Branch > 0 { // under the payment's own key it is the same money, counted once already
+			item = ledger.Item{Transaction: ledger.Forked(t.ID, t.Merchant, tr), Unless: tr.Key}
+		}
+		k.posts = append(k.posts, post{t.ID, item})
 	}
-	return k.post(ctx, t, head.Branch, tr)
+	return "", nil
 }
 
-// post writes what an entry moves. When the centre has posted the key with another
+// postAll writes what the entries move. When the centre has posted a key with another
 // body (what the institution said), that stays, and the till's word is noted.
-func (k *keeping) post(ctx context.Context, t Terminal, branch int, tr ledger.Transaction) (fault string, err error) {
-	if branch > 0 {
-		if _, found, err := k.tx.LedgerTransaction(ctx, tr.Key); err != nil || found {
-			return "", err // the same money, counted once already
+func (k *keeping) postAll(ctx context.Context) error {
+	items := make([]ledger.Item, len(k.posts))
+	for i, p := range k.posts {
+		items[i] = p.item
+	}
+	if len(items) == 0 {
+		return nil
+	}
+	refused, err := ledger.PostAll(ctx, k.tx, items)
+	if err != nil {
+		return err
+	}
+	for i, why := range refused {
+		if why == nil {
+			continue
 		}
-		tr = ledger.Forked(t.ID, t.Merchant, tr)
+		what := "posting_refused"
+		if pos.CodeOf(why) == pos.ErrKeyConflict {
+			what = "posting_conflict"
+		}
+		if err := k.tx.Audit(ctx, pos.OperatorSystem, what, k.posts[i].terminal, cutTo(why.Error(), 500)); err != nil {
+			return err
+		}
 	}
-	_, err = ledger.Post(ctx, k.tx, tr)
-	switch {
-	case err == nil:
-		return "", nil
-	case pos.CodeOf(err) == pos.ErrKeyConflict:
-		return cutTo(err.Error(), 200), k.tx.Audit(ctx, pos.OperatorSystem, "posting_conflict", t.ID, cutTo(err.Error(), 500))
+	return nil
+}
+
+// foresee reads the payments that entries of the journal proper name, all at once.
+func (k *keeping) foresee(ctx context.Context, terminal string, entries []pos.Entry) error {
+	var ids []pos.PaymentID
+	for _, e := range entries {
+		name := paymentName{terminal: terminal, id: e.Payment}
+		if k.payments[name] != nil || e.Payment.IsZero() {
+			continue
+		}
+		k.payments[name] = &folded{}
+		k.order = append(k.order, name)
+		ids = append(ids, e.Payment)
 	}
-	if check := tr.Check(); check != nil { // the till's word makes no transaction, such as a date that is none
-		return cutTo(check.Error(), 200), k.tx.Audit(ctx, pos.OperatorSystem, "posting_refused", t.ID, cutTo(check.Error(), 500))
+	if len(ids) == 0 {
+		return nil
 	}
-	return "", err
+	known, err := k.tx.Payments(ctx, terminal, ids)
+	if err != nil {
+		return fmt.Errorf("read %d payments of %s: %w", len(ids), terminal, err)
+	}
+	for _, p := range known {
+		*k.payments[paymentName{terminal: terminal, id: p.ID}] = folded{payment: p, known: true}
+	}
+	return nil
 }
 
 // payment finds the payment that an entry names as the branch has it.
@@ -480,14 +530,14 @@ func (k *keeping) refold(ctx context.Context, terminal string, head Head, e pos.
 }
 
 func (k *keeping) writePayments(ctx context.Context) error {
+	var list []Folded
 	for _, name := range k.order {
-		f := k.payments[name]
-		if !f.changed {
-			continue
+		if f := k.payments[name]; f.changed {
+			list = append(list, Folded{k.terminals[name.terminal].Merchant, name.branch, f.payment})
 		}
-		if err := k.tx.PutPayment(ctx, k.terminals[name.terminal].Merchant, name.branch, f.payment); err != nil {
-			return fmt.Errorf("keep payment %s: %w", name.id, err)
-		}
+	}
+	if err := k.tx.PutPayments(ctx, list); err != nil {
+		return fmt.Errorf("keep %d payments: %w", len(list), err)
 	}
 	return nil
 }

@@ -491,12 +491,7 @@ func TestRestartGoesOn(t *testing.T) {
 	}
 	nc := c.connect(t, till)
 	for _, b := range till.batches(t, 3) {
-		if err := nc.Publish(wire.JournalSubject(till.id), b); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := nc.Flush(); err != nil {
-		t.Fatal(err)
+		must(nc.Request(wire.JournalSubject(till.id), b, 5*time.Second))(t) // the stream's word that it has it
 	}
 	if err := c.link.Close(); err != nil {
 		t.Fatal(err)

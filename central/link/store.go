@@ -47,6 +47,13 @@ type Kept struct {
 	Fault  string
 }
 
+// Folded is a payment as the entries of one branch say.
+type Folded struct {
+	Merchant string
+	Branch   string // "" for the journal proper
+	Payment  pos.Payment
+}
+
 // Gap is the first entry that is missing although later ones came.
 type Gap struct {
 	From uint64
@@ -123,7 +130,7 @@ type Reader interface {
 
 // Tx is one writing transaction.
 type Tx interface {
-	ledger.Tx
+	ledger.BatchTx
 	Reader
 	PutHead(ctx context.Context, terminal string, epoch uint32, h Head) error
 	PutOpening(ctx context.Context, terminal string, o Opening) error
@@ -134,6 +141,10 @@ type Tx interface {
 	// Payment finds a payment as the terminal's journal says; branch "" is the journal
 	// proper.
 	Payment(ctx context.Context, terminal string, id pos.PaymentID, branch string) (pos.Payment, bool, error)
+	// Payments finds those of several payments that the journal proper knows.
+	Payments(ctx context.Context, terminal string, ids []pos.PaymentID) ([]pos.Payment, error)
+	PutPayments(ctx context.Context, list []Folded) error
+	// PutPayment is PutPayments of one.
 	PutPayment(ctx context.Context, merchant, branch string, p pos.Payment) error
 	// PaymentEntries lists the entries that name a payment, in order of epoch, number and branch.
 	PaymentEntries(ctx context.Context, terminal string, id pos.PaymentID) ([]Kept, error)

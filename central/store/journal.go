@@ -98,17 +98,26 @@ func (s *Store) Entries(ctx context.Context, terminal string, epoch uint32, afte
 // TillPayments lists payments, as the tills' journals say, that stand in a state and were
 // created at or after a moment, oldest first: what a restarted payment room must go on with.
 func (t *Tx) TillPayments(ctx context.Context, state pos.State, sinceMS int64, limit int) ([]pos.Payment, error) {
-	rows, err := t.Query(ctx, `SELECT payment FROM till_payments
-		WHERE state = ? AND created_ms >= ? AND branch = '' ORDER BY created_ms, id LIMIT ?`, string(state), sinceMS, limit)
+	list, err := t.payments(ctx, `state = ? AND created_ms >= ? AND branch = '' ORDER BY created_ms, id LIMIT ?`,
+		string(state), sinceMS, limit)
 	if err != nil {
 		return nil, fmt.Errorf("list payments that are %s: %w", state, err)
+	}
+	return list, nil
+}
+
+// payments lists payments by a condition of ours.
+func (t *Tx) payments(ctx context.Context, where string, args ...any) ([]pos.Payment, error) {
+	rows, err := t.Query(ctx, `SELECT payment FROM till_payments WHERE `+where, args...)
+	if err != nil {
+		return nil, err
 	}
 	defer rows.Close() //nolint:errcheck // rows.Err tells what matters
 	var list []pos.Payment
 	for rows.Next() {
 		var b []byte
 		if err := rows.Scan(&b); err != nil {
-			return nil, fmt.Errorf("list payments that are %s: %w", state, err)
+			return nil, err
 		}
 		var p pos.Payment
 		if err := dcep.Unmarshal(b, &p); err != nil {

@@ -18,7 +18,10 @@ func (s *Store) Ledger() ledger.Book { return book{s} }
 
 type book struct{ *Store }
 
-var _ ledger.Tx = (*Tx)(nil)
+var (
+	_ ledger.Tx      = (*Tx)(nil)
+	_ ledger.BatchTx = (*Tx)(nil)
+)
 
 // Post implements ledger.Book.
 func (b book) Post(ctx context.Context, t ledger.Transaction) (posted bool, err error) {
@@ -56,32 +59,132 @@ func (t *Tx) LedgerTransaction(ctx context.Context, key string) (ledger.Transact
 	return found, true, rows.Err()
 }
 
+// LedgerTransactions implements ledger.BatchTx.
+func (t *Tx) LedgerTransactions(ctx context.Context, keys []string) (map[string]ledger.Transaction, error) {
+	found := make(map[string]ledger.Transaction)
+	for len(keys) > 0 {
+		n := min(len(keys), maxList)
+		if err := t.findLedger(ctx, keys[:n], found); err != nil {
+			return nil, err
+		}
+		keys = keys[n:]
+	}
+	for key, tr := range found {
+		slices.SortFunc(tr.Postings, func(a, b ledger.Posting) int { return strings.Compare(a.Account, b.Account) })
+		found[key] = tr
+	}
+	return found, nil
+}
+
+func (t *Tx) findLedger(ctx context.Context, keys []string, found map[string]ledger.Transaction) error {
+	rows, err := t.Query(ctx, `SELECT x.key, x.date, COALESCE(p.account, ''), COALESCE(p.amount, 0)
+		FROM ledger_transactions x LEFT JOIN postings p ON p.number = x.number WHERE x.key IN `+listOf(len(keys)),
+		padded(keys)...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close() //nolint:errcheck // rows.Err tells what matters
+	for rows.Next() {
+		var key string
+		var date pos.Date
+		var p ledger.Posting
+		if err := rows.Scan(&key, &date, &p.Account, &p.Amount); err != nil {
+			return err
+		}
+		tr := found[key]
+		tr.Key, tr.Date = key, date
+		if p.Account != "" {
+			tr.Postings = append(tr.Postings, p)
+		}
+		found[key] = tr
+	}
+	return rows.Err()
+}
+
+// maxList is the longest list of an IN. Lists are filled up to powers of four, so that
+// a statement has few shapes and each is prepared once.
+const maxList = 256
+
+func listSize(n int) int {
+	size := 1
+	for size < n {
+		size *= 4
+	}
+	return size
+}
+
+func listOf(n int) string { return rowsOf(listSize(n), 1) }
+
+// padded repeats the last value up to the list's size.
+func padded(values []string) []any {
+	args := make([]any, listSize(len(values)))
+	for i := range args {
+		args[i] = values[min(i, len(values)-1)]
+	}
+	return args
+}
+
 // AppendLedger implements ledger.Tx. The balances move once, just before the commit,
 // in order of account names: a transaction with many postings holds the busy
 // accounts shortly, and two of them cannot wait for one another.
 func (t *Tx) AppendLedger(ctx context.Context, tr ledger.Transaction) error {
-	var number int64
-	if err := t.QueryRow(ctx, `INSERT INTO ledger_transactions (key, date, posted_ms) VALUES (?, ?, ?) RETURNING number`,
-		tr.Key, string(tr.Date), t.NowMS()).Scan(&number); err != nil {
-		return err
-	}
-	if len(tr.Postings) == 0 {
-		return nil
-	}
-	args := make([]any, 0, 3*len(tr.Postings))
-	for _, p := range tr.Postings {
-		args = append(args, number, p.Account, int64(p.Amount))
-		if t.balances == nil {
-			t.balances = make(map[string]pos.Money)
-		}
-		sum, err := t.balances[p.Account].Add(p.Amount)
-		if err != nil {
+	return t.AppendLedgers(ctx, []ledger.Transaction{tr})
+}
+
+// AppendLedgers implements ledger.BatchTx.
+func (t *Tx) AppendLedgers(ctx context.Context, list []ledger.Transaction) error {
+	numbers := make(map[string]int64, len(list))
+	for rest := list; len(rest) > 0; {
+		n := rowsAtOnce(len(rest))
+		if err := t.numberLedger(ctx, rest[:n], numbers); err != nil {
 			return err
 		}
-		t.balances[p.Account] = sum
+		rest = rest[n:]
 	}
-	_, err := t.Exec(ctx, `INSERT INTO postings (number, account, amount) VALUES `+rowsOf(3, len(tr.Postings)), args...)
-	return err
+	var args []any
+	for _, tr := range list {
+		for _, p := range tr.Postings {
+			args = append(args, numbers[tr.Key], p.Account, int64(p.Amount))
+			if t.balances == nil {
+				t.balances = make(map[string]pos.Money)
+			}
+			sum, err := t.balances[p.Account].Add(p.Amount)
+			if err != nil {
+				return err
+			}
+			t.balances[p.Account] = sum
+		}
+	}
+	for len(args) > 0 {
+		n := rowsAtOnce(len(args) / 3)
+		if _, err := t.Exec(ctx, `INSERT INTO postings (number, account, amount) VALUES `+rowsOf(3, n), args[:3*n]...); err != nil {
+			return err
+		}
+		args = args[3*n:]
+	}
+	return nil
+}
+
+func (t *Tx) numberLedger(ctx context.Context, list []ledger.Transaction, numbers map[string]int64) error {
+	args := make([]any, 0, 3*len(list))
+	for _, tr := range list {
+		args = append(args, tr.Key, string(tr.Date), t.NowMS())
+	}
+	rows, err := t.Query(ctx, `INSERT INTO ledger_transactions (key, date, posted_ms) VALUES `+rowsOf(3, len(list))+
+		` RETURNING number, key`, args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close() //nolint:errcheck // rows.Err tells what matters
+	for rows.Next() {
+		var number int64
+		var key string
+		if err := rows.Scan(&number, &key); err != nil {
+			return err
+		}
+		numbers[key] = number
+	}
+	return rows.Err()
 }
 
 // rowsOf writes the placeholders of so many rows: "(?,?),(?,?)".

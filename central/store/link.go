@@ -255,20 +255,54 @@ func (t linkTx) Payment(
 	return p, true, dcep.Unmarshal(b, &p)
 }
 
+// Payments implements link.Tx.
+func (t linkTx) Payments(ctx context.Context, terminal string, ids []pos.PaymentID) ([]pos.Payment, error) {
+	var list []pos.Payment
+	for len(ids) > 0 {
+		n := min(len(ids), maxList)
+		names := make([]string, n)
+		for i, id := range ids[:n] {
+			names[i] = id.String()
+		}
+		found, err := t.payments(ctx, `branch = '' AND id IN `+listOf(n)+` AND terminal = ?`, append(padded(names), terminal)...)
+		if err != nil {
+			return nil, err
+		}
+		list, ids = append(list, found...), ids[n:]
+	}
+	return list, nil
+}
+
 // PutPayment implements link.Tx.
 func (t linkTx) PutPayment(ctx context.Context, merchant, branch string, p pos.Payment) error {
-	b, err := dcep.Marshal(p)
-	if err != nil {
-		return err
+	return t.PutPayments(ctx, []link.Folded{{Merchant: merchant, Branch: branch, Payment: p}})
+}
+
+// PutPayments implements link.Tx.
+func (t linkTx) PutPayments(ctx context.Context, list []link.Folded) error {
+	const columns = 11
+	for len(list) > 0 {
+		n := rowsAtOnce(len(list))
+		args := make([]any, 0, columns*n)
+		for _, f := range list[:n] {
+			p := f.Payment
+			b, err := dcep.Marshal(p)
+			if err != nil {
+				return err
+			}
+			args = append(args, p.Terminal, p.ID.String(), f.Branch, f.Merchant, string(p.State), int64(p.Amount),
+				word(p.Institution), word(string(p.BusinessDate)), word(string(p.SettlementDate)), p.CreatedMS, b)
+		}
+		if _, err := t.Exec(ctx, `INSERT INTO till_payments (terminal, id, branch, merchant, state, amount, institution,
+				business_date, settlement_date, created_ms, payment)
+			VALUES `+rowsOf(columns, n)+` ON CONFLICT (id, terminal, branch) DO UPDATE SET
+				state = excluded.state, institution = excluded.institution, settlement_date = excluded.settlement_date,
+				payment = excluded.payment`, args...); err != nil {
+			return err
+		}
+		list = list[n:]
 	}
-	_, err = t.Exec(ctx, `INSERT INTO till_payments (terminal, id, branch, merchant, state, amount, institution,
-			business_date, settlement_date, created_ms, payment)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id, terminal, branch) DO UPDATE SET
-			state = excluded.state, institution = excluded.institution, settlement_date = excluded.settlement_date,
-			payment = excluded.payment`,
-		p.Terminal, p.ID.String(), branch, merchant, string(p.State), int64(p.Amount), word(p.Institution),
-		word(string(p.BusinessDate)), word(string(p.SettlementDate)), p.CreatedMS, b)
-	return err
+	return nil
 }
 
 // Limits implements link.Reader.

@@ -203,6 +203,10 @@ func (t *Tx) Exec(ctx context.Context, query string, args ...any) (int64, error)
 
 // Query runs a statement that returns rows. The caller closes them and asks rows.Err.
 func (t *Tx) Query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	//nolint:sqlclosecheck // the end of the transaction closes it
+	if stmt := t.prepared(ctx, query); stmt != nil {
+		return stmt.QueryContext(ctx, args...)
+	}
 	return t.tx.QueryContext(ctx, t.store.engine.rebind(query), args...)
 }
 
