@@ -6,10 +6,12 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"dcpos/central/ledger"
+	"dcpos/central/link"
 	"dcpos/pos"
 )
 
@@ -128,17 +130,67 @@ func TestBalanceOverflow(t *testing.T) {
 	engines(t, func(t *testing.T, s *Store) {
 		t.Helper()
 		ctx, book := t.Context(), s.Ledger()
-		huge := pos.Money(4_000_000_000_000_000_000)
-		for i, ok := range []bool{true, false} {
-			_, err := book.Post(ctx, ledger.Transaction{
-				Key: fmt.Sprint(i), Date: "2021-02-10", Postings: pair("a", "b", huge),
-			})
-			if (err == nil) != ok {
-				t.Fatalf("post %d: %v", i, err)
+		huge, posted, refused := pos.Money(200_000_000_000_000_000), pos.Money(0), 0
+		for i := range 200 {
+			_, err := book.Post(ctx, ledger.Transaction{Key: fmt.Sprint(i), Date: "2021-02-10", Postings: pair("a", "b", huge)})
+			if err == nil {
+				posted += huge
+			} else {
+				refused++
 			}
 		}
 		trial, err := book.Trial(ctx, "")
-		if err != nil || !trial.Balanced() || trial.Accounts[0].Amount != huge {
+		if err != nil || !trial.Balanced() || trial.Accounts[0].Amount != posted || refused < 200-parts {
+			t.Fatalf("%d refused, %+v, %v", refused, trial, err)
+		}
+	})
+}
+
+// TestIntakeDoesNotLoseRaces: a long transaction of the taking in commits although many
+// short ones move the same accounts all the time.
+func TestIntakeDoesNotLoseRaces(t *testing.T) {
+	engines(t, func(t *testing.T, s *Store) {
+		t.Helper()
+		ctx := t.Context()
+		stop := make(chan struct{})
+		var group sync.WaitGroup
+		for g := range 3 {
+			group.Go(func() {
+				for i := 0; ; i++ {
+					select {
+					case <-stop:
+						return
+					default:
+					}
+					if _, err := s.Ledger().Post(ctx, ledger.Transaction{
+						Key: fmt.Sprintf("short%d-%d", g, i), Date: "2021-02-10", Postings: pair("a", "b", 1),
+					}); err != nil {
+						t.Error(err)
+						return
+					}
+				}
+			})
+		}
+		runs := 0
+		for round := range 5 {
+			if err := s.Link().Write(ctx, func(tx link.Tx) error {
+				runs++
+				item := ledger.Item{Transaction: ledger.Transaction{
+					Key: fmt.Sprintf("long%d", round), Date: "2021-02-10", Postings: pair("a", "b", 1000),
+				}}
+				if _, err := ledger.PostAll(ctx, tx, []ledger.Item{item}); err != nil {
+					return err
+				}
+				time.Sleep(50 * time.Millisecond)
+				return nil
+			}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		close(stop)
+		group.Wait()
+		t.Logf("5 long transactions took %d runs", runs)
+		if trial, err := s.Ledger().Trial(ctx, ""); err != nil || !trial.Balanced() || trial.Accounts[0].Amount < 5000 {
 			t.Fatal(trial, err)
 		}
 	})

@@ -19,7 +19,10 @@ type linkStore struct{ *Store }
 
 // Write implements link.Store.
 func (s linkStore) Write(ctx context.Context, fn func(tx link.Tx) error) error {
-	return s.tx(ctx, func(t *Tx) error { return fn(linkTx{t}) })
+	return s.tx(ctx, func(t *Tx) error {
+		t.part = s.intake
+		return fn(linkTx{t})
+	})
 }
 
 // Read implements link.Store.

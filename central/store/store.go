@@ -37,6 +37,7 @@ type Store struct {
 	log    *slog.Logger
 	now    func() time.Time
 	broken atomic.Pointer[error]
+	intake int // the part of accounts that the taking in of journals moves
 
 	mu    sync.Mutex
 	stmts map[string]*sql.Stmt // of SQLite's one writer
@@ -62,6 +63,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		s.engine = Postgres
 		s.write, err = openPostgres(ctx, cfg.URL)
 		s.read = s.write
+		s.intake = rand.IntN(parts / 2) //nolint:gosec // centres that share a database differ, mostly
 	default:
 		return nil, pos.FieldError(pos.ErrConfig, "store",
 			errors.New("want sqlite:PATH or postgres://USER@HOST/DATABASE"))
@@ -105,6 +107,7 @@ type Tx struct {
 	fresh  []string // statements that are not kept prepared yet
 	// balances are moves of ledger accounts that are written before the commit.
 	balances map[string]pos.Money
+	part     int // of the accounts that this transaction moves
 }
 
 // attempts bounds the repeats of a transaction that lost a race.
@@ -158,6 +161,9 @@ func (s *Store) once(ctx context.Context, fn func(t *Tx) error) error {
 	}
 	defer tx.Rollback() // after a commit it does nothing
 	t := &Tx{tx: tx, store: s, caches: s.engine == SQLite}
+	if s.engine == Postgres {
+		t.part = parts/2 + rand.IntN(parts/2) //nolint:gosec // it spreads load, it is no secret
+	}
 	if err := fn(t); err != nil {
 		return err
 	}
