@@ -1,6 +1,6 @@
 // Package identity keeps who a till is: the keys that it made itself and what the
 // centre said at enrolment. Files lie in one folder, all with mode 0600:
-// key.pem (journal key, PKCS #8), nats.seed (nkey), code.key, identity.json.
+// key.pem (journal key, PKCS #8), nats.seed (nkey), code.key, screen.key, identity.json.
 package identity
 
 import (
@@ -40,6 +40,7 @@ type Keys struct {
 	Journal dcep.Signer
 	NATS    []byte // nkey user seed
 	Code    []byte // secret under which payment codes are hashed
+	Screen  []byte // secret that opens the screens: sessions survive a restart
 }
 
 // NATSPublic is the public half of the NATS key, "U…".
@@ -59,6 +60,7 @@ const (
 	keyFile      = "key.pem"
 	seedFile     = "nats.seed"
 	codeFile     = "code.key"
+	screenFile   = "screen.key"
 	identityFile = "identity.json"
 	// JournalFile is where the till's journal lies, beside the identity.
 	JournalFile = "journal.db"
@@ -102,7 +104,11 @@ func (f Folder) Keys(suite dcep.Suite) (Keys, error) {
 		_, err := rand.Read(b)
 		return b, err
 	})
-	return Keys{Journal: signer, NATS: seed, Code: code}, err
+	if err != nil {
+		return Keys{}, err
+	}
+	screen, err := f.readOrMake(screenFile, func() ([]byte, error) { return []byte(rand.Text()), nil })
+	return Keys{Journal: signer, NATS: seed, Code: code, Screen: screen}, err
 }
 
 func (f Folder) readOrMake(name string, create func() ([]byte, error)) ([]byte, error) {

@@ -24,7 +24,7 @@ func (m memory) Operator(ctx context.Context, number string) (operator.Operator,
 	o, ok, err := m.Store.Operator(ctx, number)
 	return operator.Operator{
 		Number: o.Number, Name: o.Name, Role: operator.Role(o.Role), PINHash: o.PINHash,
-		Active: o.Active, LockedUntilMS: o.LockedUntilMS,
+		Active: o.Active, Failures: o.Failures, LockedUntilMS: o.LockedUntilMS,
 	}, ok, err
 }
 

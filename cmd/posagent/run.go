@@ -2,11 +2,11 @@ package main
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"sync"
@@ -20,6 +20,7 @@ import (
 	"dcpos/agent/identity"
 	"dcpos/agent/kernel"
 	"dcpos/agent/localapi"
+	"dcpos/agent/screen"
 	profiles "dcpos/firmware-profiles"
 	"dcpos/offline"
 	"dcpos/pos/dcep"
@@ -177,9 +178,9 @@ func (a *agent) together(ctx context.Context, till *checkout.Till, set *devices.
 
 // servers are the listeners of the local API.
 func (a *agent) servers(ctx context.Context, till *checkout.Till, set *devices.Set) ([]func(context.Context) error, error) {
-	key := rand.Text()
+	key := string(a.keys.Screen)
 	api, err := localapi.New(localapi.Options{
-		Till: till, Devices: set.Status, Tokens: a.settings.API.Tokens, ScreenKey: key, Version: version,
+		Till: till, Devices: set.Status, Tokens: a.settings.API.Tokens, Screen: a.screen(), ScreenKey: key, Version: version,
 	})
 	if err != nil {
 		return nil, err
@@ -203,6 +204,18 @@ func (a *agent) servers(ctx context.Context, till *checkout.Till, set *devices.S
 		servers = append(servers, func(ctx context.Context) error { return localapi.Serve(ctx, l, api.Loopback()) })
 	}
 	return servers, nil
+}
+
+// screen are the pages, laid out as the terminal's class says; nil where it has none.
+func (a *agent) screen() http.Handler {
+	layout := a.class.Screen
+	if layout.Layout == "none" {
+		return nil
+	}
+	return screen.New(screen.Options{
+		Layout: layout.Layout, Language: layout.Language, Env: a.settings.Env,
+		IdleReset: time.Duration(layout.IdleResetS) * time.Second,
+	})
 }
 
 // tellAddress writes where the screens are, with the key that opens them, for the
