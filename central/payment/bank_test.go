@@ -34,14 +34,14 @@ type deal struct {
 	orig           string
 }
 
-func newBank(t testing.TB, now func() int64) *bank {
-	t.Helper()
+func newBank(tb testing.TB, now func() int64) *bank {
+	tb.Helper()
 	b := &bank{
-		t: t, now: now, deals: map[string]*deal{}, refunds: map[string]*deal{}, fault: map[string][]string{},
+		t: tb, now: now, deals: map[string]*deal{}, refunds: map[string]*deal{}, fault: map[string][]string{},
 		asked: map[string]int{}, block: make(chan struct{}),
 	}
 	b.srv = httptest.NewServer(b)
-	t.Cleanup(b.srv.Close)
+	tb.Cleanup(b.srv.Close)
 	return b
 }
 

@@ -37,11 +37,11 @@ type house struct {
 	observe func(string, pos.Answer, time.Duration)
 }
 
-func newHouse(t testing.TB) *house {
-	t.Helper()
-	h := &house{t: t, url: "sqlite:" + filepath.Join(t.TempDir(), "centre.db"), clock: new(atomic.Int64), told: new(atomic.Int32)}
+func newHouse(tb testing.TB) *house {
+	tb.Helper()
+	h := &house{t: tb, url: "sqlite:" + filepath.Join(tb.TempDir(), "centre.db"), clock: new(atomic.Int64), told: new(atomic.Int32)}
 	h.clock.Store(time.Date(2021, 2, 10, 21, 0, 0, 0, pos.Shanghai()).UnixMilli())
-	h.bank = newBank(t, h.clock.Load)
+	h.bank = newBank(tb, h.clock.Load)
 	h.open()
 	return h
 }
@@ -178,10 +178,10 @@ func (h *house) holds(receivable, merchant, suspense pos.Money) {
 	}
 }
 
-func want(t testing.TB, a pos.Answer, outcome pos.Outcome, reason pos.Code) {
-	t.Helper()
+func want(tb testing.TB, a pos.Answer, outcome pos.Outcome, reason pos.Code) {
+	tb.Helper()
 	if a.Outcome != outcome || a.Reason != reason {
-		t.Errorf("answer is %s %q (%s), want %s %q", a.Outcome, a.Reason, a.Detail, outcome, reason)
+		tb.Errorf("answer is %s %q (%s), want %s %q", a.Outcome, a.Reason, a.Detail, outcome, reason)
 	}
 }
 
