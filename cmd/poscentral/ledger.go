@@ -34,6 +34,7 @@ type ledgerReport struct {
 	Sum          pos.Money            `json:"sum"`
 	Wrong        []string             `json:"wrong,omitempty"`
 	Accounts     []ledger.Balance     `json:"accounts"`
+	Open         console.Open         `json:"open"` // what the centre is still asking about
 	Terminals    []terminalReport     `json:"terminals"`
 	Payments     []paymentReport      `json:"payments,omitempty"`
 	Transactions []ledger.Transaction `json:"transactions,omitempty"`
@@ -89,6 +90,9 @@ func (l ledgerCmd) read(ctx context.Context, c *centre) (ledgerReport, error) {
 	}
 	r := ledgerReport{Balanced: trial.Balanced(), Sum: trial.Sum, Wrong: trial.Wrong, Accounts: trial.Accounts}
 	if r.Terminals, err = terminals(ctx, c.store.Console()); err != nil {
+		return r, err
+	}
+	if r.Open, err = c.store.Console().Open(ctx); err != nil {
 		return r, err
 	}
 	if l.Payments {
@@ -175,6 +179,7 @@ func (r ledgerReport) print(w io.Writer) error {
 		fmt.Fprintf(&b, "%16s  %s\n", a.Amount, a.Account)
 	}
 	fmt.Fprintf(&b, "%16s  合计 sum\n", r.Sum)
+	fmt.Fprintf(&b, "待查 open: %d payments, %d refunds\n", r.Open.Payments, r.Open.Refunds)
 	for _, name := range r.Wrong {
 		fmt.Fprintf(&b, "错误 wrong: %s\n", name)
 	}

@@ -144,6 +144,9 @@ func (c *nameChange) precedes(later *nameChange) bool {
 	if c.inode == later.inode || c.inode == later.from.dir || c.inode == later.to.dir {
 		return true
 	}
+	if later.directory && later.to.name == "" && (c.from.dir == later.inode || c.to.dir == later.inode) {
+		return true // the directory was emptied before it was removed
+	}
 	for _, mine := range []slot{c.from, c.to} {
 		if mine.name != "" && (mine == later.from || mine == later.to) {
 			return true

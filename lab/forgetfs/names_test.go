@@ -68,7 +68,10 @@ func (n *namer) rename(from, to string) {
 
 func (n *namer) remove(name string) {
 	n.t.Helper()
-	n.ok(n.log.remove(filepath.Join(n.dir, name), false))
+	path := filepath.Join(n.dir, name)
+	info, err := os.Lstat(path)
+	n.ok(err)
+	n.ok(n.log.remove(path, info.IsDir()))
 }
 
 func (n *namer) fsync(name string) {
@@ -133,6 +136,14 @@ func TestNamesNeedAnFsync(t *testing.T) {
 			n.create("old")
 			n.fsync("old")
 		}, []string{"old=new"}},
+		"a directory that was emptied and removed durably stays away": {func(n *namer) {
+			n.mkdir("d")
+			n.fsync(".")
+			n.mkdir("d/e")
+			n.remove("d/e")
+			n.remove("d")
+			n.fsync(".")
+		}, []string{"old=old"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			n := &namer{t: t, dir: filepath.Join(t.TempDir(), "d")}
