@@ -130,7 +130,7 @@ func TestEverySentenceIsThereInBothLanguages(t *testing.T) {
 	}
 	values := regexp.MustCompile(`\{\w+\}`)
 	for k, v := range all {
-		if !han(v.ZH) {
+		if !han(v.ZH) && values.ReplaceAllString(v.ZH, "") != ":" {
 			t.Errorf("%s: Chinese is %q", k, v.ZH)
 		}
 		if v.EN == "" || (han(v.EN) && k != "language") {

@@ -28,7 +28,7 @@ function findings() {
   const shown = till.status.findings.filter((f) => f.code !== 'offline')
     .map((f) => banner(tones[f.severity] ?? 'warn', 'warn', say(f.text), line(say(f.hint))));
   for (const d of till.status.devices) {
-    if (d.text) shown.push(banner('warn', 'print', `${t('device_' + d.category.toLowerCase())}: ${say(d.text)}`, line(say(d.hint))));
+    if (d.text) shown.push(banner('warn', 'print', t('device', { name: t('device_' + d.category.toLowerCase()), text: say(d.text) }), line(say(d.hint))));
   }
   return shown;
 }
@@ -67,6 +67,8 @@ export function draw() {
 }
 
 let hide;
+export function hush() { document.getElementById('toast').hidden = true; }
+
 // tell shows one sentence for a while; screen readers read it.
 export function tell(text, tone = 'ok') {
   const e = document.getElementById('toast');

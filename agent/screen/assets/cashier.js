@@ -26,7 +26,10 @@ function frame() {
   if (s.operator) $('who-name').textContent = `${s.operator.name || s.operator.number}`;
 }
 
+let shown = '';
 function draw() {
+  if (shown !== sale.id) banner.hush(); // a new sale is not burdened with the old one's words
+  shown = sale.id;
   frame();
   banner.draw();
   panel.draw();
@@ -81,10 +84,10 @@ function wire() {
   $('sign-out').onclick = signOut;
   $('search').onsubmit = (e) => { e.preventDefault(); const v = $('find').value; $('find').value = ''; list.find(v); };
   $('all').onclick = () => list.find('');
-  for (const b of document.querySelectorAll('[data-tab]')) {
+  for (const b of document.querySelectorAll('button[data-tab]')) {
     b.onclick = () => {
       document.body.dataset.tab = b.dataset.tab;
-      for (const o of document.querySelectorAll('[data-tab]')) if (o !== document.body) o.setAttribute('aria-pressed', String(o === b));
+      for (const o of document.querySelectorAll('button[data-tab]')) o.setAttribute('aria-pressed', String(o === b));
     };
   }
   document.addEventListener('keydown', keys);

@@ -32,7 +32,8 @@ export function signIn() {
 async function send(e, go, problem) {
   e.preventDefault();
   const number = document.getElementById('number'), pin = document.getElementById('pin');
-  if (number.value && !pin.value && document.activeElement !== pin) { pin.focus(); return; }
+  const missing = [number, pin].find((f) => !f.value.trim());
+  if (missing) { missing.focus(); return; }
   go.disabled = true;
   try {
     till.status.operator = await call('POST', '/v1/session', { number: number.value.trim(), pin: pin.value });

@@ -2,7 +2,7 @@
 // A scanned payment code goes straight to the till; this page never shows it.
 import { h, fill, icon } from '/assets/dom.js';
 import { fen } from '/assets/events.js';
-import { begin, call, config, connected, left, money, put, Refusal, say, speak, speech, t, till, watch } from './till.js';
+import { begin, call, config, connected, left, money, now, put, Refusal, say, speak, speech, t, till, watch } from './till.js';
 import { wedge } from './scan.js';
 
 const at = { id: '', choose: 0, staff: false, told: null, busy: false, challenge: null, until: 0, printed: '' };
@@ -104,7 +104,7 @@ function step(p) {
 
 function result(p) {
   const good = ['paid', 'credited', 'accepted_evidence'].includes(p.state), unknown = p.state === 'unknown', gone = p.state === 'cancelled' || p.state === 'abandoned';
-  const look = good ? 'ok' : unknown ? 'warn' : gone ? 'plain' : 'bad';
+  const look = p.state === 'accepted_evidence' ? 'accepted' : good ? 'ok' : unknown ? 'warn' : gone ? 'plain' : 'bad';
   return h(`div.result.${look}`, {},
     h('div.sign', {}, icon(good ? 'ok' : unknown ? 'warn' : 'no')),
     h('h1', { id: 'state', text: unknown ? t('do_not_pay') : say(config.states[p.state].text) }), h('p.amount', { text: money(p.amount) }),
@@ -112,7 +112,7 @@ function result(p) {
     p.state === 'declined' && p.reason_text && h('p.lead', { text: say(p.reason_text) }),
     p.state === 'declined' && h('p', { text: say(p.reason_hint) || t('declined_customer') }),
     unknown && h('p.lead', { text: t('unknown_customer') }),
-    (unknown || good) && h('p.mono', { id: 'short', text: `${t('number')} ${p.short}` }),
+    (unknown || good) && h('p.number', { id: 'short', text: `${t('number')} ${p.short}` }),
     at.printed && h('p', { text: at.printed }), problem(),
     h('div.ways', {},
       (unknown || (!good && !gone)) && touch('', 'call-staff', 'call_staff', () => { at.staff = true; draw(); }, 'bell'),
@@ -122,7 +122,7 @@ function result(p) {
 
 const staff = (p) => h('div.result.warn.staff', {},
   h('div.sign.pulse', {}, icon('bell')), both('staff_called'), h('p.lead', { text: t('staff_text') }),
-  p && h('p.mono', { text: `${t('number')} ${p.short} · ${money(p.amount)}` }), p && h('p.lead', { id: 'state', text: say(config.states[p.state].text) }),
+  p && h('p.number', { text: `${t('number')} ${p.short} · ${money(p.amount)}` }), p && h('p.lead', { id: 'state', text: say(config.states[p.state].text) }),
   h('div.ways', {}, touch('', 'staff-here', 'staff_here', () => { at.staff = false; draw(); })));
 
 // resting tells that a result is shown, which goes away by itself.
@@ -155,14 +155,14 @@ const scanned = (code) => guarded(async () => {
 function tick() {
   for (const e of document.querySelectorAll('[data-until]')) e.textContent = left(Number(e.dataset.until));
   const p = payment(), c = at.challenge;
-  if (p?.mode === 'evidence' && p.state === 'created' && c?.id === p.id && left(c.expires_ms) === '0:00' && !at.told) challenge();
+  if (p?.mode === 'evidence' && p.state === 'created' && c?.id === p.id && now() > c.expires_ms && !at.told) challenge();
   if (resting() && at.until && Date.now() > at.until) welcome();
 }
 
 document.getElementById('language').onclick = () => speak(speech.lang === 'zh' ? 'en' : 'zh', false);
 for (const name of ['pointerdown', 'keydown']) document.addEventListener(name, () => { if (at.until) at.until = Date.now() + config.idle_s * 1000; }, true);
 document.addEventListener('keydown', (e) => { if (e.key === 'Escape' && resting()) welcome(); });
-wedge(scanned);
+wedge(scanned, 1000); // nobody types here
 watch(draw);
 draw();
 await begin({

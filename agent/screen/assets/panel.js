@@ -1,7 +1,7 @@
 // The panel of the sale at hand: the amount, the wait for the customer, the result.
 import { h, fill, icon } from '/assets/dom.js';
 import { fen } from '/assets/events.js';
-import { connected, left, money, say, speech, t, till } from './till.js';
+import { config, connected, left, money, now, say, speech, t, till } from './till.js';
 import { again, askChallenge, cancel, next, offlineRefusal, payment, present, refresh, sale, stateOf, submit, swap, take, waiting } from './sale.js';
 import { reprint } from './dialog.js';
 import { tell } from './banner.js';
@@ -69,7 +69,7 @@ const head = (p) => h('div.sum', {}, h('b', { text: money(p.amount) }), h('span.
 const codeField = (key, label) => h('form.code', {
   onsubmit: (e) => { e.preventDefault(); const f = e.target.elements.code, v = f.value.trim(); f.value = ''; if (v) submit(v); },
 }, h('label', { for: 'code', text: t(label) }),
-h('div.row', {}, h('input.touch.grow', { id: 'code', name: 'code', autocomplete: 'off', spellcheck: 'false', disabled: sale.busy, placeholder: t(key) }),
+h('div.row', {}, h('input.touch.grow', { id: 'code', name: 'code', 'data-code': true, autocomplete: 'off', spellcheck: 'false', disabled: sale.busy, placeholder: t(key) }),
   button('', null, 'submit', undefined, { type: 'submit', id: 'submit' })));
 
 const picture = (p, version = '') => h('img.qr', { src: `/v1/payments/${p.id}/qr.png?size=640&v=${version}`, alt: t('qr_alt'), width: 320, height: 320 });
@@ -106,15 +106,15 @@ function waitingForWallet(p) {
 const signs = { ok: 'ok', warn: 'wait', bad: 'warn', info: 'wait', '': 'no' };
 
 function result(p) {
-  const tone = p.state === 'accepted_evidence' ? 'ok' : stateOf(p).tone, declined = p.state === 'declined', unknown = p.state === 'unknown';
-  const look = unknown ? 'warn' : declined || tone === 'bad' ? 'bad' : tone || 'plain';
+  const tone = stateOf(p).tone, accepted = p.state === 'accepted_evidence', declined = p.state === 'declined', unknown = p.state === 'unknown';
+  const look = unknown ? 'warn' : accepted ? 'accepted' : declined || tone === 'bad' ? 'bad' : tone || 'plain';
   const retry = declined || p.state === 'abandoned' || p.state === 'cancelled' || unknown;
   return [h(`div.result.${look}`, {},
-    h('div.sign', {}, icon(p.state === 'paid' ? 'ok' : signs[tone])), h('b.amount', { text: money(p.amount) }),
+    h('div.sign', {}, icon(accepted ? 'ok' : signs[tone])), h('b.amount', { text: money(p.amount) }),
     h('h2', { id: 'state', text: say(stateOf(p).text) }),
     p.reason_text && declined && h('p', {}, h('b', { text: say(p.reason_text) })),
     p.reason_hint && declined && h('p', { text: say(p.reason_hint) }),
-    unknown && h('p', { text: t('unknown_text') }), p.state === 'accepted_evidence' && h('p', { text: t('accepted_text') })),
+    unknown && h('p', { text: t('unknown_text') }), accepted && h('p', { text: t('accepted_text') })),
   h('dl.facts', {}, ...facts(p)), problem(),
   h('div.actions', {},
     unknown ? button('', null, 'refresh', refresh, { id: 'refresh' }) : !retry && button('', 'print', 'print', () => reprint(p, tell, false), { id: 'print' }),
@@ -126,7 +126,8 @@ function result(p) {
 
 function facts(p) {
   const list = [['order', p.order_id], ['number', p.short], p.institution && ['institution', p.institution], p.institution_txn && ['txn', p.institution_txn]];
-  return list.filter(Boolean).flatMap(([k, v]) => [h('dt', { text: t(k) }), h('dd.mono', { text: v })]);
+  const refunds = (p.refunds ?? []).map((r) => [say(config.refunds[r.state]), money(r.amount)]);
+  return [...list.filter(Boolean).map(([k, v]) => [t(k), v]), ...refunds].flatMap(([k, v]) => [h('dt', { text: k }), h('dd.mono', { text: v })]);
 }
 
 function view() {
@@ -143,16 +144,21 @@ function view() {
 let drawn = '';
 export function draw() {
   const [name, content] = view(), p = payment(), panel = document.getElementById('panel');
-  const key = JSON.stringify([name, speech.lang, p?.id, p?.state, p?.mode, Boolean(p?.qr), sale.error?.code, sale.busy, sale.challenge?.expires_ms,
+  const key = JSON.stringify([name, speech.lang, p?.id, p?.state, p?.mode, p?.refunds, Boolean(p?.qr), sale.error?.code, sale.busy, sale.challenge?.expires_ms,
     connected(), till.status?.room?.stop]);
   if (key === drawn) return;
-  const fresh = JSON.parse(drawn || '[]')[0] !== name || JSON.parse(drawn)[2] !== p?.id;
+  const [before, , id] = JSON.parse(drawn || '[]'), fresh = before !== name || (id ?? '') !== (p?.id ?? '');
   drawn = key;
   panel.dataset.view = name;
   const had = panel.contains(document.activeElement) ? document.activeElement.id : '';
+  const values = fresh ? [] : [...panel.querySelectorAll('input')].map((f) => [f.id, f.value]);
   fill(panel, ...content());
+  for (const [name, value] of values) { const f = document.getElementById(name); if (f) f.value = value; }
   const want = document.getElementById('code') ?? (fresh ? document.getElementById(focusOf[name]) : document.getElementById(had));
-  if (want && !document.getElementById('dialog').open) want.focus({ preventScroll: true });
+  if (want && !document.getElementById('dialog').open) {
+    want.focus({ preventScroll: true });
+    if (want.matches('input')) want.setSelectionRange(want.value.length, want.value.length);
+  }
   if (name === 'entry') guide();
   speakState(name, p);
 }
@@ -171,7 +177,7 @@ function speakState(name, p) {
 export function tick() {
   for (const e of document.querySelectorAll('[data-until]')) e.textContent = left(Number(e.dataset.until));
   const p = payment(), c = sale.challenge;
-  if (p?.mode === 'evidence' && p.state === 'created' && c?.id === p.id && left(c.expires_ms) === '0:00' && !sale.busy && !sale.error) askChallenge();
+  if (p?.mode === 'evidence' && p.state === 'created' && c?.id === p.id && now() > c.expires_ms && !sale.busy && !sale.error) askChallenge();
 }
 
 // enter and escape are the two keys that do most of a cashier's work.

@@ -1,30 +1,34 @@
-// A scanner that is plugged in as a keyboard types faster than people do: a run of
-// keys less than 40 ms apart that ends with Enter is a code, wherever the focus is.
-// What it typed into a field is taken out again, and take(code) gets it; the code goes
-// nowhere else.
-export function wedge(take) {
+// A scanner that is plugged in as a keyboard types faster than people do: a run of keys
+// with small gaps that ends with Enter is a code. What it typed into a field is taken
+// out again, and take(code) gets it; the code goes nowhere else. A field that is made
+// for codes (data-code) keeps its own way.
+//
+// amount is the longest thing that a fast hand types before Enter; it is never a code.
+const amount = /^\d{1,7}(\.\d{0,2})?$/;
+
+export function wedge(take, gap = 90) {
   let run = '', last = 0, field = null, value = '';
   document.addEventListener('keydown', (e) => {
-    const quick = e.timeStamp - last < 40;
+    const quick = e.timeStamp - last < gap, code = run;
     last = e.timeStamp;
-    if (e.key === 'Enter') {
-      const code = run;
-      run = '';
-      if (!quick || code.length < 8) return;
-      e.preventDefault();
-      e.stopImmediatePropagation();
-      if (field) {
-        field.value = value;
-        field.dispatchEvent(new Event('input', { bubbles: true }));
+    if (e.key === 'Shift') return;
+    if (e.key.length === 1 && !e.ctrlKey && !e.altKey && !e.metaKey) {
+      if (!quick || !run) {
+        field = document.activeElement?.matches?.('input') ? document.activeElement : null;
+        value = field?.value ?? '';
+        run = '';
       }
-      take(code);
+      run += e.key;
       return;
     }
-    if (e.key.length !== 1 || e.ctrlKey || e.altKey || e.metaKey) return;
-    if (!quick) {
-      field = document.activeElement?.matches?.('input') ? document.activeElement : null;
-      value = field?.value ?? '';
+    run = '';
+    if (e.key !== 'Enter' || !quick || code.length < 8 || amount.test(code) || field?.dataset.code !== undefined) return;
+    e.preventDefault();
+    e.stopImmediatePropagation();
+    if (field) {
+      field.value = value;
+      field.dispatchEvent(new Event('input', { bubbles: true }));
     }
-    run = quick ? run + e.key : e.key;
+    take(code);
   }, true);
 }

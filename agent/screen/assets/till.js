@@ -118,6 +118,6 @@ export function age(ms) {
 
 // left is the time until a moment as m:ss, never negative.
 export function left(until) {
-  const s = Math.max(0, Math.ceil((until - now()) / 1000));
+  const s = Math.max(0, Math.floor((until - now()) / 1000));
   return `${Math.floor(s / 60)}:${String(s % 60).padStart(2, '0')}`;
 }
