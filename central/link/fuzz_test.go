@@ -81,7 +81,8 @@ func FuzzExamine(f *testing.F) {
 // and an expiry where money would move.
 func FuzzParse(f *testing.F) {
 	for _, v := range []any{
-		pos.AskPay{Env: pos.Lab, Payment: pos.PaymentID{1}, ExpiresMS: 9}, pos.AskQuery{Env: pos.Lab, Payment: pos.PaymentID{1}},
+		pos.AskPay{Env: pos.Lab, Payment: pos.PaymentID{1}, ExpiresMS: 9},
+		pos.AskQuery{Env: pos.Lab, Payment: pos.PaymentID{1}},
 		pos.AskRefund{Env: pos.Lab, Payment: pos.PaymentID{1}},
 	} {
 		b, err := dcep.Marshal(v)
