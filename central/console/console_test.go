@@ -560,7 +560,7 @@ func (f fakeRuns) Breaks(ctx context.Context, id string, _ int) (console.Run, []
 	if id != "r1" {
 		return console.Run{}, nil, pos.NewError(pos.ErrNotFound, nil)
 	}
-	return runs[0], []console.Break{{Kind: pos.AmountMismatch, Txn: "t", OursFen: "100", TheirsFen: "101"}}, nil
+	return runs[0], []console.Break{{Kind: pos.AmountMismatch, Txn: "t", Ours: "1.00", Theirs: "1.01"}}, nil
 }
 
 func TestEventsCarryTheTotals(t *testing.T) {

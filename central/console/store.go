@@ -156,8 +156,8 @@ type Break struct {
 	Txn         string
 	Bank        string
 	Merchant    string
-	OursFen     string // as in the file: empty when that side has no line
-	TheirsFen   string
+	Ours        string // yuan; empty when that side has no line
+	Theirs      string
 	OursStatus  string
 	TheirStatus string
 	Field       string

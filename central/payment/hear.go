@@ -122,6 +122,9 @@ func (r *Record) learn(a institution.Answer) {
 	if a.Status == institution.Success {
 		r.Txn, r.SettlementDate, r.Fee, r.Envelope = a.Txn, a.SettlementDate, a.Fee, a.Envelope
 	}
+	if a.Status == institution.Failed && a.SettlementDate != "" {
+		r.SettlementDate = a.SettlementDate // its statement has a line for the failure too
+	}
 	if a.QR != "" && a.ValidUntilMS > 0 {
 		r.QR, r.ValidUntilMS = a.QR, a.ValidUntilMS
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
-	"strconv"
 	"time"
 
 	"dcpos/central/console"
@@ -67,10 +66,10 @@ func consoleBreak(b reconcile.Break) console.Break {
 		OursValue: b.Values[0], TheirsValue: b.Values[1],
 	}
 	if b.Ours != nil {
-		out.OursFen, out.OursStatus = strconv.FormatInt(int64(b.Ours.Amount), 10), b.Ours.Status
+		out.Ours, out.OursStatus = b.Ours.Amount.String(), b.Ours.Status
 	}
 	if b.Theirs != nil {
-		out.TheirsFen, out.TheirStatus = strconv.FormatInt(int64(b.Theirs.Amount), 10), b.Theirs.Status
+		out.Theirs, out.TheirStatus = b.Theirs.Amount.String(), b.Theirs.Status
 	}
 	return out
 }

@@ -345,8 +345,8 @@ func TestConsoleShowsTheRunsOfItsFolders(t *testing.T) {
 		}
 		_, breaks, err := s.ConsoleRuns().Breaks(ctx, "r1", 10)
 		want := []console.Break{
-			{Kind: pos.AmountMismatch, Txn: "t1", Bank: "ICBC", Merchant: "M1", OursFen: "100", TheirsFen: "101", OursStatus: "S", TheirStatus: "S"},
-			{Kind: pos.MissingOurs, Txn: "t2", Bank: "ICBC", Merchant: "M1", TheirsFen: "7", TheirStatus: "S"},
+			{Kind: pos.AmountMismatch, Txn: "t1", Bank: "ICBC", Merchant: "M1", Ours: "1.00", Theirs: "1.01", OursStatus: "S", TheirStatus: "S"},
+			{Kind: pos.MissingOurs, Txn: "t2", Bank: "ICBC", Merchant: "M1", Theirs: "0.07", TheirStatus: "S"},
 		}
 		if diff := cmp.Diff(want, breaks); diff != "" || err != nil {
 			t.Error(diff, err)

@@ -9,7 +9,10 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"dcpos/central/fleet"
+	"dcpos/central/httpapi"
 	"dcpos/central/institution"
 	"dcpos/central/payment"
 	"dcpos/central/reconcile/daily"
@@ -30,6 +33,7 @@ type centre struct {
 	fleet    *fleet.Fleet
 	desk     *payment.Desk
 	daily    *daily.Desk
+	metrics  *prometheus.Registry
 
 	changed func(terminal string) // set by serve: rights changed
 	nudge   func(terminal string) // set by serve: a verdict was written
@@ -41,7 +45,7 @@ func open(ctx context.Context, path string, logs io.Writer) (*centre, error) {
 	if err != nil {
 		return nil, cli.Exit(cli.Usage, err)
 	}
-	c := &centre{settings: s, changed: func(string) {}, nudge: func(string) {}}
+	c := &centre{settings: s, metrics: prometheus.NewRegistry(), changed: func(string) {}, nudge: func(string) {}}
 	if c.log, err = logger(logs, s.Log); err != nil {
 		return nil, cli.Exit(cli.Usage, fmt.Errorf("%s: %w", path, err))
 	}
@@ -64,7 +68,11 @@ func open(ctx context.Context, path string, logs io.Writer) (*centre, error) {
 }
 
 // rooms makes the nouns over the database.
-func (c *centre) rooms() (err error) {
+func (c *centre) rooms() error {
+	observe, err := httpapi.PaymentMetrics(c.metrics)
+	if err != nil {
+		return err
+	}
 	url := c.settings.NATS.Advertise
 	if url == "" {
 		url = c.settings.NATS.URL
@@ -84,7 +92,7 @@ func (c *centre) rooms() (err error) {
 	}
 	c.desk, err = payment.New(payment.Config{
 		Env: c.settings.Env, Store: c.store.Payments(), Institutions: c.banks, Default: byDefault,
-		Key: c.keys.questions, Log: c.log, Nudge: func(terminal string) { c.nudge(terminal) },
+		Key: c.keys.questions, Log: c.log, Nudge: func(terminal string) { c.nudge(terminal) }, Observe: observe,
 	})
 	if err != nil {
 		return err

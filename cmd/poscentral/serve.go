@@ -10,7 +10,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"dcpos/central/console"
@@ -92,8 +91,7 @@ func (c *centre) conveyor() (link.Conveyor, error) {
 
 // pages makes the HTTP side: enrolment, console, health and metrics.
 func (c *centre) pages(ctx context.Context) (net.Listener, *httpapi.Server, error) {
-	metrics := prometheus.NewRegistry()
-	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	c.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	page, err := console.New(console.Config{
 		Env: c.settings.Env, Store: c.store.Console(), Ledger: c.store.Ledger(), Runs: c.store.ConsoleRuns(),
 		Actions: console.Actions{IssueCode: c.issueCode, Release: c.fleet.Release}, Log: c.log, Now: time.Now,
@@ -102,7 +100,7 @@ func (c *centre) pages(ctx context.Context) (net.Listener, *httpapi.Server, erro
 		return nil, nil, err
 	}
 	server, err := httpapi.New(httpapi.Config{
-		Version: version, Enroller: c.fleet, Metrics: metrics, MetricsToken: c.settings.HTTP.MetricsToken,
+		Version: version, Enroller: c.fleet, Metrics: c.metrics, MetricsToken: c.settings.HTTP.MetricsToken,
 		Console: page, Assets: web.Handler(), Log: c.log, Now: time.Now,
 	})
 	if err != nil {

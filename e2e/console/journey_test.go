@@ -1,0 +1,54 @@
+package console_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+)
+
+func TestAnOperatorsMorning(t *testing.T) {
+	url := demo(t)
+	p := open(t)
+	p.do("first tab", chromedp.Navigate(url+"?lang=zh"))
+
+	p.do("wrong password", chromedp.SendKeys(chromedp.CSS("#name"), "admin"),
+		chromedp.SendKeys(chromedp.CSS("#password"), "not the password\n"), chromedp.Sleep(time.Second))
+	if strings.Contains(p.text(), "WFJ01-001") {
+		t.Fatal("a wrong password let someone in")
+	}
+	p.do("sign in", chromedp.Navigate(url), chromedp.SendKeys(chromedp.CSS("#name"), "admin"),
+		chromedp.SendKeys(chromedp.CSS("#password"), "wangfujing-2021\n"),
+		chromedp.WaitVisible(chromedp.CSS("nav")), chromedp.Sleep(500*time.Millisecond))
+	p.sees("the overview", "WFJ01-001", "WFJ01-002", "WFJ01-003", "WFJ01-004", "测试 TEST")
+	p.shot("overview")
+
+	p.do("payments", chromedp.Navigate(url+"payments"), chromedp.WaitVisible(chromedp.CSS("table")))
+	p.sees("the payments", "已支付", "已入账", "¥58.80", "¥199.00")
+	p.shot("payments")
+	p.do("one payment", chromedp.Click(chromedp.CSS("tbody tr td a")), chromedp.Sleep(500*time.Millisecond))
+	p.sees("the payment", "WFJ01-00")
+	p.shot("payment")
+
+	p.do("ledger", chromedp.Navigate(url+"ledger"), chromedp.WaitVisible(chromedp.CSS("table")))
+	p.sees("the ledger", "receivable:ICBC", "merchant:M100", "0.00")
+	p.shot("ledger")
+
+	p.do("reconciliation", chromedp.Navigate(url+"reconcile"), chromedp.WaitVisible(chromedp.CSS("table")))
+	p.sees("the runs", time.Now().In(time.FixedZone("", 8*3600)).Format("2006-01"))
+	p.shot("runs")
+	p.do("breaks", chromedp.Click(chromedp.CSS("tbody tr td a")), chromedp.Sleep(500*time.Millisecond))
+	p.sees("the breaks", "对方缺少", "CCB", "199.00")
+	p.shot("breaks")
+
+	p.do("enrolment", chromedp.Navigate(url+"enrol"), chromedp.WaitVisible(chromedp.CSS("form")))
+	p.shot("enrol")
+	p.do("audit", chromedp.Navigate(url+"audit"), chromedp.WaitVisible(chromedp.CSS("table")))
+	p.sees("the trail", "terminal_enrolled", "admin")
+	p.shot("audit")
+
+	p.do("English", chromedp.Navigate(url+"?lang=en"), chromedp.WaitVisible(chromedp.CSS("nav")))
+	p.sees("the overview in English", "Payments today", "Tills", "TEST")
+	p.shot("overview-en")
+}
