@@ -515,7 +515,7 @@ func TestPagesTellWhatIsThere(t *testing.T) {
 		{"/console/ledger", []string{"Balanced", "receivable:ICBC", "¥123.45", "merchant:M1", "¥-123.45", "¥0.00"}, []string{"Not balanced"}},
 		{"/console/ledger/receivable:ICBC", []string{"paid:" + id.String(), "¥123.45"}, nil},
 		{"/console/reconcile", []string{"2021-02-10", "PSBC", "does not close", "/console/reconcile/r1"}, nil},
-		{"/console/reconcile/r1", []string{"amounts differ", "100", "101"}, nil},
+		{"/console/reconcile/r1", []string{"amounts differ", "¥1.00", "¥1.01"}, nil},
 		{"/console/audit", []string{"login", "account_added"}, nil},
 	} {
 		w := b.get(c.path)

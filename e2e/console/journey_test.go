@@ -11,7 +11,7 @@ import (
 func TestAnOperatorsMorning(t *testing.T) {
 	url := demo(t)
 	p := open(t)
-	p.do("first tab", chromedp.Navigate(url+"?lang=zh"))
+	p.do("first tab", chromedp.Navigate(url+"login?lang=zh"))
 
 	p.do("wrong password", chromedp.SendKeys(chromedp.CSS("#name"), "admin"),
 		chromedp.SendKeys(chromedp.CSS("#password"), "not the password\n"), chromedp.Sleep(time.Second))
