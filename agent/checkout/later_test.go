@@ -149,6 +149,18 @@ func TestVerdicts(t *testing.T) {
 			b.Fatal("number is not kept")
 		}
 	})
+	run(t, "late money is told again after a restart", func(b *bench) {
+		p, v := late(b)
+		if err := b.till.ApplyVerdict(b.Context(), v); err != nil {
+			b.Fatal(err)
+		}
+		again, stop := b.Start(b) // with the journal that the first has written
+		defer stop()
+		s, err := again.Status(b.Context())
+		if err != nil || len(s.Notices) != 2 || s.Notices[0].Payment != p.ID || s.Notices[1].Payment != p.ID {
+			b.Fatalf("%+v %v", s.Notices, err)
+		}
+	})
 	run(t, "in steps", func(b *bench) {
 		p, v := late(b)
 		step := *v.Refund

@@ -3,7 +3,9 @@ package checkout
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
+	"time"
 
 	"dcpos/agent/health"
 	"dcpos/pos"
@@ -136,25 +138,58 @@ func (t *Till) tellVerdict(ctx context.Context, before pos.Payment, d pos.Verdic
 	if err != nil {
 		return
 	}
-	name := p.OrderID + " (" + p.ID.Short() + ")"
 	if d.Late != nil && !before.LatePaid {
-		t.notify(p.ID, pos.Text{
-			ZH: "已放弃的支付 " + name + " 事后扣款 " + p.Amount.String() + " 元,正在自动退款",
-			EN: "given-up payment " + name + " was paid late, " + p.Amount.String() + " yuan; it is being refunded by itself",
-		})
+		t.notify(p.ID, latePaidText(p))
 	}
 	if d.Refund != nil && d.Refund.Auto && d.Refund.To == pos.RefundRefunded {
-		t.notify(p.ID, pos.Text{
-			ZH: "迟到的支付 " + name + " 已自动退款 " + d.Refund.Amount.String() + " 元",
-			EN: "late payment " + name + ": " + d.Refund.Amount.String() + " yuan were refunded by itself",
-		})
+		t.notify(p.ID, lateRefundedText(p, d.Refund.Amount))
 	}
 	if d.Moved != nil && before.State != p.State {
 		t.notify(p.ID, pos.Text{
-			ZH: "支付 " + name + ":" + p.State.Text().ZH, EN: "payment " + name + ": " + p.State.Text().EN,
+			ZH: "支付 " + nameOf(p) + ":" + p.State.Text().ZH, EN: "payment " + nameOf(p) + ": " + p.State.Text().EN,
 		})
 		t.after(ctx, p.ID, before.State)
 	}
+}
+
+// nameOf is how a notice calls a payment.
+func nameOf(p pos.Payment) string { return p.OrderID + " (" + p.ID.Short() + ")" }
+
+func latePaidText(p pos.Payment) pos.Text {
+	return pos.Text{
+		ZH: "已放弃的支付 " + nameOf(p) + " 事后扣款 " + p.Amount.String() + " 元,正在自动退款",
+		EN: "given-up payment " + nameOf(p) + " was paid late, " + p.Amount.String() + " yuan; it is being refunded by itself",
+	}
+}
+
+func lateRefundedText(p pos.Payment, amount pos.Money) pos.Text {
+	return pos.Text{
+		ZH: "迟到的支付 " + nameOf(p) + " 已自动退款 " + amount.String() + " 元",
+		EN: "late payment " + nameOf(p) + ": " + amount.String() + " yuan were refunded by itself",
+	}
+}
+
+// reminded is how long after a late payment a restart still tells of it.
+const reminded = 24 * time.Hour
+
+// remind tells again of late payments: the stop may have come before anybody read it.
+func (t *Till) remind(ctx context.Context) error {
+	list, err := t.c.Journal.Payments(ctx, Query{States: []pos.State{pos.Abandoned}})
+	if err != nil {
+		return err
+	}
+	for _, p := range slices.Backward(list) { // they come newest first
+		if !p.LatePaid || t.clock.Now().Sub(time.UnixMilli(p.UpdatedMS)) > reminded {
+			continue
+		}
+		t.notify(p.ID, latePaidText(p))
+		for _, r := range p.Refunds {
+			if r.Auto && r.State == pos.RefundRefunded {
+				t.notify(p.ID, lateRefundedText(p, r.Amount))
+			}
+		}
+	}
+	return nil
 }
 
 // HeardCentre records a time that the centre has signed. The caller has verified the

@@ -276,6 +276,9 @@ func (t *Till) resume(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := t.remind(ctx); err != nil {
+		return err
+	}
 	return t.resumeRefunds(ctx)
 }
 

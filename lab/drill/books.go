@@ -52,8 +52,8 @@ type Transaction struct {
 	} `json:"postings"`
 }
 
-// on is what the transaction moves on an account.
-func (t Transaction) on(account string) (sum pos.Money) {
+// On is what the transaction moves on an account.
+func (t Transaction) On(account string) (sum pos.Money) {
 	for _, p := range t.Postings {
 		if p.Account == account {
 			sum += p.Amount
@@ -62,8 +62,8 @@ func (t Transaction) on(account string) (sum pos.Money) {
 	return sum
 }
 
-// balance of an account; zero for one that is not there.
-func (l Ledger) balance(account string) pos.Money {
+// Balance of an account; zero for one that is not there.
+func (l Ledger) Balance(account string) pos.Money {
 	for _, a := range l.Accounts {
 		if a.Account == account {
 			return a.Amount
@@ -72,8 +72,8 @@ func (l Ledger) balance(account string) pos.Money {
 	return 0
 }
 
-// byKey gives the transactions by key and the keys that are there twice.
-func (l Ledger) byKey() (all map[string]Transaction, twice []string) {
+// ByKey gives the transactions by key and the keys that are there twice.
+func (l Ledger) ByKey() (all map[string]Transaction, twice []string) {
 	all = make(map[string]Transaction, len(l.Transactions))
 	for _, t := range l.Transactions {
 		if _, ok := all[t.Key]; ok {
@@ -84,8 +84,8 @@ func (l Ledger) byKey() (all map[string]Transaction, twice []string) {
 	return all, twice
 }
 
-// kept is the last entry of a terminal that the centre keeps.
-func (l Ledger) kept(terminal string) (epoch uint32, seq uint64) {
+// Kept is the last entry of a terminal that the centre keeps.
+func (l Ledger) Kept(terminal string) (epoch uint32, seq uint64) {
 	for _, t := range l.Terminals {
 		if t.ID == terminal {
 			return t.Epoch, t.Kept

@@ -110,7 +110,7 @@ func (o Options) run(ctx context.Context, plan []Strike, forgetful bool, total *
 		return err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
-	book := newNotebook()
+	book := NewNotebook()
 	load, err := StartLoad(ctx, s, book, defaults(o.Clients, 3))
 	if err != nil {
 		return err

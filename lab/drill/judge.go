@@ -78,7 +78,7 @@ func reread(ctx context.Context, book *Notebook, said Said) error {
 		return fmt.Errorf("payment %s: %w", said.Payment.ID, err)
 	}
 	book.Heard(said.Till, said, p)
-	if said = book.last(p.ID); !said.done() {
+	if said = book.Last(p.ID); !said.done() {
 		return fmt.Errorf("payment %s (%s) is %s, refunds %+v", p.ID, p.Mode, p.State, p.Refunds)
 	}
 	return nil
@@ -116,8 +116,8 @@ func (s *Site) settled(ctx context.Context) error {
 		if b.OpenOrders > 0 {
 			return fmt.Errorf("%s has %d open orders", i.Code, b.OpenOrders)
 		}
-		if net := b.Paid - b.Refunded; l.balance("receivable:"+i.Code) != net {
-			return fmt.Errorf("receivable:%s is %s, its books say %s", i.Code, l.balance("receivable:"+i.Code), net)
+		if net := b.Paid - b.Refunded; l.Balance("receivable:"+i.Code) != net {
+			return fmt.Errorf("receivable:%s is %s, its books say %s", i.Code, l.Balance("receivable:"+i.Code), net)
 		}
 	}
 	return nil
@@ -174,7 +174,7 @@ func (j *judge) read(ctx context.Context) (err error) {
 		return err
 	}
 	var twice []string
-	if j.transactions, twice = j.ledger.byKey(); len(twice) > 0 {
+	if j.transactions, twice = j.ledger.ByKey(); len(twice) > 0 {
 		j.book.Find("transactions with one key: %v", twice)
 	}
 	lines, err := j.site.Statements(ctx, dates(j.since))
@@ -212,7 +212,7 @@ func (j *judge) payment(said Said) {
 	key := entryKey(p)
 	t, posted := j.transactions[key]
 	switch {
-	case wants && (lines[0].Amount != p.Amount || t.on("receivable:"+lines[0].Institution) != p.Amount):
+	case wants && (lines[0].Amount != p.Amount || t.On("receivable:"+lines[0].Institution) != p.Amount):
 		j.book.Find("payment %s of %d: the institution has %+v, the ledger %s %+v", id, p.Amount, lines[0], key, t.Postings)
 	case !wants && posted:
 		j.book.Find("payment %s is %s and the ledger has %s", id, p.State, key)
@@ -250,7 +250,7 @@ func (j *judge) refund(payment, id string, r pos.Refund) pos.Money {
 		return 0
 	}
 	if len(lines) != 1 || lines[0].Amount != r.Amount || lines[0].Orig != payment ||
-		t.on("receivable:"+lines[0].Institution) != -r.Amount {
+		t.On("receivable:"+lines[0].Institution) != -r.Amount {
 		j.book.Find("refund %s of %d: the institution has %+v, the ledger %+v", id, r.Amount, lines, t.Postings)
 	}
 	return r.Amount
@@ -310,13 +310,13 @@ func (j *judge) totals(ctx context.Context) {
 			continue
 		}
 		all += j.sums[i.Code]
-		ours := j.ledger.balance("receivable:" + i.Code)
+		ours := j.ledger.Balance("receivable:" + i.Code)
 		if ours != j.sums[i.Code] || ours != b.Paid-b.Refunded || ours != b.Merchant[merchant] {
 			j.book.Find("%s: ledger %d, statements %d, books %d, merchant %d", i.Code, ours, j.sums[i.Code],
 				b.Paid-b.Refunded, b.Merchant[merchant])
 		}
 	}
-	if m := j.ledger.balance("merchant:" + merchant); m != -all {
+	if m := j.ledger.Balance("merchant:" + merchant); m != -all {
 		j.book.Find("the merchant is owed %d, the institutions hold %d", -m, all)
 	}
 	for _, t := range j.ledger.Terminals {
@@ -369,7 +369,7 @@ func (j *judge) journal(ctx context.Context, t *Till) {
 	case !r.OK || r.Payments != payments || !r.Projections:
 		j.book.Find("%s: journal holds %d payments, %d were named: %+v", t.Name, r.Payments, payments, r)
 	}
-	if _, kept := j.ledger.kept(t.ID); kept < status.Outbox.Receipted {
+	if _, kept := j.ledger.Kept(t.ID); kept < status.Outbox.Receipted {
 		j.book.Find("%s: the centre keeps %d entries, it had receipted %d", t.Name, kept, status.Outbox.Receipted)
 	}
 }

@@ -176,7 +176,7 @@ func (c *client) sale(ctx context.Context) {
 // the answer is a refusal that is final, or ctx ended. The payment is then as last heard.
 func (c *client) again(ctx context.Context, id pos.PaymentID, f func() (pos.Payment, error)) (p pos.Payment, ok bool) {
 	for ctx.Err() == nil {
-		before := c.load.book.last(id)
+		before := c.load.book.Last(id)
 		p, err := f()
 		if err == nil {
 			c.load.book.Heard(c.till, before, p)
@@ -190,7 +190,7 @@ func (c *client) again(ctx context.Context, id pos.PaymentID, f func() (pos.Paym
 		}
 		pause(ctx, 20*time.Millisecond)
 	}
-	before := c.load.book.last(id)
+	before := c.load.book.Last(id)
 	return before.Payment, false
 }
 
@@ -236,7 +236,7 @@ func (c *client) byCode(ctx context.Context, p pos.Payment, w *wallet.Wallet) po
 
 // once calls once and notes the answer.
 func (c *client) once(ctx context.Context, id pos.PaymentID, f func() (pos.Payment, error)) (pos.Payment, bool) {
-	before := c.load.book.last(id)
+	before := c.load.book.Last(id)
 	p, err := f()
 	if err == nil {
 		c.load.book.Heard(c.till, before, p)

@@ -30,7 +30,8 @@ type Said struct {
 	Left    bool // the customer left before the end
 }
 
-func newNotebook() *Notebook {
+// NewNotebook is an empty notebook.
+func NewNotebook() *Notebook {
 	return &Notebook{keys: map[string]string{}, said: map[string]*Said{}, refusals: map[pos.Code]int{}}
 }
 
@@ -67,8 +68,8 @@ func (n *Notebook) Acks() int {
 	return n.acks
 }
 
-// last is the last word about a payment; the zero Said when there was none.
-func (n *Notebook) last(id pos.PaymentID) Said {
+// Last is the last word about a payment; the zero Said when there was none.
+func (n *Notebook) Last(id pos.PaymentID) Said {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	s, ok := n.said[id.String()]

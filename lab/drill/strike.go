@@ -180,12 +180,12 @@ func (k *striker) look(ctx context.Context, before []Said, receipted []mark) {
 	if !l.Balanced {
 		k.book.Find("the ledger does not balance after the strike: %d, %v", l.Sum, l.Wrong)
 	}
-	all, twice := l.byKey()
+	all, twice := l.ByKey()
 	if len(twice) > 0 {
 		k.book.Find("transactions with one key: %v", twice)
 	}
 	for _, m := range receipted {
-		if epoch, kept := l.kept(m.till.ID); epoch == m.outbox.Epoch && kept < m.outbox.Receipted {
+		if epoch, kept := l.Kept(m.till.ID); epoch == m.outbox.Epoch && kept < m.outbox.Receipted {
 			k.book.Find("the centre lost entries of %s: it keeps %d, it had receipted %d", m.till.Name, kept, m.outbox.Receipted)
 		}
 	}
