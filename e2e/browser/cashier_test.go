@@ -132,6 +132,17 @@ func (j journey) unknownAndDeclined() {
 		p.fill("#code", code)
 		p.click("#submit")
 	}
+	// The answer to a press is lost: pressed again it is the same payment.
+	s.lose.Store(true)
+	p.press("10" + kb.Enter)
+	p.see("#panel .problem", "收银程序无响应", "不会重复收款")
+	p.press(kb.Enter)
+	p.see("#panel", "请扫客户付款码", "10.00")
+	if all := s.Journal.All(); len(all) != 1 {
+		t.Fatalf("%d payments by one press", len(all))
+	}
+	p.press(kb.Escape)
+	p.see("#panel", "客户扫码")
 	sell("20", checkouttest.Code(1), checkouttest.Denied)
 	p.see(".result.bad", "未支付", "20.00")
 	p.sizes("declined", counters()...)
@@ -147,7 +158,7 @@ func (j journey) unknownAndDeclined() {
 	p.click("#no")
 	p.gone("#dialog")
 	p.see("#state", "结果查询中")
-	if n := len(s.Journal.All()); n != 2 {
+	if n := len(s.Journal.All()); n != 3 {
 		t.Fatalf("%d payments after a no", n)
 	}
 	p.click("#again")
@@ -203,8 +214,26 @@ func (j journey) whatACashierMustKnow() {
 	}
 	p.sizes("banners", counters()[:2]...)
 
+	// What the till's own scanner reads is shown, too.
+	if _, err := s.till.Scan(t.Context(), "dcpos:pay:"+id.String(), ""); err != nil {
+		t.Fatal(err)
+	}
+	p.see("#state", "已放弃")
+	if _, err := s.till.Scan(t.Context(), "130000000000000000", ""); err == nil {
+		t.Fatal("a code of another scheme is taken")
+	}
+	p.see("#toast", "微信")
+
 	// The customer's side of the same till.
 	p = tab(ctx, t, s, "twin", "/kiosk", 1280, 800)
 	p.see("#stage", "网络中断")
 	p.shot("customer")
+
+	// A page that was not opened with its key says so and does nothing.
+	stranger, end := chromedp.NewContext(ctx, chromedp.WithNewBrowserContext())
+	defer end()
+	q := &page{T: t, ctx: stranger, dir: t.ArtifactDir(), name: "stranger"}
+	q.do(chromedp.EmulateViewport(1280, 800), chromedp.Navigate(s.url))
+	q.see("#banners", "此页面已失效")
+	q.shot("locked")
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/chromedp/chromedp/kb"
 
+	"dcpos/agent/checkout"
 	"dcpos/agent/checkout/checkouttest"
 	"dcpos/agent/screen"
 	"dcpos/pos"
@@ -17,6 +18,23 @@ func (j journey) aCustomerAtAKiosk() {
 	p := tab(ctx, t, s, "kiosk", "/", 1080, 1920)
 	p.see("#stage", "欢迎", "Welcome")
 	p.shot("welcome")
+
+	// The vendor's program asks, the kiosk's own scanner reads.
+	ask := checkout.Request{Caller: "vendor", Key: "1", OrderID: "basket-7", OrderAmount: 700, Amount: 700, Mode: pos.BScanC}
+	if _, err := s.till.Start(t.Context(), ask); err != nil {
+		t.Fatal(err)
+	}
+	p.see("#stage", "请将付款码对准扫码口", "7.00")
+	if _, err := s.till.Scan(t.Context(), "130000000000000000", ""); err == nil {
+		t.Fatal("a code of another scheme is taken")
+	}
+	p.see("#stage .problem", "微信")
+	if _, err := s.till.Scan(t.Context(), checkouttest.Code(5), ""); err != nil {
+		t.Fatal(err)
+	}
+	p.see("#state", "已支付")
+	p.click("#print")
+	p.see("#stage", "小票已打印")
 
 	// A payment by the customer's code, which appears nowhere.
 	p = tab(ctx, t, s, "kiosk", "/?amount=25.80", 1080, 1920)
@@ -40,7 +58,7 @@ func (j journey) aCustomerAtAKiosk() {
 	p.click("#way-qr")
 	p.see("#stage", "Scan with your phone", "valid for")
 	p.sizes("qr", stands()...)
-	s.Host.Settle(s.Journal.All()[1].ID, pos.Paid)
+	s.Host.Settle(s.Journal.All()[2].ID, pos.Paid)
 	p.see("#state", "paid")
 	p.shot("paid")
 	p.click("#done")

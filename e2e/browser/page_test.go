@@ -3,6 +3,7 @@ package browser_test
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -49,7 +50,24 @@ type shop struct {
 	*checkouttest.Shop
 	till    *checkout.Till
 	devices atomic.Pointer[[]devices.Status]
+	lose    atomic.Bool // the answer to the next payment that is started is lost on its way
 	url     string
+}
+
+// losing carries requests out and loses their answers when it is told to.
+func (s *shop) losing(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodPost || r.URL.Path != "/v1/payments" || !s.lose.CompareAndSwap(true, false) {
+			next.ServeHTTP(w, r)
+			return
+		}
+		next.ServeHTTP(httptest.NewRecorder(), r)
+		// Half of it, for without a byte the browser itself sends the request again.
+		w.Header().Set("Content-Length", "1000")
+		w.WriteHeader(http.StatusOK)
+		_ = http.NewResponseController(w).Flush()
+		panic(http.ErrAbortHandler)
+	})
 }
 
 func (s *shop) set(list []devices.Status) { s.devices.Store(&list) }
@@ -67,7 +85,7 @@ func open(t *testing.T, o screen.Options, change ...func(*checkout.Config)) *sho
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := httptest.NewServer(api.Loopback())
+	server := httptest.NewServer(s.losing(api.Loopback()))
 	t.Cleanup(server.CloseClientConnections)
 	s.url = server.URL
 	t.Cleanup(func() { go server.Close() }) // event streams end with the browser

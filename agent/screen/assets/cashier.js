@@ -1,5 +1,5 @@
 // The cashier's page: wires the parts together.
-import { begin, call, changed, config, connected, put, Refusal, say, speak, speech, t, till, watch } from './till.js';
+import { begin, call, changed, config, connected, missed, put, Refusal, say, speak, speech, t, till, watch } from './till.js';
 import { adopt, payment, sale, show, submit, waiting } from './sale.js';
 import * as panel from './panel.js';
 import * as banner from './banner.js';
@@ -52,7 +52,7 @@ async function scanned(code) {
 // found shows what a scan was: a payment, or a sentence.
 function found(s) {
   if (s.kind === 'payment_reference' && s.payment) { show(put(s.payment)); return; }
-  if (!s.payment) banner.tell(say(s.text), 'bad');
+  if (missed(s)) banner.tell(say(s.text), 'bad');
 }
 
 function keys(e) {

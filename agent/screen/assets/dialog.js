@@ -25,7 +25,8 @@ export async function confirm({ title, text, yes, danger, values }) {
   return await open(h('h2', { text: t(title, values) }), h('p', { text: t(text, values) }), buttons(t(yes, values), danger)) === 'yes';
 }
 
-export const refundable = (p) => p.state === 'paid' || p.state === 'credited' || (p.state === 'abandoned' && p.late_paid);
+// refundable leaves out what was paid late: the centre refunds that by itself.
+export const refundable = (p) => p.state === 'paid' || p.state === 'credited';
 export const remaining = (p) => p.amount - (p.refunds ?? []).reduce((sum, r) => sum + (r.state === 'declined' ? 0 : r.amount), 0);
 
 // refund asks how much, and sends the same key until there is an answer.

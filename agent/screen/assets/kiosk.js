@@ -2,7 +2,7 @@
 // A scanned payment code goes straight to the till; this page never shows it.
 import { h, fill, icon } from '/assets/dom.js';
 import { fen } from '/assets/events.js';
-import { begin, call, config, connected, left, money, now, put, Refusal, say, speak, speech, t, till, watch } from './till.js';
+import { begin, call, config, connected, left, missed, money, now, put, Refusal, say, speak, speech, t, till, watch } from './till.js';
 import { wedge } from './scan.js';
 
 const at = { id: '', choose: 0, staff: false, told: null, busy: false, challenge: null, until: 0, printed: '' };
@@ -149,7 +149,7 @@ function draw() {
 // scanned hands a code to the till, which knows what waits for it.
 const scanned = (code) => guarded(async () => {
   const s = await call('POST', '/v1/scan', { code });
-  if (!s.payment) throw new Refusal('scan', s.text, null, true);
+  if (missed(s)) throw new Refusal('scan', s.text, null, true);
 });
 
 function tick() {
@@ -167,7 +167,11 @@ watch(draw);
 draw();
 await begin({
   payment: adopt,
-  scan: (s) => { if (s.payment || !waiting(payment())) return; at.told = new Refusal('scan', s.text, null, true); draw(); },
+  scan: (s) => {
+    if (!missed(s) || !waiting(payment()) || at.busy || at.told?.hint) return; // the answer to our own scan says more
+    at.told = new Refusal('scan', s.text, null, true);
+    draw();
+  },
 }, false);
 if (till.status?.current) adopt(till.status.current);
 const wanted = new URLSearchParams(location.search).get('amount');

@@ -108,6 +108,9 @@ export async function begin(on = {}, list = true) {
   await quietly(all);
 }
 
+// missed tells that a scan came to nothing: no payment took the code.
+export const missed = (s) => !s.payment || (s.kind !== 'payment_reference' && s.payment.state === 'created');
+
 // clock is the time of day in the shop, age a span in words.
 const hm = new Intl.DateTimeFormat('en-GB', { timeZone: 'Asia/Shanghai', hour: '2-digit', minute: '2-digit' });
 export const clock = (ms) => hm.format(new Date(ms));
