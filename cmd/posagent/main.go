@@ -58,6 +58,10 @@ func (serveCmd) Run(ctx context.Context, g *grammar, out *cli.Streams) error {
 }
 
 func main() {
-	os.Exit(cli.Main("posagent", "The daemon of a till. 收银终端守护进程。\n"+
-		"Exit codes: 0 stopped as asked, 1 stopped by an error, 2 bad configuration.", &grammar{}, os.Args[1:], cli.OS()))
+	os.Exit(run(os.Args[1:], cli.OS()))
+}
+
+func run(args []string, out *cli.Streams) int {
+	return cli.Main("posagent", "The daemon of a till. 收银终端守护进程。\n"+
+		"Exit codes: 0 stopped as asked, 1 stopped by an error, 2 bad configuration.", &grammar{}, args, out)
 }

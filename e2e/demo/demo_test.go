@@ -13,6 +13,7 @@ import (
 	"github.com/makiuchi-d/gozxing/qrcode"
 
 	"dcpos/internal/testbin"
+	"dcpos/internal/testpg"
 	"dcpos/pos"
 )
 
@@ -27,9 +28,15 @@ type report struct {
 }
 
 func TestADayAtAShop(t *testing.T) {
+	t.Run("SQLite", func(t *testing.T) { playDay(t) })
+	t.Run("PostgreSQL", func(t *testing.T) { playDay(t, "--database", testpg.Start(t)) })
+}
+
+func playDay(t *testing.T, args ...string) {
+	t.Helper()
 	bin := testbin.Dir(t)
 	dir := filepath.Join(t.TempDir(), "day")
-	cmd := exec.CommandContext(t.Context(), filepath.Join(bin, "poslab"), "demo", "--once", "--dir", dir)
+	cmd := exec.CommandContext(t.Context(), filepath.Join(bin, "poslab"), append([]string{"demo", "--once", "--dir", dir}, args...)...)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Errorf("demo: %v\n%s", err, out)
@@ -60,7 +67,7 @@ func TestADayAtAShop(t *testing.T) {
 		t.Run(class, func(t *testing.T) { lookAtReceipts(t, filepath.Join(dir, "tills", class)) })
 	}
 	for _, file := range []string{
-		"reconcile/summary.json", "reconcile/breaks.csv", "reconcile/totals.csv", "reconcile/plan.json", "central/centre.db",
+		"reconcile/summary.json", "reconcile/breaks.csv", "reconcile/totals.csv", "reconcile/plan.json",
 	} {
 		if _, err := os.Stat(filepath.Join(dir, file)); err != nil {
 			t.Error(err)

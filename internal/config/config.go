@@ -32,9 +32,9 @@ func (e *Error) Error() string {
 // Explain says what to do about it.
 func (e *Error) Explain(lang string) string {
 	if lang == "zh" {
-		return "请修改该配置文件后重试;--help-config 列出所有可用的键及说明"
+		return "请修改该配置文件后重试;help-config 列出所有可用的键及说明"
 	}
-	return "mend the file and try again; --help-config lists every key and what it means"
+	return "mend the file and try again; help-config lists every key and what it means"
 }
 
 var unknownField = regexp.MustCompile(`line (\d+): field (\S+) not found in type \S+`)

@@ -21,6 +21,8 @@ type Options struct {
 	Dir  string // absent or empty; "" is a new temporary folder
 	Once bool   // end by itself after the story
 	Out  io.Writer
+	// Database is the centre's; "" is SQLite in Dir.
+	Database string
 	// Programs is the folder of the four executables; "" is where this one lies.
 	Programs string
 }
@@ -35,6 +37,7 @@ func Run(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
+	w.database = o.Database
 	t := &teller{out: o.Out}
 	_, _ = fmt.Fprintf(o.Out, "dcpos 演示 demo · 测试 TEST\n%s\n", dir)
 	d := &day{teller: t, w: w}

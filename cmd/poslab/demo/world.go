@@ -40,6 +40,7 @@ type world struct {
 	bankKeys map[string]string
 	centre   *process
 	centreIs string // the centre's configuration file
+	database string // the centre's; "" is SQLite
 	httpURL  string
 	network  *proxy.Proxy
 	tills    map[string]*till
@@ -60,7 +61,7 @@ func (w *world) build(ctx context.Context, tell *teller) error {
 			return err
 		}
 	}
-	tell.tell("六家模拟运营机构与中心已启动(内置 NATS 与 SQLite)", "six simulated institutions and the centre are up (embedded NATS and SQLite)")
+	tell.tell("六家模拟运营机构与中心已启动(内置 NATS,数据库 %[1]s)", "six simulated institutions and the centre are up (embedded NATS, database %[1]s)", w.engine())
 	secret, hash, err := localapi.NewToken()
 	if err != nil {
 		return err
@@ -83,6 +84,14 @@ func (w *world) openVendor() error {
 	}
 	w.vendor, err = sdk.New(sdk.Options{URL: base, Token: w.secret})
 	return err
+}
+
+// engine names the kind of database.
+func (w *world) engine() string {
+	if w.database == "" {
+		return "SQLite"
+	}
+	return "PostgreSQL"
 }
 
 func (w *world) startBanks(ctx context.Context) (err error) {
@@ -122,7 +131,7 @@ func (w *world) prepareCentre(ctx context.Context) error {
 		banks[code] = map[string]string{"base_url": w.bankURL + "/" + code + "/v1", "api_key": key}
 	}
 	b, err := yaml.Marshal(map[string]any{
-		"env": "lab", "data": filepath.Join(w.root, "central"), "reports": w.root,
+		"env": "lab", "data": filepath.Join(w.root, "central"), "reports": w.root, "database": w.database,
 		"http":  map[string]any{"listen": "127.0.0.1:0", "address_file": filepath.Join(w.root, "lab", "centre.address")},
 		"nats":  map[string]any{"listen": port, "advertise": "nats://" + w.network.Addr()},
 		"trust": filepath.Join(w.root, "lab", "trust.json"), "institutions": banks, "default_institution": "ICBC",
