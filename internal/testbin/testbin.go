@@ -15,7 +15,7 @@ var build = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	out, err := exec.Command("go", "build", "-race", "-o", dir+string(filepath.Separator), "dcpos/cmd/...").CombinedOutput() //nolint:noctx // once for all tests
+	out, err := exec.Command("go", "build", "-race", "-o", dir+string(filepath.Separator), "dcpos/cmd/...").CombinedOutput()
 	if err != nil {
 		_, _ = os.Stderr.Write(out)
 	}

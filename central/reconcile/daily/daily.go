@@ -53,8 +53,8 @@ type Run struct {
 
 // Store is what a run needs of the database.
 type Store interface {
-	// Lines calls yield for each line of one institution and settlement date, in order of id.
-	Lines(ctx context.Context, institution string, date pos.Date, yield func(Line) error) error
+	// Lines calls yield for each line of one institution (by code) and settlement date, in order of id.
+	Lines(ctx context.Context, code string, date pos.Date, yield func(Line) error) error
 	SaveRun(ctx context.Context, r Run) error
 	Runs(ctx context.Context, limit int) ([]Run, error)
 	Run(ctx context.Context, id string) (Run, bool, error)

@@ -33,12 +33,12 @@ type till struct {
 	name    string // the terminal's, once enrolled
 }
 
-// model says which printer and scanner stand on the counter of a class.
-func model(class string) (printer, scanner string, width int) {
+// paperOf says which printer a class has, and how wide its paper is in millimetres.
+func paperOf(class string) (profile string, width int) {
 	if class == "smart-pos" {
-		return "pos-5890", "serial-cr", 58
+		return "pos-5890", 58
 	}
-	return "escpos-80mm-gb18030", "serial-cr", 80
+	return "escpos-80mm-gb18030", 80
 }
 
 const sdkToken = "sdk-client"
@@ -50,7 +50,7 @@ func newTill(ctx context.Context, root, sockets, class, tokenHash string) (*till
 	if err := os.MkdirAll(receipts, 0o700); err != nil {
 		return nil, fmt.Errorf("make till: %w", err)
 	}
-	printer, scanner, width := model(class)
+	printer, width := paperOf(class)
 	paper, err := device.NewPrinter(device.PrinterOptions{WidthMM: width, Directory: receipts, NoCutter: width == 58})
 	if err != nil {
 		return nil, err
@@ -65,7 +65,7 @@ func newTill(ctx context.Context, root, sockets, class, tokenHash string) (*till
 		t.lines = append(t.lines, bench)
 		paths = append(paths, bench.Path)
 	}
-	return t, t.writeConfig(map[string]string{"printer": printer, "scanner": scanner}, paths, tokenHash)
+	return t, t.writeConfig(map[string]string{"printer": printer, "scanner": "serial-cr"}, paths, tokenHash)
 }
 
 func (t *till) writeConfig(profile map[string]string, paths []string, tokenHash string) error {
