@@ -4,8 +4,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/chromedp/chromedp/kb"
-
 	"dcpos/agent/checkout"
 	"dcpos/agent/checkout/checkouttest"
 	"dcpos/agent/screen"
@@ -39,11 +37,11 @@ func (j journey) aCustomerAtAKiosk() {
 	// A payment by the customer's code, which appears nowhere.
 	p = tab(ctx, t, s, "kiosk", "/?amount=25.80", 1080, 1920)
 	p.see("#stage", "请选择付款方式", "25.80")
-	p.sizes("choose", stands()...)
+	p.shot("choose")
 	p.click("#way-code")
 	p.see("#stage", "请将付款码对准扫码口", "25.80")
 	p.sizes("hold", stands()...)
-	p.press(checkouttest.Code(1) + kb.Enter)
+	p.scan(checkouttest.Code(1))
 	p.see("#state", "已支付")
 	if html := p.js(`document.documentElement.outerHTML`); contains(html, checkouttest.Code(1)) {
 		t.Fatal("the page holds the payment code")
@@ -79,7 +77,7 @@ func (j journey) aKioskInTrouble() {
 	p := tab(ctx, t, s, "kiosk-trouble", "/?amount=30", 1080, 1920)
 	p.click("#way-code")
 	p.see("#stage", "请将付款码对准扫码口")
-	p.press(checkouttest.Code(1) + kb.Enter)
+	p.scan(checkouttest.Code(1))
 	p.see("#state", "请勿重复支付")
 	p.see("#short", s.Journal.All()[0].ID.Short())
 	p.sizes("unknown", stands()...)
@@ -94,7 +92,7 @@ func (j journey) aKioskInTrouble() {
 	p = tab(ctx, t, s, "kiosk-trouble-wide", "/?amount=31", 1024, 768)
 	p.click("#way-code")
 	p.see("#stage", "请将付款码对准扫码口")
-	p.press(checkouttest.Code(2) + kb.Enter)
+	p.scan(checkouttest.Code(2))
 	p.see("#state", "未支付")
 	p.sizes("declined", stands()...)
 	p.click("#done")

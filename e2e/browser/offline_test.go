@@ -34,7 +34,7 @@ func (j journey) offlineOnAHandheld() {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.press(answer + kb.Enter) // as a scanner that is a keyboard does
+	p.scan(answer)
 	p.see("#state", "已受理,待入账")
 	p.see("#offline-banner", "¥45.60", "4954.40 / 499")
 	p.shot("accepted")

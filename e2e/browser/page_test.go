@@ -147,8 +147,13 @@ func (p *page) js(expression string) string {
 func (p *page) see(selector string, words ...string) {
 	p.Helper()
 	text := ""
+	look := chromedp.Evaluate[string](fmt.Sprintf(`[...document.querySelectorAll(%q)].filter(e => e.checkVisibility())
+		.map(e => e.innerText + " " + (e.value ?? "")).join("\n")`, selector))
 	for deadline := time.Now().Add(8 * time.Second); time.Now().Before(deadline); time.Sleep(40 * time.Millisecond) {
-		text = p.js(fmt.Sprintf(`[...document.querySelectorAll(%q)].filter(e => e.checkVisibility()).map(e => e.innerText + " " + (e.value ?? "")).join("\n")`, selector))
+		var err error
+		if text, err = chromedp.Run(p.ctx, look); err != nil {
+			continue // the page is being loaded
+		}
 		missing := false
 		for _, w := range words {
 			missing = missing || !strings.Contains(text, w)
@@ -175,6 +180,22 @@ func (p *page) click(selector string) {
 func (p *page) fill(selector, text string) {
 	p.Helper()
 	p.do(chromedp.SendKeys(chromedp.CSS(selector), text))
+}
+
+// scan types as a scanner does that is a keyboard: faster than the browser's own
+// protocol could on a busy machine.
+func (p *page) scan(code string) {
+	p.Helper()
+	p.js(fmt.Sprintf(`(() => {
+  for (const key of [...%q, 'Enter']) {
+    const field = document.activeElement, e = new KeyboardEvent('keydown', { key, bubbles: true, cancelable: true });
+    if (!field.dispatchEvent(e) || !field.matches('input')) continue;
+    if (key === 'Enter') { field.form?.requestSubmit(); continue; }
+    field.value += key;
+    field.dispatchEvent(new InputEvent('input', { bubbles: true }));
+  }
+  return '';
+})()`, code))
 }
 
 // press types on the page as a whole, wherever the focus is.

@@ -1,6 +1,6 @@
 // What a cashier must know besides the sale: no network, what is wrong, what happened.
 import { h, fill, icon } from '/assets/dom.js';
-import { age, clock, money, say, speech, t, till } from './till.js';
+import { age, clock, config, money, say, speech, t, till } from './till.js';
 
 const banner = (tone, sign, title, ...rest) => h(`div.banner.${tone}`, {}, icon(sign), h('div.grow', {}, h('b', { text: title }), ...rest));
 const line = (text) => h('span', { text });
@@ -24,11 +24,13 @@ function uploading() {
 
 const tones = { stop: 'bad', warning: 'warn', info: 'info' };
 
+const nameOfDevice = (d) => say(config.texts['device_' + d.category.toLowerCase()]) || d.name;
+
 function findings() {
   const shown = till.status.findings.filter((f) => f.code !== 'offline')
     .map((f) => banner(tones[f.severity] ?? 'warn', 'warn', say(f.text), line(say(f.hint))));
   for (const d of till.status.devices) {
-    if (d.text) shown.push(banner('warn', 'print', t('device', { name: t('device_' + d.category.toLowerCase()), text: say(d.text) }), line(say(d.hint))));
+    if (d.text) shown.push(banner('warn', 'print', t('device', { name: nameOfDevice(d), text: say(d.text) }), line(say(d.hint))));
   }
   return shown;
 }

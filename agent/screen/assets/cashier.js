@@ -5,7 +5,7 @@ import * as panel from './panel.js';
 import * as banner from './banner.js';
 import * as list from './list.js';
 import { asking, confirm } from './dialog.js';
-import { wedge } from './scan.js';
+import { free, wedge } from './scan.js';
 
 const $ = (id) => document.getElementById(id);
 
@@ -38,6 +38,7 @@ function draw() {
 
 // scanned takes a code of a scanner that is a keyboard. Our own receipt finds its payment.
 async function scanned(code) {
+  await free(() => sale.busy);
   const p = payment();
   if (waiting(p) && p.mode !== 'c_scan_b') { submit(code); return; }
   try {

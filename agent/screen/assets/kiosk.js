@@ -3,7 +3,7 @@
 import { h, fill, icon } from '/assets/dom.js';
 import { fen } from '/assets/events.js';
 import { begin, call, config, connected, left, missed, money, now, put, Refusal, say, speak, speech, t, till, watch } from './till.js';
-import { wedge } from './scan.js';
+import { free, wedge } from './scan.js';
 
 const at = { id: '', choose: 0, staff: false, told: null, busy: false, challenge: null, until: 0, printed: '' };
 const done = new Set();
@@ -79,7 +79,7 @@ function choice() {
 }
 
 const picture = (p, v) => h('img.qr', { src: `/v1/payments/${p.id}/qr.png?size=720&v=${v}`, alt: t('qr_alt'), width: 480, height: 480 });
-const countdown = (until) => h('p.countdown', {}, h('span', { text: t('valid') + ' ' }), h('b', { 'data-until': String(until), text: left(until) }));
+const countdown = (until) => h('p.countdown', { 'aria-live': 'off' }, h('span', { text: t('valid') + ' ' }), h('b', { 'data-until': String(until), text: left(until) }));
 
 function step(p) {
   const away = touch('.quiet', 'cancel', 'cancel', cancel);
@@ -147,10 +147,13 @@ function draw() {
 }
 
 // scanned hands a code to the till, which knows what waits for it.
-const scanned = (code) => guarded(async () => {
-  const s = await call('POST', '/v1/scan', { code });
-  if (missed(s)) throw new Refusal('scan', s.text, null, true);
-});
+async function scanned(code) {
+  await free(() => at.busy);
+  await guarded(async () => {
+    const s = await call('POST', '/v1/scan', { code });
+    if (missed(s)) throw new Refusal('scan', s.text, null, true);
+  });
+}
 
 function tick() {
   for (const e of document.querySelectorAll('[data-until]')) e.textContent = left(Number(e.dataset.until));

@@ -21,6 +21,7 @@ export function typed(text) {
 
 function setAmount(text) {
   const s = typed(text), field = document.getElementById('amount');
+  sale.misfit = s === null;
   if (s !== null) sale.amount = s;
   if (field && field.value !== sale.amount) field.value = sale.amount;
   if (sale.error) { sale.error = null; draw(); }

@@ -3,7 +3,7 @@ import { fen } from '/assets/events.js';
 import { call, changed, config, connected, put, Refusal, refusal, till, now } from './till.js';
 import { confirm } from './dialog.js';
 
-export const sale = { id: '', amount: '', order: '', busy: false, error: null, attempt: null, challenge: null };
+export const sale = { id: '', amount: '', order: '', busy: false, error: null, attempt: null, challenge: null, misfit: false };
 const done = new Set();
 
 export const payment = () => till.payments.get(sale.id);
@@ -57,7 +57,10 @@ export const take = (mode, from) => guarded(() => begin(mode, from));
 
 async function begin(mode, from) {
   const amount = from?.amount ?? fen(sale.amount);
-  if (!amount) throw refusal('amount_missing');
+  // More was typed than an amount can hold, perhaps by a scanner: look at it once more.
+  const misfit = sale.misfit && !from;
+  sale.misfit = false;
+  if (!amount || misfit) throw refusal('amount_missing');
   const want = [mode, amount, from?.order_id ?? sale.order].join('\n');
   if (sale.attempt?.want !== want) {
     const order_id = from?.order_id || sale.order.trim() || newOrder();

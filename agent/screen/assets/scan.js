@@ -32,3 +32,8 @@ export function wedge(take, gap = 90) {
     take(code);
   }, true);
 }
+
+// free waits until what is under way is done, for 5 s at most: a code is not read twice.
+export async function free(busy) {
+  for (let n = 0; busy() && n < 100; n++) await new Promise((r) => { setTimeout(r, 50); });
+}

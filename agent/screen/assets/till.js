@@ -63,10 +63,13 @@ export function changed() {
 export const now = () => Date.now() + till.skew;
 export const connected = () => till.status?.connected ?? false;
 
-// put keeps a payment unless a later one of the same is here already.
+// put keeps a payment unless a later one of the same is here already. A page that is
+// open for weeks forgets the oldest.
+const kept = 400;
 export function put(p) {
   const old = till.payments.get(p.id);
   if (!old || p.last_seq >= old.last_seq) till.payments.set(p.id, p);
+  if (till.payments.size > kept) till.payments.delete(till.payments.keys().next().value);
   changed();
   return till.payments.get(p.id);
 }
