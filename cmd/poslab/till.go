@@ -59,11 +59,11 @@ func (c TillCmd) Run(ctx context.Context, out *cli.Streams) error {
 			return err
 		}
 	}
-	return typed(ctx, out, bench{printer: printer, scanner: scanner})
+	return typed(ctx, out, counterTop{printer: printer, scanner: scanner})
 }
 
 // typed carries out what is typed, line by line.
-func typed(ctx context.Context, out *cli.Streams, b bench) error {
+func typed(ctx context.Context, out *cli.Streams, b counterTop) error {
 	lines := make(chan string)
 	go func() {
 		defer close(lines)
@@ -90,13 +90,13 @@ func typed(ctx context.Context, out *cli.Streams, b bench) error {
 	}
 }
 
-type bench struct {
+type counterTop struct {
 	printer *device.Printer
 	scanner *device.Scanner
 }
 
 // do scans a code, or carries out a command.
-func (b bench) do(line string) error {
+func (b counterTop) do(line string) error {
 	command, ok := strings.CutPrefix(line, ":")
 	if line == "" {
 		return nil
