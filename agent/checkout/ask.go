@@ -197,6 +197,9 @@ func meaning(p pos.Payment, a pos.Answer, asked error, first bool) (pos.PaymentM
 		m.To, m.Envelope = pos.Paid, a.Envelope
 		return m, true
 	case pos.OutcomeDeclined, pos.OutcomeRejected:
+		if a.Outcome == pos.OutcomeRejected && !first {
+			return m, false // the query was refused; that says nothing about the money
+		}
 		m.To, m.Reason = pos.Declined, a.Reason
 		if m.Reason == "" {
 			m.Reason = pos.ErrDeclinedGeneral

@@ -276,8 +276,13 @@ func refundMeaning(from pos.RefundState, a pos.Answer, asked error, first bool) 
 	switch a.Outcome {
 	case pos.OutcomeRefunded:
 		return pos.RefundRefunded
-	case pos.OutcomeDeclined, pos.OutcomeRejected:
+	case pos.OutcomeDeclined:
 		return pos.RefundDeclined
+	case pos.OutcomeRejected:
+		if first {
+			return pos.RefundDeclined
+		}
+		return "" // the query was refused; that says nothing about the money
 	case pos.OutcomeUnknown:
 		return pos.RefundUnknown
 	case pos.OutcomePending, pos.OutcomePaid:

@@ -152,6 +152,10 @@ func read[T any](data []byte, into func(T) question) (question, error) {
 	return into(ask), nil
 }
 
+// starts reports a question that may move money; the others only look or give up, and
+// a terminal in quarantine needs them to learn what became of its customers' money.
+func (q question) starts() bool { return q.expires != 0 }
+
 // mayAsk refuses what must not be started: another environment, a terminal that may
 // not ask, an expired question.
 func (l *Link) mayAsk(ctx context.Context, terminal string, q question) error {
@@ -168,9 +172,9 @@ func (l *Link) mayAsk(ctx context.Context, terminal string, q question) error {
 			return err
 		case !found:
 			return pos.NewError(pos.ErrNotEnrolled, fmt.Errorf("no terminal %s", terminal))
-		case t.Suspended:
+		case t.Suspended && q.starts():
 			return pos.NewError(pos.ErrForbidden, fmt.Errorf("terminal %s is suspended", terminal))
-		case t.Quarantined:
+		case t.Quarantined && q.starts():
 			return pos.NewError(pos.ErrQuarantined, fmt.Errorf("terminal %s is quarantined", terminal))
 		}
 		return nil
@@ -179,7 +183,7 @@ func (l *Link) mayAsk(ctx context.Context, terminal string, q question) error {
 		return err
 	}
 	// Last, so that nothing slow lies between the look at the clock and the start.
-	if now := l.now().UnixMilli(); q.expires != 0 && q.expires <= now {
+	if now := l.now().UnixMilli(); q.starts() && q.expires <= now {
 		return pos.NewError(pos.ErrExpired, fmt.Errorf("%d ms ago", now-q.expires))
 	}
 	return nil

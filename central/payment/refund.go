@@ -28,6 +28,9 @@ func (d *Desk) takeRefund(ctx context.Context, terminal string, ask pos.AskRefun
 	ctx = context.WithoutCancel(ctx)
 	r, p, fresh, err := d.reserve(ctx, terminal, ask)
 	if err != nil {
+		if code := pos.AsError(err).Code; code == pos.ErrInternal || code == pos.ErrStorage {
+			return d.silent(ctx, ask.Payment, ask.Refund, err) // it may be written all the same, and Run asks for it then
+		}
 		return d.rejected(ctx, ask.Payment, ask.Refund, err)
 	}
 	if !fresh {
