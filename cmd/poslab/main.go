@@ -12,8 +12,10 @@ type grammar struct {
 	Demo         DemoCmd         `cmd:"" help:"A day at a shop, played by the real programs. 演示。"`
 	Institutions InstitutionsCmd `cmd:"" help:"Run six simulated operating institutions. 模拟六家运营机构。"`
 	Wallet       WalletCmd       `cmd:"" help:"Be a customer's wallet. 模拟客户钱包。"`
+	Till         TillCmd         `cmd:"" help:"A scanner and a printer on serial lines, by hand. 模拟扫码枪与打印机。"`
 	Proxy        ProxyCmd        `cmd:"" help:"Stand between till and centre and be a bad network. 模拟差网络。"`
 	Forgetfs     ForgetfsCmd     `cmd:"" help:"Mount a file system that forgets what was not fsynced. 模拟断电丢数据的磁盘。"`
+	Bench        BenchCmd        `cmd:"" help:"Measure every figure of docs/PERFORMANCE.md. 性能测量。"`
 }
 
 func main() {
