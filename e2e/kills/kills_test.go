@@ -12,7 +12,7 @@ func TestKillsLoseNothing(t *testing.T) {
 	t.Logf("seed %d", *seed)
 	r, err := drill.Run(t.Context(), drill.Options{
 		Bin: programs, Dir: t.TempDir(), Seed: *seed,
-		Strikes: map[drill.Strike]int{drill.AgentKill: 16, drill.CentreKill: 5},
+		Strikes: map[drill.Strike]int{drill.AgentKill: 18, drill.CentreKill: 5},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -21,7 +21,7 @@ func TestKillsLoseNothing(t *testing.T) {
 		t.Error(f)
 	}
 	t.Logf("%+v", r)
-	if r.Acked < 40 || r.Strikes[drill.AgentKill] != 16 || r.Strikes[drill.CentreKill] != 5 {
+	if r.Acked < 40 || r.Strikes[drill.AgentKill] != 18 || r.Strikes[drill.CentreKill] != 5 {
 		t.Errorf("too little happened to prove anything: %+v", r)
 	}
 }

@@ -23,6 +23,7 @@ var programs string
 func TestMain(m *testing.M) {
 	os.Exit(func() int {
 		flag.Parse()
+		_ = flag.Set("test.parallel", "4") // they wait more than they work
 		dir, err := os.MkdirTemp("", "kills")
 		if err == nil {
 			defer func() { _ = os.RemoveAll(dir) }()

@@ -160,12 +160,7 @@ func (s *Site) Judge(ctx context.Context, book *Notebook, since time.Time) {
 // tills asks every till once more for everything that it ever said.
 func (j *judge) tills(ctx context.Context) {
 	for _, said := range j.book.All() {
-		p, err := said.Till.Payment(ctx, said.Payment.ID)
-		if err != nil {
-			j.book.Find("%s no longer knows payment %s (%s): %v", said.Till.Name, said.Payment.ID, said.Payment.State, err)
-			continue
-		}
-		j.book.Heard(said.Till, said, p)
+		said.Till.Recall(ctx, j.book, []Said{said})
 	}
 }
 
@@ -202,6 +197,8 @@ func (j *judge) payment(said Said) {
 	lines := j.paid[id]
 	wants := money(p.State) || p.LatePaid
 	switch {
+	case p.State == pos.Refused || p.State == pos.Conflict:
+		j.book.Find("evidence of payment %s was accepted and came to %s: %s", id, p.State, p.Reason)
 	case wants && len(lines) != 1:
 		j.book.Find("payment %s is %s and stands in the statements %d times", id, p.State, len(lines))
 		return

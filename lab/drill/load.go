@@ -184,7 +184,7 @@ func (c *client) again(ctx context.Context, id pos.PaymentID, f func() (pos.Paym
 		}
 		if code := codeOf(err); code != "" {
 			c.load.book.refuse(code)
-			if code != pos.ErrStorage && code != pos.ErrInternal {
+			if !broken(code) {
 				return before.Payment, false
 			}
 		}
@@ -192,6 +192,12 @@ func (c *client) again(ctx context.Context, id pos.PaymentID, f func() (pos.Paym
 	}
 	before := c.load.book.Last(id)
 	return before.Payment, false
+}
+
+// broken reports the refusals of a till whose disk has just failed: the same question
+// is for the till that starts again.
+func broken(code pos.Code) bool {
+	return code == pos.ErrStorage || code == pos.ErrInternal || code == pos.ErrChainBroken
 }
 
 // look reads the payment.
@@ -299,7 +305,7 @@ func (c *client) byEvidence(ctx context.Context, p pos.Payment, w *wallet.Wallet
 		text, err := c.till.Challenge(ctx, p.ID)
 		switch code := codeOf(err); {
 		case err == nil:
-		case code == "" || code == pos.ErrStorage || code == pos.ErrInternal:
+		case code == "" || broken(code):
 			pause(ctx, 20*time.Millisecond)
 			p = c.look(ctx, p.ID)
 			continue
@@ -354,7 +360,7 @@ func (c *client) refund(ctx context.Context, p pos.Payment) {
 	began := time.Now()
 	for wait := 30 * time.Millisecond; ctx.Err() == nil; wait = min(2*wait, 300*time.Millisecond) {
 		r, err := c.till.Refund(ctx, p.ID, key, amount)
-		if code := codeOf(err); code != "" && code != pos.ErrStorage && code != pos.ErrInternal {
+		if code := codeOf(err); code != "" && !broken(code) {
 			c.load.book.Find("%s refuses refund %s of %s: %v", c.till.Name, key, p.ID, err)
 			return
 		}

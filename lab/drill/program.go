@@ -23,6 +23,7 @@ type Program struct {
 	Path string   // of the binary
 	Args []string // after the program's name
 	Log  string   // file to which output is appended
+	Env  []string // added to this process's environment
 
 	process *exec.Cmd
 	exited  chan struct{}
@@ -36,6 +37,7 @@ func (p *Program) Start(ctx context.Context) error {
 		return fmt.Errorf("start %s: %w", p.Name, err)
 	}
 	p.process = exec.CommandContext(context.WithoutCancel(ctx), p.Path, p.Args...)
+	p.process.Env = append(os.Environ(), p.Env...)
 	p.process.Stdout, p.process.Stderr = log, log
 	p.process.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := p.process.Start(); err != nil {

@@ -23,11 +23,10 @@ const (
 
 // striker strikes at random moments of a running load.
 type striker struct {
-	site  *Site
-	book  *Notebook
-	dice  *rand.Rand
-	acks  int // heard when the last strike was over
-	check time.Duration
+	site *Site
+	book *Notebook
+	dice *rand.Rand
+	acks int // heard when the last strike was over
 }
 
 // The moments of strikes: after so many answers that moved money, or so long without
@@ -78,18 +77,24 @@ func (k *striker) agent(ctx context.Context, t *Till, cut bool) error {
 	if err := t.Restart(ctx); err != nil {
 		return fmt.Errorf("restart %s: %w", t.Name, err)
 	}
+	t.Recall(ctx, k.book, before)
+	return nil
+}
+
+// Recall asks the till for payments that it had spoken of, and notes what it has lost
+// and where it contradicts itself.
+func (t *Till) Recall(ctx context.Context, book *Notebook, before []Said) {
 	for _, said := range before {
 		p, err := t.Payment(ctx, said.Payment.ID)
 		switch {
 		case err == nil:
-			k.book.Heard(t, said, p)
+			book.Heard(t, said, p)
 		case codeOf(err) == pos.ErrNotFound:
-			k.book.Find("%s lost payment %s, which it had called %s", t.Name, said.Payment.ID, said.Payment.State)
+			book.Find("%s lost payment %s, which it had called %s", t.Name, said.Payment.ID, said.Payment.State)
 		default:
-			k.book.Find("%s: payment %s after the strike: %v", t.Name, said.Payment.ID, err)
+			book.Find("%s does not tell of payment %s, which it had called %s: %v", t.Name, said.Payment.ID, said.Payment.State, err)
 		}
 	}
-	return nil
 }
 
 // kill ends a program. After a cut it may have ended by itself: its disk failed.
@@ -126,7 +131,7 @@ func (k *striker) told(t *Till) []Said {
 // is paid must be there already, and what it receipted must be kept.
 func (k *striker) centre(ctx context.Context, cut bool) error {
 	before := k.book.All()
-	receipted, err := k.receipted(ctx)
+	receipted, err := k.site.Marks(ctx)
 	if err != nil {
 		return err
 	}
@@ -144,49 +149,50 @@ func (k *striker) centre(ctx context.Context, cut bool) error {
 			return err
 		}
 	}
-	k.look(ctx, before, receipted)
+	k.site.Recall(ctx, k.book, before, receipted)
 	if err := k.site.StartCentre(ctx); err != nil {
 		return fmt.Errorf("restart the centre: %w", err)
 	}
 	return nil
 }
 
-// mark is what a till was told that it may forget.
-type mark struct {
-	till   *Till
-	outbox pos.Outbox
+// Mark is what a till was told that it may forget.
+type Mark struct {
+	Till   *Till
+	Outbox pos.Outbox
 }
 
-func (k *striker) receipted(ctx context.Context) (marks []mark, err error) {
-	for _, t := range k.site.Tills {
-		s, err := t.Status(ctx)
+// Marks asks every till how far the centre has receipted its journal.
+func (s *Site) Marks(ctx context.Context) (marks []Mark, err error) {
+	for _, t := range s.Tills {
+		st, err := t.Status(ctx)
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("status of %s", t.Name), err)
 		}
-		marks = append(marks, mark{t, s.Outbox})
+		marks = append(marks, Mark{t, st.Outbox})
 	}
 	return marks, nil
 }
 
-// look reads the ledger of the centre that is down.
-func (k *striker) look(ctx context.Context, before []Said, receipted []mark) {
-	began := time.Now()
-	l, err := k.site.Ledger(ctx)
-	k.check += time.Since(began)
+// Recall reads the ledger, also of a centre that is down, and notes what it has lost:
+// payments that a till has called paid by the centre's word, and entries that the
+// centre has receipted. Before is what was heard when the centre still ran.
+func (s *Site) Recall(ctx context.Context, book *Notebook, before []Said, receipted []Mark) {
+	l, err := s.Ledger(ctx)
 	if err != nil {
-		k.book.Find("read the ledger after the strike: %v", err)
+		book.Find("read the ledger: %v", err)
 		return
 	}
 	if !l.Balanced {
-		k.book.Find("the ledger does not balance after the strike: %d, %v", l.Sum, l.Wrong)
+		book.Find("the ledger does not balance: %d, %v", l.Sum, l.Wrong)
 	}
 	all, twice := l.ByKey()
 	if len(twice) > 0 {
-		k.book.Find("transactions with one key: %v", twice)
+		book.Find("transactions with one key: %v", twice)
 	}
 	for _, m := range receipted {
-		if epoch, kept := l.Kept(m.till.ID); epoch == m.outbox.Epoch && kept < m.outbox.Receipted {
-			k.book.Find("the centre lost entries of %s: it keeps %d, it had receipted %d", m.till.Name, kept, m.outbox.Receipted)
+		if epoch, kept := l.Kept(m.Till.ID); epoch == m.Outbox.Epoch && kept < m.Outbox.Receipted {
+			book.Find("the centre lost entries of %s: it keeps %d, it had receipted %d", m.Till.Name, kept, m.Outbox.Receipted)
 		}
 	}
 	for _, said := range before {
@@ -195,11 +201,11 @@ func (k *striker) look(ctx context.Context, before []Said, receipted []mark) {
 			continue
 		}
 		if t, ok := all[entryKey(p)]; !ok || len(t.Postings) == 0 {
-			k.book.Find("the centre lost payment %s, of which it had said %s", p.ID, p.State)
+			book.Find("the centre lost payment %s, of which it had said %s", p.ID, p.State)
 		}
 		for id, r := range said.Refunds {
 			if _, ok := all["refund:"+id]; !ok && r.State == pos.RefundRefunded {
-				k.book.Find("the centre lost refund %s, of which it had said %s", id, r.State)
+				book.Find("the centre lost refund %s, of which it had said %s", id, r.State)
 			}
 		}
 	}

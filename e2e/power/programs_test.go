@@ -1,0 +1,151 @@
+package power_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"dcpos/lab/drill"
+	"dcpos/lab/wallet"
+	"dcpos/pos"
+)
+
+// programs gives the folder of the four programs: DCPOS_BIN, or freshly built.
+func programs(t *testing.T) string {
+	t.Helper()
+	if bin := os.Getenv("DCPOS_BIN"); bin != "" {
+		abs, err := filepath.Abs(bin)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return abs
+	}
+	dir := t.TempDir()
+	out, err := exec.CommandContext(t.Context(), "go", "build", "-o", dir+"/",
+		"dcpos/cmd/posagent", "dcpos/cmd/poscentral", "dcpos/cmd/posctl", "dcpos/cmd/poslab").CombinedOutput()
+	if err != nil {
+		t.Fatalf("build: %v: %s", err, out)
+	}
+	return dir
+}
+
+// TestPowerCutsOfTillAndCentreLoseNothing is the short form of poslab kill's cuts.
+func TestPowerCutsOfTillAndCentreLoseNothing(t *testing.T) {
+	t.Logf("seed %d", *seed)
+	want := map[drill.Strike]int{drill.AgentCut: *rounds, drill.CentreCut: *rounds/2 + 1}
+	r, err := drill.Run(t.Context(), drill.Options{Bin: programs(t), Dir: t.TempDir(), Seed: *seed, Strikes: want})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range r.Findings {
+		t.Error(f)
+	}
+	t.Logf("%+v", r)
+	if r.Acked < 2*(*rounds) || r.Strikes[drill.AgentCut] != want[drill.AgentCut] || r.Strikes[drill.CentreCut] != want[drill.CentreCut] {
+		t.Errorf("too little happened to prove anything: %+v", r)
+	}
+}
+
+// deaf is what takes fsync away from SQLite: it calls libc, which the loader lets us replace.
+const deaf = `int fsync(int fd) { (void)fd; return 0; }
+int fdatasync(int fd) { (void)fd; return 0; }
+`
+
+// TestATillWhoseFsyncDoesNothingIsSeenToLose is the control: the same program, the same
+// cut, but its fsyncs are lies. The drill must see the loss.
+func TestATillWhoseFsyncDoesNothingIsSeenToLose(t *testing.T) {
+	ctx, dir := t.Context(), t.TempDir()
+	library := filepath.Join(dir, "deaf.so")
+	if err := os.WriteFile(filepath.Join(dir, "deaf.c"), []byte(deaf), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.CommandContext(ctx, "cc", "-shared", "-fPIC", "-o", library, filepath.Join(dir, "deaf.c")).CombinedOutput(); err != nil {
+		t.Fatalf("cc: %v: %s", err, out)
+	}
+	for name, env := range map[string][]string{"honest": nil, "deaf": {"LD_PRELOAD=" + library}} {
+		t.Run(name, func(t *testing.T) {
+			lost, err := lostByOneCut(t, env)
+			if err != nil {
+				t.Fatal(err)
+			}
+			switch {
+			case env == nil && len(lost) > 0:
+				t.Errorf("lost: %v", lost)
+			case env != nil && len(lost) == 0:
+				t.Error("the drill does not see that acknowledged payments are gone")
+			}
+		})
+	}
+}
+
+// lostByOneCut sells a few times with the environment, cuts the power and gives what
+// the drill finds wrong afterwards.
+func lostByOneCut(t *testing.T, env []string) ([]string, error) {
+	t.Helper()
+	ctx := t.Context()
+	s, err := drill.Open(ctx, drill.SiteOptions{Bin: programs(t), Dir: t.TempDir(), Forgetful: true, Seed: *seed})
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	w, err := s.Wallet(ctx, "BOC", 1000_00)
+	if err != nil {
+		return nil, err
+	}
+	till, book := s.Tills[0], drill.NewNotebook()
+	if err := till.Stop(); err != nil {
+		return nil, err
+	}
+	till.Env = env
+	if err := till.Restart(ctx); err != nil {
+		return nil, err
+	}
+	if err := till.Ready(ctx, true); err != nil {
+		return nil, err
+	}
+	for n := range 6 {
+		if err := sellOnce(ctx, till, book, w, n); err != nil {
+			return nil, err
+		}
+	}
+	if err := till.Disk.Cut(); err != nil {
+		return nil, err
+	}
+	_ = till.Kill() // it may have ended by itself: its disk is gone
+	if err := till.Disk.Remount(ctx); err != nil {
+		return nil, err
+	}
+	till.Env = nil
+	if err := till.Restart(ctx); err != nil {
+		return []string{err.Error()}, nil // a till that cannot start has lost everything
+	}
+	till.Recall(ctx, book, book.All())
+	return book.Findings(), nil
+}
+
+func sellOnce(ctx context.Context, till *drill.Till, book *drill.Notebook, w *wallet.Wallet, n int) error {
+	key := fmt.Sprintf("k%d", n)
+	p, err := till.Pay(ctx, drill.Start{Key: key, OrderID: key, Amount: 100, Mode: pos.BScanC})
+	if err != nil {
+		return err
+	}
+	code, err := w.Code(ctx)
+	if err != nil {
+		return err
+	}
+	if p, err = till.Do(ctx, p.ID, "code", map[string]string{"code": code}); err != nil {
+		return err
+	}
+	if p.State != pos.Paid {
+		return fmt.Errorf("payment is %s", p.State)
+	}
+	book.Heard(till, drill.Said{}, p)
+	return nil
+}
