@@ -15,6 +15,7 @@ import (
 
 	"github.com/nats-io/nkeys"
 
+	"dcpos/internal/secret"
 	"dcpos/pos"
 	"dcpos/pos/dcep"
 )
@@ -112,29 +113,11 @@ func (f Folder) Keys(suite dcep.Suite) (Keys, error) {
 }
 
 func (f Folder) readOrMake(name string, create func() ([]byte, error)) ([]byte, error) {
-	b, err := os.ReadFile(f.path(name))
-	if err == nil {
-		return b, f.private(name)
+	b, err := secret.Load(f.path(name), create)
+	if _, loose := errors.AsType[*secret.Loose](err); loose {
+		return nil, pos.NewError(pos.ErrConfig, err)
 	}
-	if !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("read key: %w", err)
-	}
-	if b, err = create(); err != nil {
-		return nil, fmt.Errorf("make %s: %w", name, err)
-	}
-	return b, f.write(name, b)
-}
-
-// private refuses a secret that others can read.
-func (f Folder) private(name string) error {
-	info, err := os.Stat(f.path(name))
-	if err != nil {
-		return fmt.Errorf("look at key: %w", err)
-	}
-	if info.Mode().Perm()&0o077 != 0 {
-		return pos.NewError(pos.ErrConfig, fmt.Errorf("%s has mode %04o, want 0600", f.path(name), info.Mode().Perm()))
-	}
-	return nil
+	return b, err
 }
 
 // Load reads the identity, or ErrNone.
@@ -159,39 +142,10 @@ func (f Folder) Save(_ context.Context, id Identity) error {
 	if err != nil {
 		return fmt.Errorf("encode identity: %w", err)
 	}
-	return f.write(identityFile, append(b, '\n'))
+	return secret.Save(f.path(identityFile), append(b, '\n'))
 }
 
 // Journal is the path of the journal.
 func (f Folder) Journal() string { return f.path(JournalFile) }
 
 func (f Folder) path(name string) string { return filepath.Join(string(f), name) }
-
-// write puts a file in place by rename, fsynced, so that a power cut leaves the old or the new one.
-func (f Folder) write(name string, b []byte) error {
-	tmp, err := os.CreateTemp(string(f), "."+name+"-*") // mode 0600
-	if err != nil {
-		return fmt.Errorf("write %s: %w", name, err)
-	}
-	defer func() { _ = os.Remove(tmp.Name()) }() // gone after the rename
-	_, err = tmp.Write(b)
-	err = errors.Join(err, tmp.Sync(), tmp.Close())
-	if err == nil {
-		err = os.Rename(tmp.Name(), f.path(name))
-	}
-	if err == nil {
-		err = f.syncFolder()
-	}
-	if err != nil {
-		return fmt.Errorf("write %s: %w", name, err)
-	}
-	return nil
-}
-
-func (f Folder) syncFolder() error {
-	d, err := os.Open(string(f))
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
-}

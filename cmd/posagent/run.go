@@ -22,6 +22,7 @@ import (
 	"dcpos/agent/localapi"
 	"dcpos/agent/screen"
 	profiles "dcpos/firmware-profiles"
+	"dcpos/internal/cli"
 	"dcpos/offline"
 	"dcpos/pos/dcep"
 	"dcpos/sync/host"
@@ -149,8 +150,6 @@ func (a *agent) together(ctx context.Context, till *checkout.Till, set *devices.
 	if err != nil {
 		return err
 	}
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
 	parts := append(servers,
 		till.Run, r.up.Run, r.down.Run,
 		func(ctx context.Context) error {
@@ -162,18 +161,7 @@ func (a *agent) together(ctx context.Context, till *checkout.Till, set *devices.
 			<-ctx.Done() // a till without devices goes on
 			return nil
 		})
-	errs := make([]error, len(parts))
-	var all sync.WaitGroup
-	for i, part := range parts {
-		all.Go(func() {
-			if err := part(ctx); !errors.Is(err, context.Canceled) {
-				errs[i] = err // a part that was told to stop has nothing to tell
-			}
-			stop()
-		})
-	}
-	all.Wait()
-	return errors.Join(errs...)
+	return cli.Together(ctx, parts...)
 }
 
 // servers are the listeners of the local API.

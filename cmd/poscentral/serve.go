@@ -7,7 +7,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -16,6 +15,7 @@ import (
 	"dcpos/central/fleet"
 	"dcpos/central/httpapi"
 	"dcpos/central/link"
+	"dcpos/internal/cli"
 	"dcpos/pos"
 	"dcpos/pos/dcep"
 	"dcpos/web"
@@ -45,27 +45,9 @@ func (c *centre) serve(ctx context.Context) (err error) {
 	}
 	c.log.InfoContext(ctx, "centre is up", "http", listener.Addr().String(), "nats", l.URL(),
 		"institutions", len(c.banks.Codes()), "database", string(c.store.Engine()))
-	return together(ctx,
+	return cli.Together(ctx,
 		func(ctx context.Context) error { return server.Run(ctx, listener) },
 		c.desk.Run, c.everyDay)
-}
-
-// together runs the parts until one of them ends or ctx does, then waits for all.
-func together(ctx context.Context, parts ...func(context.Context) error) error {
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
-	errs := make([]error, len(parts))
-	var all sync.WaitGroup
-	for i, part := range parts {
-		all.Go(func() {
-			if err := part(ctx); !errors.Is(err, context.Canceled) {
-				errs[i] = err // a part that was told to stop has nothing to tell
-			}
-			stop()
-		})
-	}
-	all.Wait()
-	return errors.Join(errs...)
 }
 
 func (c *centre) conveyor() (link.Conveyor, error) {

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"strings"
+	"sync"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -123,4 +124,24 @@ func report(out *Streams, name string, err error) {
 		return
 	}
 	_, _ = fmt.Fprintf(out.Err, "%s: %v\n", name, err)
+}
+
+// Together runs the parts of a daemon until one of them ends or ctx does, tells the
+// others to stop, and waits for all. What they say is joined; that they were told to
+// stop is no error.
+func Together(ctx context.Context, parts ...func(context.Context) error) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	errs := make([]error, len(parts))
+	var all sync.WaitGroup
+	for i, part := range parts {
+		all.Go(func() {
+			if err := part(ctx); !errors.Is(err, context.Canceled) {
+				errs[i] = err
+			}
+			stop()
+		})
+	}
+	all.Wait()
+	return errors.Join(errs...)
 }
