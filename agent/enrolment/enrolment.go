@@ -99,6 +99,24 @@ func (c *Counter) enrol(ctx context.Context, r Request) (identity.Identity, erro
 	return id, nil
 }
 
+// Enrolled is the local API of a till that is enrolled, with an answer for those who
+// enrol it again: a till changes its name only by a new epoch or a new data folder.
+func Enrolled(id identity.Identity, api http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/v1/enroll" {
+			api.ServeHTTP(w, r)
+			return
+		}
+		e := pos.NewError(pos.ErrForbidden, nil)
+		e.Text = pos.Text{ZH: "本机已注册为 " + id.Terminal, EN: "this till is enrolled already, as " + id.Terminal}
+		e.Hint = pos.Text{
+			ZH: "如需更换,请先清空未上传交易并使用新的数据目录;恢复或分叉后请用 posagent epoch",
+			EN: "to change that, upload everything and use a new data folder; after a restore or a fork use posagent epoch",
+		}
+		write(w, http.StatusConflict, e)
+	})
+}
+
 func refuse(w http.ResponseWriter, err error) {
 	e := pos.AsError(err)
 	status := http.StatusForbidden

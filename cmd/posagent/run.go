@@ -118,7 +118,7 @@ func (a *agent) sell(ctx context.Context, id identity.Identity) (err error) {
 		return err
 	}
 	link.tell(func() { r.up.Kick(); r.down.Kick() })
-	return a.together(ctx, till, set, r)
+	return a.together(ctx, id, till, set, r)
 }
 
 func (a *agent) checkout(id identity.Identity, store *offline.Store, h checkout.Host, pol *policy, set *devices.Set) checkout.Config {
@@ -145,8 +145,8 @@ func (a *agent) checkout(id identity.Identity, store *offline.Store, h checkout.
 
 // together runs the till, its devices, both lanes and the local API until one of them
 // ends or ctx does, then waits for all.
-func (a *agent) together(ctx context.Context, till *checkout.Till, set *devices.Set, r road) error {
-	servers, err := a.servers(ctx, till, set)
+func (a *agent) together(ctx context.Context, id identity.Identity, till *checkout.Till, set *devices.Set, r road) error {
+	servers, err := a.servers(ctx, id, till, set)
 	if err != nil {
 		return err
 	}
@@ -165,7 +165,7 @@ func (a *agent) together(ctx context.Context, till *checkout.Till, set *devices.
 }
 
 // servers are the listeners of the local API.
-func (a *agent) servers(ctx context.Context, till *checkout.Till, set *devices.Set) ([]func(context.Context) error, error) {
+func (a *agent) servers(ctx context.Context, id identity.Identity, till *checkout.Till, set *devices.Set) ([]func(context.Context) error, error) {
 	key := string(a.keys.Screen)
 	api, err := localapi.New(localapi.Options{
 		Till: till, Devices: set.Status, Tokens: a.settings.API.Tokens, Screen: a.screen(), ScreenKey: key, Version: version,
@@ -179,7 +179,7 @@ func (a *agent) servers(ctx context.Context, till *checkout.Till, set *devices.S
 		if err != nil {
 			return nil, err
 		}
-		servers = append(servers, func(ctx context.Context) error { return localapi.Serve(ctx, l, api.Unix()) })
+		servers = append(servers, func(ctx context.Context) error { return localapi.Serve(ctx, l, enrolment.Enrolled(id, api.Unix())) })
 	}
 	if a.settings.API.Listen != "" {
 		l, err := localapi.ListenLoopback(ctx, a.settings.API.Listen)

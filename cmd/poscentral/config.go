@@ -49,6 +49,8 @@ type natsSettings struct {
 	Account    string `yaml:"account"`
 	Replicas   int    `yaml:"replicas"`
 	MaxStore   int64  `yaml:"max_store"`
+	TLSCert    string `yaml:"tls_cert"`
+	TLSKey     string `yaml:"tls_key"`
 }
 
 type reconcileSettings struct {
@@ -78,6 +80,8 @@ nats:
   account: ""                  # external: where the tills live. 账号
   replicas: 1                  # of the stream; an external cluster of three wants 3. 副本数
   max_store: 8589934592        # bytes that the stream may use. 最大占用
+  tls_cert: ""                 # PEM certificate of the embedded server; then advertise tls://HOST:PORT. 证书
+  tls_key: ""                  # its PEM key. 私钥
 trust: ""                      # JSON of roots, institutions' certificates and revoked wallets. 信任列表
 institution_folder: ""         # descriptions beside the six that ship. 其他机构描述目录
 institutions: {}               # CODE: {base_url, api_key}; one without a key is not connected. 机构接入
@@ -128,6 +132,9 @@ func (s settings) check() error {
 	}
 	if s.NATS.URL != "" && (s.NATS.CentreSeed == "" || s.NATS.IssuerSeed == "") {
 		return errors.New("nats: an external cluster needs centre_seed_file and issuer_seed_file")
+	}
+	if (s.NATS.TLSCert == "") != (s.NATS.TLSKey == "") {
+		return errors.New("nats: tls_cert and tls_key belong together")
 	}
 	return nil
 }

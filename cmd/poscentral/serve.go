@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -55,6 +56,13 @@ func (c *centre) conveyor() (link.Conveyor, error) {
 	conveyor := link.Conveyor{
 		URL: n.URL, Account: n.Account, Listen: n.Listen, StoreDir: filepath.Join(c.settings.Data, "nats"),
 		MaxStore: n.MaxStore, Replicas: n.Replicas,
+	}
+	if n.TLSCert != "" {
+		pair, err := tls.LoadX509KeyPair(n.TLSCert, n.TLSKey)
+		if err != nil {
+			return conveyor, fmt.Errorf("nats: %w", err)
+		}
+		conveyor.TLS = &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
 	}
 	for path, into := range map[string]*[]byte{
 		n.CentreSeed: &conveyor.CentreSeed, n.IssuerSeed: &conveyor.IssuerSeed, n.SystemSeed: &conveyor.SystemSeed,
