@@ -3,6 +3,9 @@ package kills_test
 import (
 	"fmt"
 	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
 	"testing"
 
 	"dcpos/lab/drill"
@@ -84,6 +87,34 @@ func TestARestoredDiskImageIsAForkThatIsKeptAndTold(t *testing.T) {
 		t.Errorf("the merchant is owed %d, want 3000: what is in doubt is not his yet", -got)
 	}
 	s.quarantinedTillTakesNoMoney()
+	s.sellsAgainInANewEpoch()
+}
+
+// sellsAgainInANewEpoch is what a person does: a code of the centre, the agent stopped.
+func (s *shop) sellsAgainInANewEpoch() {
+	s.t.Helper()
+	code, err := s.Code(s.t.Context(), "--terminal", s.till().ID, "--reason", "forked")
+	s.must(err)
+	s.must(s.till().Stop())
+	address, err := os.ReadFile(filepath.Join(s.Options.Dir, "centre.addr"))
+	s.must(err)
+	out, err := exec.CommandContext(s.t.Context(), filepath.Join(programs, "posagent"), "--config", s.till().Config, "epoch",
+		"--centre", "http://"+strings.TrimSpace(string(address)), "--code", code, "--reason", "forked").CombinedOutput()
+	if err != nil {
+		s.t.Fatalf("open the next epoch: %v\n%s", err, out)
+	}
+	s.must(s.till().Restart(s.t.Context()))
+	s.must(s.till().Ready(s.t.Context(), true))
+	s.sell(40_00)
+	s.receipted()
+	l := s.ledger()
+	if l.Balance("merchant:M100") != -70_00 || l.Balance("suspense:fork:"+s.till().ID) != -37_00 || !l.Balanced {
+		s.t.Errorf("after the new epoch: %+v", l.Accounts)
+	}
+	s.must(s.till().Stop())
+	if r, err := s.VerifyJournal(s.t.Context(), s.till().Journal(), 1); err != nil || !r.OK || r.Epoch != 2 {
+		s.t.Errorf("journal: %+v %v", r, err)
+	}
 }
 
 func (s *shop) quarantinedTillTakesNoMoney() {

@@ -81,8 +81,12 @@ func (l *Load) Finish(ctx context.Context) error {
 // storm cuts the link now and then and orders faults.
 func (l *Load) storm(ctx context.Context, dice *rand.Rand) {
 	for pause(ctx, between(dice, 400*time.Millisecond, 1500*time.Millisecond)) {
-		if dice.IntN(3) == 0 {
-			l.cutLink(ctx, between(dice, 300*time.Millisecond, 2*time.Second))
+		switch dice.IntN(8) {
+		case 0, 1, 2:
+			l.breakLink(ctx, l.site.Link.Cut, between(dice, 300*time.Millisecond, 2*time.Second))
+			continue
+		case 3: // half-dead: what was sent arrives later
+			l.breakLink(ctx, l.site.Link.Freeze, between(dice, 300*time.Millisecond, 3*time.Second))
 			continue
 		}
 		faults := []api.Fault{
@@ -103,9 +107,9 @@ func (l *Load) storm(ctx context.Context, dice *rand.Rand) {
 	}
 }
 
-func (l *Load) cutLink(ctx context.Context, d time.Duration) {
-	if err := l.site.Link.Cut(); err != nil {
-		l.book.Find("cut the link: %v", err)
+func (l *Load) breakLink(ctx context.Context, how func() error, d time.Duration) {
+	if err := how(); err != nil {
+		l.book.Find("break the link: %v", err)
 		return
 	}
 	l.offline.Store(true)
