@@ -77,14 +77,16 @@ timing:
   prompt: 2m              # how long a wallet may answer an offline challenge. 离线挑战码有效期
 `
 
-// load reads the file and fills in what the class decides.
+// load reads the file, if there is one, and fills in what the class decides.
 func load(path string) (settings, profiles.Class, error) {
 	s := settings{
 		Env: pos.Live, Data: "/var/lib/posagent", Class: "counter", Suite: dcep.SM2SM3, Log: "info",
 		API: apiSettings{Unix: "/run/posagent/api.sock", Listen: "127.0.0.1:8620"},
 	}
-	if err := config.Load(path, &s); err != nil {
-		return s, profiles.Class{}, err
+	if path = config.Find(path, "/etc/dcpos/posagent.yaml"); path != "" {
+		if err := config.Load(path, &s); err != nil {
+			return s, profiles.Class{}, err
+		}
 	}
 	class, err := profiles.FindClass(s.Class)
 	if err != nil {

@@ -16,7 +16,7 @@ import (
 var version = "dev" //nolint:gochecknoglobals // -ldflags -X needs a variable
 
 type grammar struct {
-	Config string `default:"/etc/dcpos/posagent.yaml" placeholder:"FILE" help:"Configuration file. 配置文件。"`
+	Config string `placeholder:"FILE" help:"Configuration file; else /etc/dcpos/posagent.yaml where it exists, else defaults. 配置文件。"`
 
 	Serve      serveCmd      `cmd:"" default:"withargs" help:"Run the till until SIGTERM (the default). 运行终端。"`
 	Operator   operatorCmd   `cmd:"" help:"Who may sign in at this till. 收银员。"`

@@ -101,7 +101,7 @@ func load(path string) (settings, error) {
 			At: "01:00", Memory: 256 << 20,
 		},
 	}
-	if path != "" {
+	if path = config.Find(path, "/etc/dcpos/poscentral.yaml"); path != "" {
 		if err := config.Load(path, &s); err != nil {
 			return s, err
 		}

@@ -17,7 +17,7 @@ import (
 var version = "dev" //nolint:gochecknoglobals // -ldflags -X needs a variable
 
 type grammar struct {
-	Config string `placeholder:"FILE" help:"Configuration file; without one everything is embedded, in /var/lib/poscentral. 配置文件。"`
+	Config string `placeholder:"FILE" help:"Configuration file; else /etc/dcpos/poscentral.yaml where it exists, else everything is embedded, in /var/lib/poscentral. 配置文件。"`
 
 	Serve      serveCmd      `cmd:"" default:"withargs" help:"Run the centre until SIGTERM (the default). 运行中心。"`
 	Account    accountCmd    `cmd:"" help:"Accounts of the operations page. 运维账号。"`

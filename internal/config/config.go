@@ -57,6 +57,18 @@ func Load(path string, v any) error {
 	return Parse(path, b, v)
 }
 
+// Find is the file to read: the one that was named, else the standard one where there
+// is such a file, else none ("": all defaults).
+func Find(named, standard string) string {
+	if named != "" {
+		return named
+	}
+	if _, err := os.Stat(standard); err != nil {
+		return ""
+	}
+	return standard
+}
+
 // Parse is Load for bytes in hand; name stands for the file in errors.
 func Parse(name string, b []byte, v any) error {
 	d := yaml.NewDecoder(bytes.NewReader(b))
