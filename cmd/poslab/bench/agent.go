@@ -277,7 +277,7 @@ func (r *run) largeJournal(ctx context.Context, a *agent, s *drill.Site, t *dril
 	if err := errors.Join(err, b.Close()); err != nil {
 		return fmt.Errorf("fill the journal: %w", err)
 	}
-	full, err := a.starts(ctx, min(3, r.Sizes.Starts))
+	full, err := a.starts(ctx, min(2, r.Sizes.Starts))
 	if err != nil {
 		return err
 	}

@@ -114,7 +114,7 @@ func TestPercentilesAreByNearestRank(t *testing.T) {
 	if got := (samples{3 * time.Millisecond}).at(50); got != 3 {
 		t.Errorf("of one: %v", got)
 	}
-	if got := (samples(nil)).at(50); got != 0 {
+	if got := samples(nil).at(50); got != 0 {
 		t.Errorf("of none: %v", got)
 	}
 	if got := (samples{time.Second, 3 * time.Second}).rate(); got != 0.5 {

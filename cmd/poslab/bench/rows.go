@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	_ "github.com/mattn/go-sqlite3" // the driver "sqlite3" of the floor
@@ -17,7 +18,7 @@ import (
 // table of SQLite, a durable commit for each batch; no signature, chain, projection, ledger
 // or network.
 func (r *run) bareRows(ctx context.Context, path string, entries int) (*Peer, error) {
-	const sample = 6_000 // a rate needs no more
+	const sample = 3_000 // a rate needs no more
 	rows, err := bareEntries(min(entries, sample))
 	if err != nil {
 		return nil, err
@@ -26,13 +27,13 @@ func (r *run) bareRows(ctx context.Context, path string, entries int) (*Peer, er
 	if err != nil {
 		return nil, err
 	}
-	took, err := insertRows(ctx, db, rows)
+	inserted, took, err := insertRows(ctx, db, rows, r.Repeat/5)
 	if err := errors.Join(err, db.Close()); err != nil {
 		return nil, fmt.Errorf("insert bare rows: %w", err)
 	}
 	return &Peer{
 		Name:  fmt.Sprintf("the same bytes into a bare SQLite table, a commit per %d", wire.BatchEntries),
-		Value: perSecond(len(rows), took),
+		Value: perSecond(inserted, took),
 	}, nil
 }
 
@@ -60,18 +61,22 @@ func bareEntries(count int) ([][]byte, error) {
 	return rows, nil
 }
 
-func insertRows(ctx context.Context, db *sql.DB, rows [][]byte) (time.Duration, error) {
+// insertRows inserts the rows, again and again with new numbers until the time is over.
+func insertRows(ctx context.Context, db *sql.DB, rows [][]byte, share time.Duration) (n int, took time.Duration, err error) {
 	const table = `CREATE TABLE bare (terminal TEXT, epoch INT, seq INT, entry BLOB, PRIMARY KEY (terminal, epoch, seq)) WITHOUT ROWID`
 	if _, err := db.ExecContext(ctx, table); err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	began := time.Now()
-	for first := 0; first < len(rows); first += wire.BatchEntries {
-		if err := insertBatch(ctx, db, first, rows[first:min(len(rows), first+wire.BatchEntries)]); err != nil {
-			return 0, err
+	for n == 0 || time.Since(began) < share {
+		for batch := range slices.Chunk(rows, wire.BatchEntries) {
+			if err := insertBatch(ctx, db, n, batch); err != nil {
+				return 0, 0, err
+			}
+			n += len(batch)
 		}
 	}
-	return time.Since(began), nil
+	return n, time.Since(began), nil
 }
 
 func insertBatch(ctx context.Context, db *sql.DB, first int, rows [][]byte) error {

@@ -25,59 +25,61 @@ func signatures(ctx context.Context, r *run) error {
 		return err
 	}
 	var peerSig []byte
-	share := r.Repeat / 6
-	peerSign, err := often(ctx, share, func() (err error) {
-		digest := sha256.Sum256(message)
-		peerSig, err = ecdsa.SignASN1(rand.Reader, p256, digest[:])
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	peerVerify, err := often(ctx, share, func() error {
-		digest := sha256.Sum256(message)
-		if !ecdsa.VerifyASN1(&p256.PublicKey, digest[:], peerSig) {
-			return errors.New("the peer's signature does not verify")
-		}
-		return nil
-	})
-	if err != nil {
-		return err
+	steps := []func() error{
+		func() (err error) {
+			digest := sha256.Sum256(message)
+			peerSig, err = ecdsa.SignASN1(rand.Reader, p256, digest[:])
+			return err
+		},
+		func() error {
+			digest := sha256.Sum256(message)
+			if !ecdsa.VerifyASN1(&p256.PublicKey, digest[:], peerSig) {
+				return errors.New("the peer's signature does not verify")
+			}
+			return nil
+		},
 	}
 	for _, name := range suites() {
-		sign, verify, err := suiteSpeed(ctx, name, message, share)
+		two, err := signAndVerify(name, message)
 		if err != nil {
 			return err
 		}
+		steps = append(steps, two...)
+	}
+	s, err := byTurns(ctx, r.Repeat, steps...)
+	if err != nil {
+		return err
+	}
+	for i, name := range suites() {
+		sign, verify := s[2+2*i], s[3+2*i]
 		r.report(Figure{
 			Name: name + ".sign", Value: sign.rate(), Unit: "1/s", Count: len(sign),
 			Means: pos.Text{ZH: "单核每秒签名次数", EN: "signatures a second on one core"},
-			Peer:  &Peer{Name: "ECDSA P-256 sign", Value: peerSign.rate()},
+			Peer:  &Peer{Name: "ECDSA P-256 sign", Value: s[0].rate()},
 		})
 		r.report(Figure{
 			Name: name + ".verify", Value: verify.rate(), Unit: "1/s", Count: len(verify),
 			Means: pos.Text{ZH: "单核每秒验签次数", EN: "verifications a second on one core"},
-			Peer:  &Peer{Name: "ECDSA P-256 verify", Value: peerVerify.rate()},
+			Peer:  &Peer{Name: "ECDSA P-256 verify", Value: s[1].rate()},
 		})
 	}
 	return nil
 }
 
-func suiteSpeed(ctx context.Context, name string, message []byte, share time.Duration) (sign, verify samples, err error) {
+// signAndVerify are two steps: the second verifies what the first has signed.
+func signAndVerify(name string, message []byte) ([]func() error, error) {
 	signer, verifier, err := pair(name)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	var sig []byte
-	sign, err = often(ctx, share, func() (err error) {
-		sig, err = signer.Sign(dcep.DomainHead, message)
-		return err
-	})
-	if err != nil {
-		return nil, nil, err
-	}
-	verify, err = often(ctx, share, func() error { return verifier.Verify(dcep.DomainHead, message, sig) })
-	return sign, verify, err
+	return []func() error{
+		func() (err error) {
+			sig, err = signer.Sign(dcep.DomainHead, message)
+			return err
+		},
+		func() error { return verifier.Verify(dcep.DomainHead, message, sig) },
+	}, nil
 }
 
 // pair is a new key with its verifier.
@@ -96,20 +98,30 @@ func pair(name string) (dcep.Signer, dcep.Verifier, error) {
 
 // verifyRate is the floor of everything that must verify each entry: bare verifications a second on one core.
 func verifyRate(ctx context.Context, name string, share time.Duration) (*Peer, error) {
-	_, verify, err := suiteSpeed(ctx, name, make([]byte, dcep.HashSize), share)
-	return &Peer{Name: name + " verify, one core", Value: verify.rate()}, err
+	two, err := signAndVerify(name, make([]byte, dcep.HashSize))
+	if err != nil {
+		return nil, err
+	}
+	s, err := byTurns(ctx, share, two...)
+	if err != nil {
+		return nil, err
+	}
+	return &Peer{Name: name + " verify, one core", Value: s[1].rate()}, nil
 }
 
-// often repeats f until the time is over, once at least.
-func often(ctx context.Context, share time.Duration, f func() error) (samples, error) {
-	var s samples
-	for end := time.Now().Add(share); len(s) == 0 || time.Now().Before(end); {
+// byTurns repeats the steps in order until the time is over, once at least, so that what
+// else the machine does meets all of them alike.
+func byTurns(ctx context.Context, share time.Duration, steps ...func() error) ([]samples, error) {
+	all := make([]samples, len(steps))
+	for end := time.Now().Add(share); len(all[0]) == 0 || time.Now().Before(end); {
 		if err := ctx.Err(); err != nil {
-			return s, err
+			return nil, err
 		}
-		if err := s.time(f); err != nil {
-			return s, err
+		for i, step := range steps {
+			if err := all[i].time(step); err != nil {
+				return nil, err
+			}
 		}
 	}
-	return s, nil
+	return all, nil
 }
