@@ -35,7 +35,7 @@ func programs(t *testing.T) string {
 // TestPowerCutsOfTillAndCentreLoseNothing is the short form of poslab kill's cuts.
 func TestPowerCutsOfTillAndCentreLoseNothing(t *testing.T) {
 	t.Logf("seed %d", *seed)
-	want := map[drill.Strike]int{drill.AgentCut: *rounds, drill.CentreCut: *rounds/2 + 1}
+	want := map[drill.Strike]int{drill.AgentCut: *rounds * 3 / 4, drill.CentreCut: *rounds * 3 / 8}
 	r, err := drill.Run(t.Context(), drill.Options{Bin: programs(t), Dir: t.TempDir(), Seed: *seed, Strikes: want})
 	if err != nil {
 		t.Fatal(err)
@@ -55,7 +55,7 @@ int fdatasync(int fd) { (void)fd; return 0; }
 `
 
 // TestATillWhoseFsyncDoesNothingIsSeenToLose is the control: the same program, the same
-// cut, but its fsyncs are lies. The drill must see the loss.
+// cut as in the drill, but its fsyncs are lies. The loss must be seen.
 func TestATillWhoseFsyncDoesNothingIsSeenToLose(t *testing.T) {
 	ctx, dir := t.Context(), t.TempDir()
 	library := filepath.Join(dir, "deaf.so")
@@ -65,20 +65,14 @@ func TestATillWhoseFsyncDoesNothingIsSeenToLose(t *testing.T) {
 	if out, err := exec.CommandContext(ctx, "cc", "-shared", "-fPIC", "-o", library, filepath.Join(dir, "deaf.c")).CombinedOutput(); err != nil {
 		t.Fatalf("cc: %v: %s", err, out)
 	}
-	for name, env := range map[string][]string{"honest": nil, "deaf": {"LD_PRELOAD=" + library}} {
-		t.Run(name, func(t *testing.T) {
-			lost, err := lostByOneCut(t, env)
-			if err != nil {
-				t.Fatal(err)
-			}
-			switch {
-			case env == nil && len(lost) > 0:
-				t.Errorf("lost: %v", lost)
-			case env != nil && len(lost) == 0:
-				t.Error("the drill does not see that acknowledged payments are gone")
-			}
-		})
+	lost, err := lostByOneCut(t, []string{"LD_PRELOAD=" + library})
+	if err != nil {
+		t.Fatal(err)
 	}
+	if len(lost) == 0 {
+		t.Error("the drill does not see that acknowledged payments are gone")
+	}
+	t.Log(lost)
 }
 
 // lostByOneCut sells a few times with the environment, cuts the power and gives what
