@@ -364,6 +364,29 @@ func TestRestoredDatabaseKnowsRefundsThatWereDone(t *testing.T) {
 	h.holds(0, 0, 0)
 }
 
+func TestRestoredDatabaseKnowsWhatAnInstitutionDeclined(t *testing.T) {
+	h := newHouse(t)
+	h.bank.fail("payments", "decline")
+	ask := h.pay(h.id(), 100)
+	a := h.desk.Pay(t.Context(), till, ask)
+	want(t, a, pos.OutcomeDeclined, a.Reason)
+	h.url += ".restored"
+	h.open()
+	h.journal(ask.Payment, created(100, pos.BScanC), h.asking(), pos.PaymentMoved{
+		From: pos.Asking, To: pos.Declined, Source: "centre", Reason: a.Reason, Institution: a.Institution, SettlementDate: "2026-11-22",
+	})
+	h.later(2 * time.Minute)
+	b := h.query(ask.Payment)
+	want(t, b, pos.OutcomeDeclined, a.Reason)
+	if b.Institution != a.Institution {
+		t.Errorf("declined by %q, was %q", b.Institution, a.Institution)
+	}
+	if v := h.verdicts(); len(v) != 0 {
+		t.Errorf("verdicts are %+v", v)
+	}
+	h.holds(0, 0, 0)
+}
+
 func TestOneTillsNonsenseDoesNotStopTheOthers(t *testing.T) {
 	h := newHouse(t)
 	id := h.id()

@@ -201,7 +201,14 @@ func (d *Desk) heedMove(ctx context.Context, t *turn, e pos.Entry, m *pos.Paymen
 			return err
 		}
 		return t.PutPayment(ctx, after)
-	case pos.Created, pos.Asking, pos.Declined, pos.Cancelled, pos.Credited, pos.Refused, pos.Conflict, pos.Stored:
+	case pos.Declined:
+		// An institution's no stands in its statement: a database that was restored lacks it.
+		_, found, err := t.Payment(ctx, e.Payment)
+		if err == nil && !found && m.Institution != "" && m.SettlementDate != "" {
+			_, err = d.orphan(ctx, t, e.Terminal, e.Payment, pos.Unknown)
+		}
+		return err
+	case pos.Created, pos.Asking, pos.Cancelled, pos.Credited, pos.Refused, pos.Conflict, pos.Stored:
 	}
 	return nil
 }
