@@ -15,6 +15,7 @@ type grammar struct {
 	Till         TillCmd         `cmd:"" help:"A scanner and a printer on serial lines, by hand. 模拟扫码枪与打印机。"`
 	Proxy        ProxyCmd        `cmd:"" help:"Stand between till and centre and be a bad network. 模拟差网络。"`
 	Forgetfs     ForgetfsCmd     `cmd:"" help:"Mount a file system that forgets what was not fsynced. 模拟断电丢数据的磁盘。"`
+	Kill         KillCmd         `cmd:"" help:"Kill programs and cut their power under load, then judge. 杀进程与断电演练。"`
 	Bench        BenchCmd        `cmd:"" help:"Measure every figure of docs/PERFORMANCE.md. 性能测量。"`
 }
 
