@@ -149,7 +149,7 @@ func (p *page) see(selector string, words ...string) {
 	text := ""
 	look := chromedp.Evaluate[string](fmt.Sprintf(`[...document.querySelectorAll(%q)].filter(e => e.checkVisibility())
 		.map(e => e.innerText + " " + (e.value ?? "")).join("\n")`, selector))
-	for deadline := time.Now().Add(8 * time.Second); time.Now().Before(deadline); time.Sleep(40 * time.Millisecond) {
+	for deadline := time.Now().Add(25 * time.Second); time.Now().Before(deadline); time.Sleep(40 * time.Millisecond) {
 		var err error
 		if text, err = chromedp.Run(p.ctx, look); err != nil {
 			continue // the page is being loaded

@@ -142,12 +142,19 @@ function view() {
 
 // draw replaces the panel only when something in it has changed, so that a field keeps
 // what is being typed.
-let drawn = '';
+let drawn = '', pressed = false, late = false;
+// A button that is replaced between press and release would swallow the press.
+addEventListener('pointerdown', () => { pressed = true; }, true);
+for (const end of ['pointerup', 'pointercancel']) {
+  addEventListener(end, () => setTimeout(() => { pressed = false; if (late) { late = false; draw(); } }), true);
+}
+
 export function draw() {
   const [name, content] = view(), p = payment(), panel = document.getElementById('panel');
   const key = JSON.stringify([name, speech.lang, p?.id, p?.state, p?.mode, p?.refunds, Boolean(p?.qr), sale.error?.code, sale.busy, sale.challenge?.expires_ms,
     connected(), till.status?.room?.stop]);
   if (key === drawn) return;
+  if (pressed) { late = true; return; }
   const [before, , id] = JSON.parse(drawn || '[]'), fresh = before !== name || (id ?? '') !== (p?.id ?? '');
   drawn = key;
   panel.dataset.view = name;
