@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -312,5 +313,38 @@ func unescape(s string) string {
 }
 
 // Freeze stops the serving process, so that everybody who uses the mount hangs: a
-// controller that no longer answers. Stop ends it.
-func (m *Mount) Freeze() error { return m.process.Process.Signal(syscall.SIGSTOP) }
+// controller that no longer answers. It returns when every thread stands still. Stop
+// ends it.
+func (m *Mount) Freeze() error {
+	pid := m.process.Process.Pid
+	if err := m.process.Process.Signal(syscall.SIGSTOP); err != nil {
+		return fmt.Errorf("freeze %s: %w", m.Path, err)
+	}
+	for deadline := time.Now().Add(stopPatience); time.Now().Before(deadline); {
+		if still(pid) {
+			return nil
+		}
+		runtime.Gosched()
+	}
+	return fmt.Errorf("freeze %s: process %d still runs", m.Path, pid)
+}
+
+// still reports that every thread of a process is stopped: state T in
+// /proc/PID/task/TID/stat (proc(5)). SIGSTOP returns before that.
+func still(pid int) bool {
+	stats, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
+	if err != nil || len(stats) == 0 {
+		return false
+	}
+	for _, path := range stats {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			return false
+		}
+		_, after, ok := strings.Cut(string(b), ") ")
+		if !ok || !strings.HasPrefix(after, "T") {
+			return false
+		}
+	}
+	return true
+}
