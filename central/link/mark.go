@@ -105,8 +105,10 @@ func (l *Link) mark(ctx context.Context, terminal string, req wire.MarkRequest) 
 			return err
 		}
 		if limits.Version > req.Policies {
-			trust := l.trust()
-			m.Limits, m.Trust = &limits, &trust
+			m.Limits = &limits
+		}
+		if trust := l.trust(); trust.IssuedMS > req.TrustMS || m.Limits != nil {
+			m.Trust = &trust
 		}
 		return l.far(ctx, r, terminal, req, &m)
 	})
@@ -299,6 +301,7 @@ func (l *Link) nudge(terminal string) error {
 	}
 	mark, err := l.mark(ctx, terminal, wire.MarkRequest{
 		Epoch: c.Epoch, Verdict: c.Verdict, Policies: c.Policies,
+		TrustMS: math.MaxInt64, // the till asks for it by itself
 	})
 	if err != nil {
 		return err

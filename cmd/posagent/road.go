@@ -67,6 +67,8 @@ func (w centreWord) ApplyVerdict(ctx context.Context, v pos.Verdict) error {
 
 func (w centreWord) PolicyVersion() uint64 { return w.policy.limits().Version }
 
+func (w centreWord) TrustIssued() int64 { return w.policy.trust().IssuedMS }
+
 func (w centreWord) SetPolicy(ctx context.Context, l *pos.Limits, t *dcep.Trust) error {
 	return w.policy.keep(ctx, l, t)
 }

@@ -67,6 +67,17 @@ func open(ctx context.Context, path string, logs io.Writer) (*centre, error) {
 	return c, nil
 }
 
+// vouchEvery is how often tills are told that the list of revoked wallets still holds;
+// they stop trusting one that is older than the limits' revocation_max.
+const vouchEvery = 6 * time.Hour
+
+// vouched is the trust, issued when it was read or at the last full vouchEvery.
+func (c *centre) vouched() dcep.Trust {
+	t := c.trust
+	t.IssuedMS = max(t.IssuedMS, time.Now().Truncate(vouchEvery).UnixMilli())
+	return t
+}
+
 // rooms makes the nouns over the database.
 func (c *centre) rooms() error {
 	observe, err := httpapi.PaymentMetrics(c.metrics)
@@ -83,7 +94,7 @@ func (c *centre) rooms() error {
 	c.fleet = fleet.New(fleet.Config{
 		Store: c.store.Fleet(), Env: c.settings.Env,
 		CentreKey: c.keys.centre.Public(), CentreSuite: c.keys.centre.Suite().Name(),
-		NATSURL: url, Trust: func() dcep.Trust { return c.trust },
+		NATSURL: url, Trust: c.vouched,
 		Changed: func(terminal string) { c.changed(terminal) },
 	})
 	byDefault := c.settings.DefaultInstitution

@@ -18,7 +18,6 @@ import (
 	"dcpos/central/link"
 	"dcpos/internal/cli"
 	"dcpos/pos"
-	"dcpos/pos/dcep"
 	"dcpos/web"
 )
 
@@ -32,7 +31,7 @@ func (c *centre) serve(ctx context.Context) (err error) {
 	}
 	l, err := link.Start(ctx, link.Config{
 		Store: c.store.Link(), Env: c.settings.Env, Signer: c.keys.centre, Conveyor: conveyor,
-		Asks: c.desk, Observer: c.desk, Trust: func() dcep.Trust { return c.trust }, Log: c.log, Now: time.Now,
+		Asks: c.desk, Observer: c.desk, Trust: c.vouched, Log: c.log, Now: time.Now,
 	})
 	if err != nil {
 		return err

@@ -33,8 +33,10 @@ type Till interface {
 	Verdicts(ctx context.Context) (uint64, error)
 	// ApplyVerdict journals a verdict and its number; a repeat changes nothing.
 	ApplyVerdict(ctx context.Context, v pos.Verdict) error
-	// PolicyVersion is that of the limits in force; 0 asks for trust too.
+	// PolicyVersion is that of the limits in force, TrustIssued when the trust in force
+	// was issued (Unix ms): what is newer comes with the next mark.
 	PolicyVersion() uint64
+	TrustIssued() int64
 	// SetPolicy keeps newer limits and trust; either may be nil.
 	SetPolicy(ctx context.Context, l *pos.Limits, t *dcep.Trust) error
 	// SetQuarantine tells that the centre has put this terminal aside, or taken it back.
@@ -164,7 +166,8 @@ func (d *Downlink) request(ctx context.Context) ([]byte, error) {
 	r := wire.MarkRequest{
 		Env: d.c.Env, Epoch: o.Epoch, Seq: o.Seq, Receipt: receipted, ReceiptEpoch: epoch, Verdict: verdict,
 		SentMS: d.c.Now().UnixMilli(), BootID: d.c.BootID, Version: d.c.Version, Policies: d.c.Till.PolicyVersion(),
-		Unsent: o.Unsent,
+		TrustMS: d.c.Till.TrustIssued(),
+		Unsent:  o.Unsent,
 	}
 	return dcep.Marshal(r)
 }

@@ -140,6 +140,7 @@ type till struct{}
 
 func (till) Verdicts(context.Context) (uint64, error)                  { return 0, nil }
 func (till) ApplyVerdict(context.Context, pos.Verdict) error           { return nil }
+func (till) TrustIssued() int64                                        { return 1 }
 func (till) PolicyVersion() uint64                                     { return 1 }
 func (till) SetPolicy(context.Context, *pos.Limits, *dcep.Trust) error { return nil }
 func (till) SetQuarantine(bool)                                        {}

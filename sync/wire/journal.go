@@ -96,6 +96,7 @@ type MarkRequest struct {
 	BootID       string `json:"boot_id"`
 	Version      string `json:"version"`
 	Policies     uint64 `json:"policies"` // version of the limits in force
+	TrustMS      int64  `json:"trust_ms"` // when the trust in force was issued
 }
 
 // Mark is the centre's answer, and also its nudge: how far it is, what it lacks,
@@ -110,7 +111,7 @@ type Mark struct {
 	Verdicts    []pos.Verdict `json:"verdicts,omitempty"` // after the one named in the request, in order, at most MaxVerdicts
 	Quarantine  bool          `json:"quarantine,omitempty"`
 	Limits      *pos.Limits   `json:"limits,omitempty"` // when newer than the request's
-	Trust       *dcep.Trust   `json:"trust,omitempty"`  // when asked with policies 0, or newer
+	Trust       *dcep.Trust   `json:"trust,omitempty"`  // when issued after the request's
 	CentreMS    int64         `json:"centre_ms"`
 }
 
