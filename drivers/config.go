@@ -26,27 +26,36 @@ type TransportKind string
 // The kinds.
 const (
 	TransportSerial TransportKind = "serial" // a tty, also of a USB bridge or CDC-ACM
-	TransportUSB    TransportKind = "usb"    // a USB printer-class interface
+	TransportUSB    TransportKind = "usb"    // a USB interface taken by libusb: printer class, CCID
 	TransportTCP    TransportKind = "tcp"    // a raw socket, port 9100 on printers
+	TransportHID    TransportKind = "hid"    // a HID-POS scanner by hidraw
+	TransportEvdev  TransportKind = "evdev"  // a scanner that types, taken from the kernel's input layer
+	TransportPCSC   TransportKind = "pcsc"   // a reader by the PC/SC daemon
 )
 
 // TransportConfig is one port. Only the fields of its kind are used.
 type TransportConfig struct {
 	Kind TransportKind `json:"kind" yaml:"kind"`
 
-	// Path is the tty, best below /dev/serial/by-id. Serial.
+	// Path is the device file: the tty, best below /dev/serial/by-id (serial), /dev/hidrawN
+	// (hid) or /dev/input/eventN (evdev). HID and evdev may leave it empty and are found by
+	// VID, PID and Serial.
 	Path string `json:"path,omitempty" yaml:"path,omitempty"`
 	// Baud in bits per second; 0 takes the profile's. Serial.
 	Baud int `json:"baud,omitempty" yaml:"baud,omitempty"`
 
-	// VID and PID choose a USB device, "04b8" style; both empty take the profile's list. USB.
+	// VID and PID choose a USB device, "04b8" style; both empty take the profile's list. USB, HID, evdev.
 	VID string `json:"vid,omitempty" yaml:"vid,omitempty"`
 	PID string `json:"pid,omitempty" yaml:"pid,omitempty"`
-	// Serial narrows to one box where two are alike. USB.
+	// Serial narrows to one box where two are alike. USB, HID, evdev.
 	Serial string `json:"serial,omitempty" yaml:"serial,omitempty"`
 
 	// Address is host:port. TCP.
 	Address string `json:"address,omitempty" yaml:"address,omitempty"`
+
+	// Reader is the reader's name at the PC/SC daemon, or the beginning of it; empty takes
+	// the first that the profile's match names. PC/SC.
+	Reader string `json:"reader,omitempty" yaml:"reader,omitempty"`
 }
 
 // Check tells the first thing that is wrong with the configuration.
@@ -59,7 +68,8 @@ func (c DeviceConfig) Check() error {
 		if t.Path == "" {
 			return errors.New("transport.path: name the tty, such as /dev/serial/by-id/…")
 		}
-	case TransportUSB:
+	case TransportPCSC:
+	case TransportUSB, TransportHID, TransportEvdev:
 		if (t.VID == "") != (t.PID == "") {
 			return errors.New("transport.vid, transport.pid: give both or none")
 		}
@@ -68,7 +78,7 @@ func (c DeviceConfig) Check() error {
 			return errors.New("transport.address: give host:port")
 		}
 	default:
-		return fmt.Errorf("transport.kind %q: want serial, usb or tcp", t.Kind)
+		return fmt.Errorf("transport.kind %q: want serial, usb, tcp, hid, evdev or pcsc", t.Kind)
 	}
 	return nil
 }

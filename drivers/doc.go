@@ -1,7 +1,7 @@
 // Package drivers holds the contracts of the devices at a till, in the terms of
 // UnifiedPOS: a device is opened, claimed, enabled, used, released and closed;
 // it tells its State, its health and its statistics; its errors are ErrorCodes.
-// Categories: Scanner, POSPrinter, CashDrawer.
+// Categories: Scanner, POSPrinter, CashDrawer, LineDisplay, SmartCardRW, ToneIndicator.
 //
 // Three things are kept apart. A driver (a folder below this one) knows a
 // language, such as ESC/POS. A profile (firmware-profiles) knows a model: what it

@@ -37,6 +37,19 @@ const (
 	ErrBadFormat ErrorCode = 207 // EPTR_BADFORMAT: what came in cannot be read
 )
 
+// The extended codes of the SmartCardRW category. The standard counts each category's
+// extended codes from 201; here they are 10000 higher so that a code means one thing, and
+// Number gives the standard's own (SmartCardRWConst.java).
+const (
+	ErrTorn      ErrorCode = 10203 // ESC_TORN: the card left in the middle
+	ErrNoCard    ErrorCode = 10204 // ESC_NO_CARD: no card in the field
+	ErrManyCards ErrorCode = 10299 // ours: more than one card in the field
+)
+
+// Number is the code's number in the standard, without the category that sets apart
+// codes of the same number.
+func (c ErrorCode) Number() int { return int(c) % 10_000 }
+
 // word is what each code is called and what a person is told.
 type word struct {
 	name string
@@ -83,6 +96,12 @@ func words() map[ErrorCode]word {
 			pos.Text{ZH: "请合上打印机盖子", EN: "Close the printer's cover"}),
 		ErrPaperEnd: row("EPTR_REC_EMPTY", "打印纸用完", "The printer is out of paper",
 			pos.Text{ZH: "请更换打印纸,然后重打", EN: "Put in a new roll, then print again"}),
+		ErrTorn: row("ESC_TORN", "卡片移开过早", "The card was taken away too early",
+			pos.Text{ZH: "请重新靠近感应区,直到提示完成", EN: "Hold it to the reader again until it says done"}),
+		ErrNoCard: row("ESC_NO_CARD", "感应区没有卡片", "There is no card at the reader",
+			pos.Text{ZH: "请将卡片或手机靠近感应区", EN: "Hold the card or phone to the reader"}),
+		ErrManyCards: row("ESC_MANY_CARDS", "感应区有多张卡片", "There is more than one card at the reader",
+			pos.Text{ZH: "请只放一张卡片", EN: "Hold only one card to the reader"}),
 		ErrTooBig: row("EPTR_TOOBIG", "内容太长", "The content is too long", model),
 		ErrBadFormat: row("EPTR_BADFORMAT", "无法识别的数据", "The data cannot be read",
 			pos.Text{ZH: "请再扫一次;仍不行请检查扫码枪设置", EN: "Scan again; if it stays, check the scanner's settings"}),
@@ -99,4 +118,4 @@ func (c ErrorCode) Text() pos.Text { return c.word().text }
 func (c ErrorCode) Hint() pos.Text { return c.word().hint }
 
 // Error implements error.
-func (c ErrorCode) Error() string { return fmt.Sprintf("%s (%d)", c.Name(), int(c)) }
+func (c ErrorCode) Error() string { return fmt.Sprintf("%s (%d)", c.Name(), c.Number()) }

@@ -15,6 +15,8 @@ type Kind string
 const (
 	KindPrinter Kind = "printer"
 	KindScanner Kind = "scanner"
+	KindNFC     Kind = "nfc"
+	KindDisplay Kind = "linedisplay"
 	KindClass   Kind = "class"
 )
 
