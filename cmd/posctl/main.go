@@ -17,6 +17,7 @@ type grammar struct {
 	Enroll    EnrollCmd    `cmd:"" help:"Make this device a terminal by a one-time code. 注册终端。"`
 	Journal   JournalCmd   `cmd:"" help:"Verify or salvage a till's journal. 校验或抢救终端账簿。"`
 	Profile   ProfileCmd   `cmd:"" help:"Device models as data. 设备配置。"`
+	Draw      DrawCmd      `cmd:"" help:"Verify a campaign's draw. 复核抽签。"`
 	Reconcile ReconcileCmd `cmd:"" help:"Compare our lines with the institutions' statements and explain every difference. 对账。"`
 }
 

@@ -13,6 +13,7 @@ type grammar struct {
 	Institutions InstitutionsCmd `cmd:"" help:"Run six simulated operating institutions. 模拟六家运营机构。"`
 	Wallet       WalletCmd       `cmd:"" help:"Be a customer's wallet. 模拟客户钱包。"`
 	Till         TillCmd         `cmd:"" help:"A scanner and a printer on serial lines, by hand. 模拟扫码枪与打印机。"`
+	Witness      WitnessCmd      `cmd:"" help:"Co-sign the checkpoints of public logs. 公开日志见证方。"`
 	Proxy        ProxyCmd        `cmd:"" help:"Stand between till and centre and be a bad network. 模拟差网络。"`
 	Forgetfs     ForgetfsCmd     `cmd:"" help:"Mount a file system that forgets what was not fsynced. 模拟断电丢数据的磁盘。"`
 	Kill         KillCmd         `cmd:"" help:"Kill programs and cut their power under load, then judge. 杀进程与断电演练。"`

@@ -63,6 +63,8 @@ func guests() map[string][]string {
 		"github.com/holoplot/go-evdev":        {"drivers/transport"},
 		"github.com/fxamacker/cbor":           {"pos/dcep"},
 		"github.com/emmansun/gmsm":            {"pos/dcep"},
+		"github.com/cloudflare/circl":         {"central/campaign"},
+		"golang.org/x/mod":                    {"central/campaign", "lab/witness"},
 		"github.com/hanwen/go-fuse":           {"lab"},
 		"github.com/alecthomas/kong":          {"internal/cli", "cmd"},
 		"github.com/prometheus/client_golang": {"central", "agent"},
