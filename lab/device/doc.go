@@ -1,5 +1,6 @@
 // Package device models the devices at a till: a receipt printer that understands
-// ESC/POS and draws what is on its paper, and a bar code scanner. One model serves the
+// ESC/POS and draws what is on its paper, and bar code scanners on a serial line, in
+// HID-POS mode and as a keyboard. One model serves the
 // fast tests (in memory, by Pipe), the benches and the demo (on a pty, by NewPTY), and
 // the kernel guest.
 //
@@ -8,5 +9,5 @@
 // paper, cover open, silent, stalled.
 //
 // To add a device: a type with a Serve method that talks on an io.ReadWriteCloser
-// until the context ends.
+// until the context ends; a HID device is a HIDModel.
 package device

@@ -122,3 +122,38 @@ func (s *Scanner) Heard() []byte {
 	defer s.mu.Unlock()
 	return append([]byte(nil), s.heard...)
 }
+
+// Misheard is what a host hears that listens at another speed than the scanner sends:
+// the line's levels of 8N1, sampled in the middle of the host's bits. A frame whose stop
+// bit is low is delivered all the same, as most drivers do.
+func Misheard(sent []byte, sentBaud, heardBaud int) []byte {
+	var levels []bool // one a bit of the sender
+	for _, b := range sent {
+		levels = append(levels, false)
+		for bit := range 8 {
+			levels = append(levels, b>>bit&1 == 1)
+		}
+		levels = append(levels, true)
+	}
+	at := func(moment float64) bool { // in bits of the host
+		i := int(moment * float64(sentBaud) / float64(heardBaud))
+		return i >= len(levels) || levels[i]
+	}
+	end := float64(len(levels)) * float64(heardBaud) / float64(sentBaud)
+	var heard []byte
+	for now := 0.0; now < end; now += 0.25 {
+		if at(now) {
+			continue // waiting for a start bit
+		}
+		var b byte
+		for bit := range 8 {
+			if at(now + 1.5 + float64(bit)) {
+				b |= 1 << bit
+			}
+		}
+		heard = append(heard, b)
+		for now += 9.5; now < end && !at(now); now += 0.25 { // a break ends with the line high
+		}
+	}
+	return heard
+}
