@@ -53,7 +53,11 @@ func (s Scanner) rules() []rule {
 	rules := []rule{
 		oneOf("kind", s.Kind, KindScanner),
 		filled("driver", s.Driver),
-		{"framing.end", len(s.Framing.End) > 0 || s.Framing.IdleMS > 0, "an end, or idle_ms"},
+		{"framing.end", len(s.Framing.End) > 0 || s.Framing.IdleMS > 0 || s.Framing.Learn || s.Driver == "hidpos-scanner", "an end, idle_ms or learn (only reports of HID-POS end by themselves)"},
+		{"framing.learn", !s.Framing.Learn || len(s.Framing.End) == 0 && s.Framing.IdleMS == 0 && s.Framing.Prefix == "", "no end, idle_ms and prefix beside it"},
+		oneOf("hid.symbology", s.HID.Symbology, "", "honeywell"),
+		between("hid.feature", len(s.HID.Feature), 0, 64),
+		oneOf("keyboard.alt_codes", s.Keyboard.AltCodes, "", "gbk", "unicode"),
 		between("framing.idle_ms", s.Framing.IdleMS, 0, 1000),
 		between("framing.max_bytes", s.Framing.MaxBytes, 16, 8192),
 		between("framing.stale_ms", s.Framing.StaleMS, 500, 30_000),
@@ -63,10 +67,13 @@ func (s Scanner) rules() []rule {
 	for i, end := range s.Framing.End {
 		rules = append(rules, between(fmt.Sprintf("framing.end.%d", i), len(end), 1, 4))
 	}
+	for i, b := range s.HID.Feature {
+		rules = append(rules, between(fmt.Sprintf("hid.feature.%d", i), b, 0, 255))
+	}
 	rules = append(rules, productRules(s.Products)...)
 	rules = append(rules, matchRules(s.Match)...)
 	rules = append(rules, serialRules(s.Serial)...)
-	return append(rules, factRules(s.Facts, s, "match", "serial", "framing", "trigger")...)
+	return append(rules, factRules(s.Facts, s, "match", "serial", "framing", "trigger", "hid", "keyboard")...)
 }
 
 func (c Class) rules() []rule {

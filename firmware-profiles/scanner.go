@@ -12,6 +12,8 @@ type Scanner struct {
 	Serial   Serial          `yaml:"serial"`
 	Framing  Framing         `yaml:"framing"`
 	Trigger  Trigger         `yaml:"trigger"`
+	HID      HIDPOS          `yaml:"hid"`
+	Keyboard Keyboard        `yaml:"keyboard"`
 	Facts    map[string]Fact `yaml:"facts"` // by top-level key: where it comes from
 	Notes    string          `yaml:"notes"`
 }
@@ -31,6 +33,9 @@ type Framing struct {
 	StaleMS int `yaml:"stale_ms"`
 	// AIM is true when the scanner puts the AIM identifier (]E0) before the code.
 	AIM bool `yaml:"aim"`
+	// Learn lets the driver find out by itself whether CR, LF, CRLF or nothing ends a code,
+	// and which control byte stands before it; End, IdleMS and Prefix then stay empty.
+	Learn bool `yaml:"learn"`
 }
 
 // Idle is the silence that ends a code; 0 when only End does.
@@ -43,4 +48,30 @@ func (f Framing) Stale() time.Duration { return milliseconds(f.StaleMS) }
 type Trigger struct {
 	On  string `yaml:"on"`
 	Off string `yaml:"off"`
+}
+
+// HIDPOS is what a scanner in HID-POS mode (usage page 8C) needs besides the standard.
+type HIDPOS struct {
+	// Feature is a feature report sent after opening, byte by byte, its id first: [0xfe, 0x01].
+	Feature []int `yaml:"feature"`
+	// Symbology says whose letters the report's last bytes have, for boxes that send no AIM
+	// identifier: honeywell; empty for none.
+	Symbology string `yaml:"symbology"`
+	// Beeps is true when the host may sound the scanner's beeper by its output report.
+	Beeps bool `yaml:"beeps"`
+}
+
+// FeatureReport is Feature as bytes; empty for none.
+func (h HIDPOS) FeatureReport() []byte {
+	out := make([]byte, len(h.Feature))
+	for i, b := range h.Feature {
+		out[i] = byte(b) //nolint:gosec // the rules allow 0 to 255
+	}
+	return out
+}
+
+// Keyboard is what a scanner that types needs.
+type Keyboard struct {
+	// AltCodes says what a number above 255 typed with Alt is: gbk or unicode.
+	AltCodes string `yaml:"alt_codes"`
 }
