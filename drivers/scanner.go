@@ -21,7 +21,9 @@ type ScanEvent struct {
 	Data ScanData
 	// Err is nil for a code. ErrTooBig: more bytes than a code may have came without
 	// an end; they were thrown away up to the next end. ErrBadFormat: bytes that cannot
-	// be a code. ErrOffline: the scanner is gone; it is the last event.
+	// be a code. ErrExtended: what came before shows how the scanner is set wrongly; a
+	// *pos.Error whose text and hint say it to a person, once until codes are read again.
+	// ErrOffline: the scanner is gone; it is the last event.
 	Err error
 }
 
@@ -36,4 +38,21 @@ type Scanner interface {
 	// by Release and Close, and after the event that says the scanner is gone; Enable
 	// after a Claim makes a new one.
 	Events() <-chan ScanEvent
+}
+
+// LearnedFraming is how a scanner frames its codes, as its driver found out by listening.
+type LearnedFraming struct {
+	// End ends each code: "\r", "\n" or "\r\n"; empty when only silence does.
+	End string `json:"end"`
+	// Prefix is the control byte before each code; empty when there is none.
+	Prefix string `json:"prefix,omitempty"`
+	// Codes is after how many codes it was sure.
+	Codes int `json:"codes"`
+}
+
+// FramingLearner is a Scanner whose profile leaves the framing open (framing.learn). What
+// it has learned holds while it is enabled; to keep it, write it into the profile.
+type FramingLearner interface {
+	// Learned tells what was found out; false while too few codes were scanned.
+	Learned() (LearnedFraming, bool)
 }

@@ -14,7 +14,6 @@ import (
 
 	"dcpos/drivers"
 	"dcpos/drivers/escpos"
-	"dcpos/drivers/scanner"
 	"dcpos/drivers/transport"
 	"dcpos/drivers/transport/serial"
 	"dcpos/drivers/transport/tcp"
@@ -25,23 +24,11 @@ import (
 // NewPrinter makes a closed printer.
 type NewPrinter func(p profiles.Printer, dial transport.Dial, name string) drivers.POSPrinter
 
-// NewScanner makes a closed scanner.
-type NewScanner func(p profiles.Scanner, dial transport.Dial, name string) drivers.Scanner
-
 // Printers are the printer drivers by the name that profiles use.
 func Printers() map[string]NewPrinter {
 	return map[string]NewPrinter{
 		"escpos": func(p profiles.Printer, dial transport.Dial, name string) drivers.POSPrinter {
 			return escpos.New(p, dial, escpos.Options{Name: name})
-		},
-	}
-}
-
-// Scanners are the scanner drivers by the name that profiles use.
-func Scanners() map[string]NewScanner {
-	return map[string]NewScanner{
-		"serial-scanner": func(p profiles.Scanner, dial transport.Dial, name string) drivers.Scanner {
-			return scanner.New(p, dial, scanner.Options{Name: name})
 		},
 	}
 }
@@ -72,30 +59,6 @@ func OpenPrinter(ctx context.Context, cfg drivers.DeviceConfig) (drivers.POSPrin
 		return nil, err
 	}
 	return p, nil
-}
-
-// OpenScanner is OpenPrinter for scanners.
-func OpenScanner(ctx context.Context, cfg drivers.DeviceConfig) (drivers.Scanner, error) {
-	category := drivers.CategoryScanner
-	if cfg.Name == "" {
-		cfg.Name = cfg.Profile
-	}
-	if err := cfg.Check(); err != nil {
-		return nil, drivers.Trouble(category, "open "+cfg.Name, drivers.ErrIllegal, err)
-	}
-	profile, err := profiles.FindScanner(cfg.Profile)
-	if err != nil {
-		return nil, drivers.Trouble(category, "open "+cfg.Name, drivers.ErrNoService, err)
-	}
-	build, ok := Scanners()[profile.Driver]
-	if !ok {
-		return nil, drivers.Trouble(category, "open "+cfg.Name, drivers.ErrNoService, unknownDriver(profile.Driver, Scanners()))
-	}
-	s := build(profile, Dial(cfg.Transport, profile.Serial, profile.Match, usb.Want{}), cfg.Name)
-	if err := start(ctx, s); err != nil {
-		return nil, err
-	}
-	return s, nil
 }
 
 func unknownDriver[T any](name string, known map[string]T) error {
@@ -132,6 +95,8 @@ func Dial(t drivers.TransportConfig, line profiles.Serial, match profiles.Match,
 			return usb.Open(ctx, usb.Match{IDs: usbIDs(t, match), Serial: t.Serial}, want)
 		case drivers.TransportTCP:
 			return tcp.Open(ctx, t.Address)
+		case drivers.TransportHID, drivers.TransportEvdev, drivers.TransportPCSC:
+			// of scanners and readers alone
 		}
 		return nil, fmt.Errorf("transport %q: %w", t.Kind, transport.ErrNotFound)
 	}

@@ -141,3 +141,29 @@ func TestScannerOnARealLine(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// Neither HID nor input devices are found by their profile when none is plugged in, and
+// a profile that names no device takes none.
+func TestScannersThatAreNotPluggedIn(t *testing.T) {
+	for _, tc := range []struct {
+		profile string
+		kind    drivers.TransportKind
+		path    string
+	}{
+		{"honeywell-hidpos", drivers.TransportHID, ""},
+		{"hidpos", drivers.TransportHID, filepath.Join(t.TempDir(), "hidraw0")},
+		{"zebra-keyboard", drivers.TransportEvdev, ""},
+		{"keyboard", drivers.TransportEvdev, ""},
+		{"keyboard", drivers.TransportEvdev, filepath.Join(t.TempDir(), "event0")},
+	} {
+		s, err := all.OpenScanner(t.Context(), drivers.DeviceConfig{
+			Profile: tc.profile, Transport: drivers.TransportConfig{Kind: tc.kind, Path: tc.path},
+		})
+		if !errors.Is(err, drivers.ErrNoHardware) || s != nil {
+			t.Errorf("%s by %s: got %v", tc.profile, tc.kind, err)
+		}
+		if e, ok := errors.AsType[*pos.Error](err); !ok || e.Hint.IsZero() {
+			t.Errorf("%s: %v does not say what to do", tc.profile, err)
+		}
+	}
+}

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/text/encoding/simplifiedchinese"
 
 	"dcpos/drivers"
+	"dcpos/drivers/scanner/symbology"
 	profiles "dcpos/firmware-profiles"
 )
 
@@ -18,9 +19,21 @@ type framer struct {
 	rules    profiles.Framing
 	buf      []byte
 	last     time.Time // when the last byte came
-	skipping bool      // an oversized code was reported; drop up to its end
+	skipping bool      // an oversized or torn code; drop up to its end
 	afterCR  bool      // the last code ended with CR: an LF belongs to it
+	counts   bool      // that code was not empty
 	dropped  int       // half codes thrown away
+	doctor   doctor
+	learner  *learner // nil: the profile says how codes are framed
+}
+
+func newFramer(rules profiles.Framing) *framer {
+	f := &framer{rules: rules}
+	if rules.Learn {
+		f.learner = &learner{}
+		f.rules = f.learner.rules(rules)
+	}
+	return f
 }
 
 // waiting is after how much silence the framer wants to hear of it; 0: never.
@@ -43,14 +56,24 @@ func (f *framer) silence(now time.Time) []drivers.ScanEvent {
 	case f.waiting() == 0:
 		return nil
 	case f.rules.Idle() > 0 && quiet >= f.rules.Idle():
+		f.ended("", len(f.buf) > 0 && !f.skipping)
 		return f.end(f.last)
 	case quiet >= f.rules.Stale():
-		if len(f.buf) > 0 {
+		if !f.skipping { // otherwise it was counted when it was given up
 			f.dropped++
+			f.doctor.half(f.buf)
 		}
+		f.relearn()
 		f.buf, f.skipping = f.buf[:0], false
 	}
 	return nil
+}
+
+// state tells what the framer found out besides codes.
+func (f *framer) state() known {
+	k := known{dropped: f.dropped, doctor: f.doctor}
+	k.framing, k.sure = f.learner.learned()
+	return k
 }
 
 // feed takes what was read at a time and returns the codes that are now whole.
@@ -63,17 +86,30 @@ func (f *framer) feed(p []byte, at time.Time) []drivers.ScanEvent {
 	return out
 }
 
+// lose tells the framer that bytes are missing here: neither the code they were in nor,
+// should its end be among them, the next one may be delivered.
+func (f *framer) lose(at time.Time) {
+	f.dropped++
+	f.buf, f.skipping, f.afterCR, f.last = f.buf[:0], true, false, at
+}
+
 func (f *framer) take(b byte, at time.Time) []drivers.ScanEvent {
-	if f.afterCR && b == '\n' && len(f.buf) == 0 {
+	if f.afterCR {
 		f.afterCR = false
-		return nil
+		if b == '\n' && len(f.buf) == 0 {
+			f.ended("\r\n", f.counts)
+			return nil
+		}
+		f.ended("\r", f.counts)
 	}
-	f.afterCR = false
 	f.buf = append(f.buf, b)
 	for _, end := range f.rules.End {
 		if body, ok := bytes.CutSuffix(f.buf, []byte(end)); ok {
 			f.buf = body
-			f.afterCR = b == '\r'
+			f.afterCR, f.counts = b == '\r', len(body) > 0 && !f.skipping
+			if !f.afterCR {
+				f.ended(end, f.counts)
+			}
 			return f.end(at)
 		}
 	}
@@ -83,6 +119,7 @@ func (f *framer) take(b byte, at time.Time) []drivers.ScanEvent {
 		return nil
 	}
 	if len(f.buf) > f.rules.MaxBytes+len(f.rules.Prefix)+3 { // 3: the AIM identifier
+		f.doctor.half(f.buf)
 		f.buf, f.skipping = f.buf[:0], true
 		return []drivers.ScanEvent{{
 			Data: drivers.ScanData{At: at},
@@ -101,11 +138,29 @@ func (f *framer) end(at time.Time) []drivers.ScanEvent {
 		return nil
 	}
 	data, err := f.open(code)
+	f.doctor.code(code, f.rules, err == nil)
+	if f.learner != nil {
+		f.rules = f.learner.prefixed(code, f.rules)
+	}
 	data.At = at
 	if err == nil && len(data.Bytes) == 0 {
 		return nil
 	}
 	return []drivers.ScanEvent{{Data: data, Err: err}}
+}
+
+// ended tells the learner what ended a code; counts is false for what was no code.
+func (f *framer) ended(by string, counts bool) {
+	if f.learner != nil && counts {
+		f.rules = f.learner.ended(by, f.rules)
+	}
+}
+
+// relearn begins to learn again: the end that was learned does not come any more.
+func (f *framer) relearn() {
+	if f.learner != nil {
+		f.rules = f.learner.again(f.rules)
+	}
 }
 
 // open takes prefix and AIM identifier off and looks whether the rest can be a code.
@@ -118,27 +173,21 @@ func (f *framer) open(code []byte) (drivers.ScanData, error) {
 		}
 		code = rest
 	}
-	var d drivers.ScanData
-	if f.rules.AIM {
-		d.Symbology, code = cutAIM(code)
+	return opened(code, "", f.rules.AIM)
+}
+
+// opened is a code without its AIM identifier, if it can be a code. aim is what is known
+// of it already; cut is true when it stands before the code.
+func opened(code []byte, aim string, cut bool) (drivers.ScanData, error) {
+	if cut && symbology.IsAIM(code) {
+		aim, code = string(code[:3]), code[3:]
 	}
 	if at := broken(code); at >= 0 {
 		return drivers.ScanData{}, fmt.Errorf("byte %02x at %d of %d cannot be in a code: %w",
 			code[at], at, len(code), drivers.ErrBadFormat)
 	}
-	d.Bytes = code
-	return d, nil
+	return drivers.ScanData{Bytes: code, Symbology: aim}, nil
 }
-
-// cutAIM takes an AIM identifier off: "]", a letter, a modifier (ISO/IEC 15424).
-func cutAIM(code []byte) (aim string, rest []byte) {
-	if len(code) < 3 || code[0] != ']' || !letter(code[1]) || !letter(code[2]) && (code[2] < '0' || code[2] > '9') {
-		return "", code
-	}
-	return string(code[:3]), code[3:]
-}
-
-func letter(b byte) bool { return b >= 'A' && b <= 'Z' || b >= 'a' && b <= 'z' }
 
 // broken finds the first byte that no code has, -1 when there is none. Codes may have
 // the separators of GS1 and ISO/IEC 15434 (1C to 1E, 04), TAB, CR and LF; text beyond

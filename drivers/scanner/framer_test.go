@@ -16,6 +16,7 @@ func FuzzFramer(f *testing.F) {
 	f.Add([]byte("]E06901028075862\r\n0100320229316139647\r"), uint8(0))
 	f.Add(bytes.Repeat([]byte("9"), 200), uint8(3))
 	f.Add([]byte("\x02abc\r\x00\xff\r]Q1x\r"), uint8(7))
+	f.Add([]byte("\x02abc\r\n\x02def\r\n\x02ghi\r\n"), uint8(8))
 	f.Fuzz(func(t *testing.T, in []byte, set uint8) {
 		rules := profiles.Framing{End: []string{"\r", "\n"}, MaxBytes: 64, StaleMS: 5000, AIM: set&1 != 0}
 		if set&2 != 0 {
@@ -24,8 +25,11 @@ func FuzzFramer(f *testing.F) {
 		if set&4 != 0 {
 			rules.End = []string{"\r\n", "\x03"}
 		}
+		if set&8 != 0 {
+			rules = profiles.Framing{Learn: true, MaxBytes: 64, StaleMS: 5000}
+		}
 		at := time.Unix(1, 0)
-		whole, single := framer{rules: rules}, framer{rules: rules}
+		whole, single := newFramer(rules), newFramer(rules)
 		all := whole.feed(in, at)
 		var one []drivers.ScanEvent
 		for _, b := range in {
@@ -46,8 +50,10 @@ func FuzzFramer(f *testing.F) {
 		if len(whole.buf) > rules.MaxBytes+8 {
 			t.Fatalf("%d bytes are kept", len(whole.buf))
 		}
+		whole.silence(at.Add(10 * time.Second)) // what is stale is given up, and a learner begins again
+		again := whole.rules
 		// After a silence it is in step again, whatever came before.
-		got := whole.feed([]byte(rules.Prefix+"123"+rules.End[0]), at.Add(time.Minute))
+		got := whole.feed([]byte(again.Prefix+"123"+again.End[0]), at.Add(time.Minute))
 		if len(got) == 0 || got[len(got)-1].Err != nil || string(got[len(got)-1].Data.Bytes) != "123" {
 			t.Fatalf("after the silence: %+v", got)
 		}

@@ -1,8 +1,12 @@
 package scanner
 
 import (
+	"net/url"
 	"strings"
 	"unicode/utf8"
+
+	"dcpos/drivers/scanner/gs1"
+	"dcpos/drivers/scanner/symbology"
 )
 
 // Kind says what a scanned code is for.
@@ -16,8 +20,10 @@ const (
 	KindUnionPay Kind = "unionpay_payment_code" // likewise
 	KindPayment  Kind = "payment_reference"     // our own receipt's QR: "dcpos:pay:<uuid>"
 	KindEvidence Kind = "wallet_evidence"       // a wallet's answer QR: "dcpos:ev1:…"
-	KindGoods    Kind = "goods"                 // EAN, UPC or GS1
-	KindLink     Kind = "link"                  // http(s)
+	KindGoods    Kind = "goods"                 // EAN or UPC: a number of goods alone
+	KindGS1      Kind = "gs1"                   // GS1 element string or Digital Link: goods with batch, date, weight
+	KindCampaign Kind = "campaign"              // a campaign: "dcpos:campaign:…", or a CampaignLink
+	KindLink     Kind = "link"                  // any other http(s)
 	KindUnknown  Kind = "unknown"
 )
 
@@ -25,6 +31,7 @@ const (
 const (
 	PaymentPrefix  = "dcpos:pay:"
 	EvidencePrefix = "dcpos:ev1:"
+	CampaignPrefix = "dcpos:campaign:"
 )
 
 // PaymentCode reports whether the kind is a wallet's payment code of any scheme.
@@ -61,8 +68,10 @@ func Classify(code string) Kind {
 		return KindPayment
 	case strings.HasPrefix(code, EvidencePrefix):
 		return KindEvidence
+	case len(code) > len(CampaignPrefix) && strings.HasPrefix(code, CampaignPrefix):
+		return KindCampaign
 	case hasPrefixFold(code, "https://"), hasPrefixFold(code, "http://"):
-		return KindLink
+		return link(code)
 	}
 	if isDigits(code) {
 		for _, r := range Rules() {
@@ -74,30 +83,65 @@ func Classify(code string) Kind {
 			return KindGoods
 		}
 	}
+	if strings.ContainsRune(code, gs1.FNC1) {
+		if _, err := gs1.Parse(code); err == nil {
+			return KindGS1
+		}
+	}
 	return KindUnknown
 }
 
 // ClassifyScan is Classify with the help of the AIM identifier (ISO/IEC 15424): a
 // symbology that only goods have (EAN, UPC, GS1) is never taken for a payment code,
 // whatever its digits.
-func ClassifyScan(code, symbology string) Kind {
-	if GoodsSymbology(symbology) {
-		return KindGoods
+func ClassifyScan(code, aim string) Kind {
+	if !GoodsSymbology(aim) {
+		return Classify(code)
 	}
-	return Classify(code)
+	if symbology.GS1(aim) {
+		if _, err := gs1.Parse(code); err == nil {
+			return KindGS1
+		}
+		if _, err := gs1.DigitalLink(code); err == nil {
+			return KindGS1
+		}
+	}
+	return KindGoods
 }
 
-// GoodsSymbology reports whether the AIM identifier is one that only goods carry:
-// E EAN/UPC, e GS1 DataBar, C1 GS1-128, Q3 and Q4 GS1 QR, d2 and d5 GS1 DataMatrix.
-func GoodsSymbology(aim string) bool {
-	if len(aim) != 3 || aim[0] != ']' {
-		return false
+// GoodsSymbology reports whether the AIM identifier is one that only goods carry: EAN and
+// UPC, and the GS1 symbologies.
+func GoodsSymbology(aim string) bool { return symbology.Retail(aim) || symbology.GS1(aim) }
+
+// CampaignLink reports whether a code is a link to the host of the campaign pages, such as
+// "pos.example.cn". Only https counts: a link that anybody on the way can change proves no
+// host. An empty host has no links.
+func CampaignLink(code, host string) bool {
+	u, err := url.Parse(code)
+	return err == nil && host != "" && u.User == nil && strings.EqualFold(u.Scheme, "https") && strings.EqualFold(u.Host, host)
+}
+
+// link tells a GS1 Digital Link from any other.
+func link(code string) Kind {
+	if _, err := gs1.DigitalLink(code); err == nil {
+		return KindGS1
 	}
-	switch aim[1:] {
-	case "C1", "Q3", "Q4", "d2", "d5":
-		return true
+	return KindLink
+}
+
+// GTIN is the number of the goods that a code of KindGoods or KindGS1 is on, in 14 digits
+// as GS1 writes it in data; empty when it has none.
+func GTIN(code string) string {
+	if goodsDigits(code) {
+		return strings.Repeat("0", 14-len(code)) + code
 	}
-	return aim[1] == 'E' || aim[1] == 'e'
+	if e, err := gs1.Parse(code); err == nil {
+		return e.GTIN()
+	}
+	if e, err := gs1.DigitalLink(code); err == nil {
+		return e.GTIN()
+	}
+	return ""
 }
 
 func (r Rule) matches(digits string) bool {
@@ -116,15 +160,7 @@ func goodsDigits(digits string) bool {
 	default:
 		return false
 	}
-	sum := 0
-	for i := range len(digits) - 1 {
-		weight := 3
-		if (len(digits)-1-i)%2 == 0 {
-			weight = 1
-		}
-		sum += weight * int(digits[i]-'0')
-	}
-	return (10-sum%10)%10 == int(digits[len(digits)-1]-'0')
+	return gs1.CheckDigit(digits)
 }
 
 // Mask hides a code for logs and screens: the first two and the last four characters

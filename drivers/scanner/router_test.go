@@ -29,14 +29,21 @@ func TestClassify(t *testing.T) {
 		"036000291452":             scanner.KindGoods,
 		"16901028075869":           scanner.KindGoods,
 		"dcpos:pay:0197f1b2-7c3d-7e11-9a2b-3c4d5e6f7a8b": scanner.KindPayment,
-		"dcpos:ev1:AAAA":        scanner.KindEvidence,
-		"dcpos:other":           scanner.KindUnknown,
-		"https://id.gs1.org/x":  scanner.KindLink,
-		"HTTP://EXAMPLE.COM":    scanner.KindLink,
-		"":                      scanner.KindUnknown,
-		"hello":                 scanner.KindUnknown,
-		"0100320229316139647\n": scanner.KindUnknown,
-		"０１00320229316139647":   scanner.KindUnknown, // full-width digits
+		"dcpos:ev1:AAAA":                       scanner.KindEvidence,
+		"dcpos:other":                          scanner.KindUnknown,
+		"https://id.gs1.org/x":                 scanner.KindLink,
+		"https://id.gs1.org/01/06901028075862": scanner.KindGS1,
+		"https://id.gs1.org/01/06901028075863": scanner.KindLink, // check digit
+		"dcpos:campaign:wangfujing-2021":       scanner.KindCampaign,
+		"dcpos:campaign:":                      scanner.KindUnknown,
+		"0106901028075862\x1d10ABC":            scanner.KindGS1,
+		"0106901028075862":                     scanner.KindUnknown, // 16 digits may be anything without a symbology
+		"\x1d0100320229316139647":              scanner.KindUnknown,
+		"HTTP://EXAMPLE.COM":                   scanner.KindLink,
+		"":                                     scanner.KindUnknown,
+		"hello":                                scanner.KindUnknown,
+		"0100320229316139647\n":                scanner.KindUnknown,
+		"０１00320229316139647":                  scanner.KindUnknown, // full-width digits
 	} {
 		if got := scanner.Classify(code); got != want {
 			t.Errorf("%q: got %s, want %s", code, got, want)
@@ -46,12 +53,12 @@ func TestClassify(t *testing.T) {
 
 func TestGoodsAreNeverTakenForMoney(t *testing.T) {
 	code := "0100320229316139647"
-	for _, aim := range []string{"]E0", "]C1", "]e0", "]d2", "]Q3"} {
+	for _, aim := range []string{"]E0", "]E4", "]C1", "]e0", "]d2", "]d5", "]Q3", "]Q4"} {
 		if got := scanner.ClassifyScan(code, aim); got != scanner.KindGoods {
 			t.Errorf("%s: got %s", aim, got)
 		}
 	}
-	for _, aim := range []string{"", "]Q1", "]C0", "]", "garbage"} {
+	for _, aim := range []string{"", "]Q1", "]C0", "]d1", "]d3", "]", "garbage"} {
 		if got := scanner.ClassifyScan(code, aim); got != scanner.KindECNY {
 			t.Errorf("%q: got %s", aim, got)
 		}
@@ -99,6 +106,74 @@ func TestMaskHidesAllButTwoAndFour(t *testing.T) {
 		code := rapid.StringMatching(`[0-9]{16,24}`).Draw(t, "code")
 		if m := scanner.Mask(code); strings.Contains(m, code[2:len(code)-4]) || len(m) != len(code) {
 			t.Errorf("%s shows %s", m, code)
+		}
+	})
+}
+
+func TestGS1(t *testing.T) {
+	for _, tc := range []struct{ code, aim, gtin string }{
+		{"010690102807586217261231", "]C1", "06901028075862"},
+		{"0106901028075862", "]e0", "06901028075862"},
+		{"0106901028075862310300125010LOT", "]d2", "06901028075862"},
+		{"https://id.gs1.org/01/6901028075862/10/A", "]Q3", "06901028075862"},
+		{"https://id.gs1.org/01/6901028075862/10/A", "]Q1", "06901028075862"},
+		{"10LOT", "]C1", ""},
+	} {
+		if got := scanner.ClassifyScan(tc.code, tc.aim); got != scanner.KindGS1 {
+			t.Errorf("%s %s: got %s", tc.aim, tc.code, got)
+		}
+		if got := scanner.GTIN(tc.code); got != tc.gtin {
+			t.Errorf("%s: GTIN %q, want %q", tc.code, got, tc.gtin)
+		}
+	}
+	for code, want := range map[string]string{"6901028075862": "06901028075862", "96385074": "00000096385074", "hello": "", "6901028075863": ""} {
+		if got := scanner.GTIN(code); got != want {
+			t.Errorf("%s: GTIN %q, want %q", code, got, want)
+		}
+	}
+}
+
+func TestCampaignLinks(t *testing.T) {
+	const host = "pos.example.cn"
+	for code, want := range map[string]bool{
+		"https://pos.example.cn/campaigns/wangfujing-2021": true,
+		"HTTPS://POS.EXAMPLE.CN/":                          true,
+		"http://pos.example.cn/campaigns/x":                false,
+		"https://pos.example.cn.evil.example/campaigns/x":  false,
+		"https://pos.example.cn@evil.example/campaigns/x":  false,
+		"https://evil@pos.example.cn/campaigns/x":          false,
+		"https://pos.example.cn:8443/":                     false,
+		"https://example.cn/pos.example.cn":                false,
+		"pos.example.cn":                                   false,
+		"https://%zz":                                      false,
+	} {
+		if got := scanner.CampaignLink(code, host); got != want {
+			t.Errorf("%s: got %v", code, got)
+		}
+	}
+	if scanner.CampaignLink("https:///x", "") {
+		t.Error("no host has no links")
+	}
+}
+
+func FuzzClassify(f *testing.F) {
+	for _, s := range []string{"0100320229316139647", "6901028075862", "dcpos:ev1:AAAA", "https://id.gs1.org/01/6901028075862", "0106901028075862\x1d10A"} {
+		f.Add(s, "]Q1")
+		f.Add(s, "]C1")
+	}
+	f.Fuzz(func(t *testing.T, code, aim string) {
+		kind := scanner.ClassifyScan(code, aim)
+		if scanner.GoodsSymbology(aim) && kind.PaymentCode() {
+			t.Fatalf("%s %q is taken for money", aim, code)
+		}
+		if kind.PaymentCode() && (len(code) < 16 || len(code) > 24 || strings.Trim(code, "0123456789") != "") {
+			t.Fatalf("%q is a %s", code, kind)
+		}
+		if g := scanner.GTIN(code); g != "" && len(g) != 14 {
+			t.Fatalf("%q has GTIN %q", code, g)
+		}
+		if m := scanner.Mask(code); kind.PaymentCode() && strings.Contains(m, code[2:len(code)-4]) {
+			t.Fatalf("%q shows as %q", code, m)
 		}
 	})
 }

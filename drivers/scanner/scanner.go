@@ -10,6 +10,7 @@ import (
 	"dcpos/drivers"
 	"dcpos/drivers/transport"
 	profiles "dcpos/firmware-profiles"
+	"dcpos/pos"
 )
 
 const (
@@ -17,6 +18,7 @@ const (
 	drainFor     = 30 * time.Millisecond // silence that says that nothing old is left in the line
 	drainAtMost  = 300 * time.Millisecond
 	triggerLimit = time.Second
+	bufferSize   = 4096 // whole reports and events fit
 )
 
 // Options are what a scanner needs besides its profile and port.
@@ -27,12 +29,14 @@ type Options struct {
 	Now func() time.Time
 }
 
-// Scanner is a bar code scanner on a serial line.
+// Scanner is a bar code scanner: on a serial line, or what types.
 type Scanner struct {
 	name    string
 	profile profiles.Scanner
 	dial    transport.Dial
 	now     func() time.Time
+	decode  func(transport.Conn) decoder
+	prepare func(context.Context, transport.Conn) error // before listening; may be nil
 
 	life     drivers.Lifecycle
 	counters drivers.Counters
@@ -44,12 +48,40 @@ type Scanner struct {
 	stop   context.CancelFunc
 	done   chan struct{} // closed when reading and delivering have ended
 	lost   error
+	known  known
 }
 
-var _ drivers.Scanner = (*Scanner)(nil)
+var (
+	_ drivers.Scanner        = (*Scanner)(nil)
+	_ drivers.FramingLearner = (*Scanner)(nil)
+)
 
-// New makes a closed scanner.
+// decoder cuts what a port gives into codes. It is for one goroutine.
+type decoder interface {
+	// feed takes what was read at a time and returns the codes that are now whole.
+	feed(p []byte, at time.Time) []drivers.ScanEvent
+	// silence tells that nothing came up to now.
+	silence(now time.Time) []drivers.ScanEvent
+	// waiting is after how much silence it wants to hear of it; 0: never.
+	waiting() time.Duration
+	// state tells what it found out besides codes.
+	state() known
+}
+
+// known is what a decoder found out besides codes.
+type known struct {
+	dropped int // half codes thrown away
+	doctor  doctor
+	framing drivers.LearnedFraming
+	sure    bool // framing is
+}
+
+// New makes a closed scanner that hangs on a serial line.
 func New(p profiles.Scanner, dial transport.Dial, o Options) *Scanner {
+	return build(p, dial, o, func(transport.Conn) decoder { return newFramer(p.Framing) })
+}
+
+func build(p profiles.Scanner, dial transport.Dial, o Options, decode func(transport.Conn) decoder) *Scanner {
 	if o.Name == "" {
 		o.Name = p.Name
 	}
@@ -58,7 +90,7 @@ func New(p profiles.Scanner, dial transport.Dial, o Options) *Scanner {
 	}
 	none := make(chan drivers.ScanEvent)
 	close(none)
-	return &Scanner{name: o.Name, profile: p, dial: dial, now: o.Now, events: none}
+	return &Scanner{name: o.Name, profile: p, dial: dial, now: o.Now, decode: decode, events: none}
 }
 
 func (s *Scanner) trouble(operation string, err, cause error) error {
@@ -111,17 +143,32 @@ func (s *Scanner) Claim(ctx context.Context) error {
 	}
 	conn, err := s.dial(ctx)
 	if err != nil {
-		code := drivers.ErrNoHardware
-		if errors.Is(err, transport.ErrInUse) {
-			code = drivers.ErrClaimed
-		}
-		return s.trouble("claim", code, err)
+		return s.notClaimed(err)
 	}
 	s.mu.Lock()
 	s.conn, s.lost = conn, nil
 	s.mu.Unlock()
 	s.life.Claimed()
 	return nil
+}
+
+// notClaimed says why the port could not be had, and what to do about it.
+func (s *Scanner) notClaimed(err error) error {
+	if errors.Is(err, transport.ErrInUse) {
+		return s.trouble("claim", drivers.ErrClaimed, err)
+	}
+	trouble := drivers.Trouble(drivers.CategoryScanner, "claim "+s.name, drivers.ErrNoHardware, err)
+	if said, ok := errors.AsType[*pos.Error](err); ok {
+		trouble.Text, trouble.Hint = said.Text, said.Hint
+	}
+	if errors.Is(err, transport.ErrAccess) {
+		trouble.Text = pos.Text{ZH: "没有权限打开扫码枪", EN: "this program may not open the scanner"}
+		trouble.Hint = pos.Text{
+			ZH: "请安装本机的 udev 规则,再重新插拔扫码枪",
+			EN: "install this till's udev rules, then plug the scanner in again",
+		}
+	}
+	return trouble
 }
 
 // Enable implements drivers.Device. What was scanned before is thrown away.
@@ -136,7 +183,13 @@ func (s *Scanner) Enable(ctx context.Context) error {
 	}
 	s.mu.Lock()
 	conn := s.conn
+	s.known = known{}
 	s.mu.Unlock()
+	if s.prepare != nil {
+		if err := s.prepare(ctx, conn); err != nil {
+			return s.trouble("enable", drivers.ErrOffline, err)
+		}
+	}
 	if err := drain(ctx, conn); err != nil {
 		return s.trouble("enable", drivers.ErrOffline, err)
 	}
@@ -175,20 +228,19 @@ func drain(ctx context.Context, conn transport.Conn) error {
 // read cuts what comes into codes and queues them until the port ends.
 func (s *Scanner) read(ctx context.Context, conn transport.Conn, queue chan<- drivers.ScanEvent) {
 	defer close(queue)
-	f := framer{rules: s.profile.Framing}
-	buf := make([]byte, 4096)
-	dropped := 0
+	d := s.decode(conn)
+	buf := make([]byte, bufferSize)
 	for {
-		n, err := readFor(ctx, conn, buf, f.waiting())
+		n, err := readFor(ctx, conn, buf, d.waiting())
 		now := s.now()
 		var events []drivers.ScanEvent
 		switch {
 		case err == nil:
-			events = f.feed(buf[:n], now)
+			events = d.feed(buf[:n], now)
 		case ctx.Err() != nil:
 			return
 		case errors.Is(err, context.DeadlineExceeded):
-			events = f.silence(now)
+			events = d.silence(now)
 		default:
 			s.mu.Lock()
 			s.lost = err
@@ -196,8 +248,7 @@ func (s *Scanner) read(ctx context.Context, conn transport.Conn, queue chan<- dr
 			s.counters.Add(drivers.CommunicationErrorCount, 1)
 			events = []drivers.ScanEvent{{Data: drivers.ScanData{At: now}, Err: s.trouble("read", drivers.ErrOffline, err)}}
 		}
-		s.counters.Add(drivers.FailedReadCount, int64(f.dropped-dropped))
-		dropped = f.dropped
+		events = append(events, s.learn(d.state(), now)...)
 		for _, e := range events {
 			s.queue(queue, e)
 		}
@@ -205,6 +256,35 @@ func (s *Scanner) read(ctx context.Context, conn transport.Conn, queue chan<- dr
 			return
 		}
 	}
+}
+
+// learn keeps what the decoder found out, and says a new finding once.
+func (s *Scanner) learn(k known, now time.Time) []drivers.ScanEvent {
+	s.mu.Lock()
+	before := s.known
+	s.known = k
+	s.mu.Unlock()
+	s.counters.Add(drivers.FailedReadCount, int64(k.dropped-before.dropped))
+	if k.doctor.found == "" || k.doctor.found == before.doctor.found {
+		return nil
+	}
+	return []drivers.ScanEvent{{Data: drivers.ScanData{At: now}, Err: s.finding(k.doctor)}}
+}
+
+// finding is a finding as an error for a person.
+func (s *Scanner) finding(d doctor) error {
+	text, hint := d.found.text(d, s.Info().Port)
+	return &pos.Error{
+		Code: drivers.CodeDevice, Text: text, Hint: hint,
+		Err: fmt.Errorf("read %s: %s: %w", s.name, d.found, drivers.ErrExtended),
+	}
+}
+
+// Learned implements drivers.FramingLearner.
+func (s *Scanner) Learned() (drivers.LearnedFraming, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.known.framing, s.known.sure
 }
 
 func readFor(ctx context.Context, conn transport.Conn, buf []byte, limit time.Duration) (int, error) {
@@ -274,8 +354,9 @@ func (s *Scanner) Trigger(ctx context.Context, on bool) error {
 	return nil
 }
 
-// CheckHealth implements drivers.Device. A scanner on a serial line answers nothing, so
-// HealthInternal tells only whether its port is still there.
+// CheckHealth implements drivers.Device. A scanner answers nothing, so HealthInternal
+// tells whether its port is still there and whether what came from it shows that it is
+// set wrongly (ErrExtended, with what to do).
 func (s *Scanner) CheckHealth(_ context.Context, level drivers.HealthLevel) (drivers.Health, error) {
 	h := drivers.Health{Level: level, At: s.now()}
 	if err := s.life.NeedEnabled(); err != nil {
@@ -285,10 +366,16 @@ func (s *Scanner) CheckHealth(_ context.Context, level drivers.HealthLevel) (dri
 		return h, s.trouble("check health of", drivers.ErrIllegal, fmt.Errorf("level %d", level))
 	}
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	h.OK = s.lost == nil
-	if !h.OK {
+	lost, doctor := s.lost, s.known.doctor
+	s.mu.Unlock()
+	switch {
+	case lost != nil:
 		h.Code, h.Text, h.Hint = drivers.ErrOffline, drivers.ErrOffline.Text(), drivers.ErrOffline.Hint()
+	case doctor.found != "":
+		h.Code = drivers.ErrExtended
+		h.Text, h.Hint = doctor.found.text(doctor, s.Info().Port)
+	default:
+		h.OK = true
 	}
 	return h, nil
 }

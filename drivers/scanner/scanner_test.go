@@ -15,16 +15,17 @@ import (
 	"dcpos/drivers/drivertest"
 	"dcpos/drivers/scanner"
 	"dcpos/drivers/transport"
+	"dcpos/drivers/transport/serial"
 	"dcpos/drivers/transporttest"
 	profiles "dcpos/firmware-profiles"
 	"dcpos/lab/device"
 )
 
-func profile(t *testing.T, name string) profiles.Scanner {
-	t.Helper()
+func profile(tb testing.TB, name string) profiles.Scanner {
+	tb.Helper()
 	p, err := profiles.FindScanner(name)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return p
 }
@@ -191,11 +192,11 @@ func rig(t *testing.T, p profiles.Scanner, o device.ScannerOptions) (*scanner.Sc
 	return s, model
 }
 
-func enabled(t *testing.T, s *scanner.Scanner) {
-	t.Helper()
+func enabled(tb testing.TB, s *scanner.Scanner) {
+	tb.Helper()
 	for _, step := range []func(context.Context) error{s.Open, s.Claim, s.Enable} {
-		if err := step(t.Context()); err != nil {
-			t.Fatal(err)
+		if err := step(tb.Context()); err != nil {
+			tb.Fatal(err)
 		}
 	}
 }
@@ -262,6 +263,30 @@ func TestSuite(t *testing.T) {
 	drivertest.RunScanner(t, func(t *testing.T) (drivers.Scanner, func(string)) {
 		t.Helper()
 		s, model := rig(t, profile(t, "serial-cr"), device.ScannerOptions{})
+		return s, func(code string) {
+			if err := model.Scan(code, ""); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}
+
+func TestSuiteOnPTY(t *testing.T) {
+	drivertest.RunScanner(t, func(t *testing.T) (drivers.Scanner, func(string)) {
+		t.Helper()
+		model := device.NewScanner(device.ScannerOptions{Suffix: "\r\n"})
+		bench, err := device.Start(context.Background(), model)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := scanner.New(profile(t, "serial-cr"), func(ctx context.Context) (transport.Conn, error) {
+			return serial.Open(ctx, bench.Path, serial.Line{Baud: 9600})
+		}, scanner.Options{})
+		t.Cleanup(func() {
+			if err := errors.Join(s.Close(), bench.Unplug()); err != nil {
+				t.Error(err)
+			}
+		})
 		return s, func(code string) {
 			if err := model.Scan(code, ""); err != nil {
 				t.Error(err)
