@@ -26,7 +26,8 @@ func otherScheme(kind scanner.Kind) error {
 		zh, en = "支付宝", "Alipay"
 	case scanner.KindUnionPay:
 		zh, en = "银联", "UnionPay"
-	case scanner.KindECNY, scanner.KindPayment, scanner.KindEvidence, scanner.KindGoods, scanner.KindLink, scanner.KindUnknown:
+	case scanner.KindECNY, scanner.KindPayment, scanner.KindEvidence, scanner.KindGoods,
+		scanner.KindGS1, scanner.KindCampaign, scanner.KindLink, scanner.KindUnknown:
 		return nil
 	default:
 		return nil

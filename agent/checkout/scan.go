@@ -17,7 +17,7 @@ const MaxScan = 4096
 // Scan is what a scanned code was, and what was done with it.
 type Scan struct {
 	Kind scanner.Kind `json:"kind"`
-	// Code is the code itself for goods and links, masked for everything else.
+	// Code is the code itself for goods, campaigns and links, masked for everything else.
 	Code string `json:"code"`
 	// Payment is the payment that the code found or paid.
 	Payment *pos.Payment `json:"payment,omitempty"`
@@ -35,6 +35,9 @@ func (t *Till) Scan(ctx context.Context, code, symbology string) (Scan, error) {
 		return Scan{Kind: scanner.KindUnknown, Text: pos.ErrBadCode.Text()}, pos.FieldError(pos.ErrBadCode, "code", fmt.Errorf("%d bytes", len(code)))
 	}
 	s := Scan{Kind: scanner.ClassifyScan(code, symbology), Code: scanner.Mask(code)}
+	if s.Kind == scanner.KindLink && scanner.CampaignLink(code, t.c.CampaignHost) {
+		s.Kind = scanner.KindCampaign
+	}
 	err := t.route(ctx, code, &s)
 	if err != nil {
 		s.Text = pos.AsError(err).Text
@@ -54,7 +57,10 @@ func (t *Till) route(ctx context.Context, code string, s *Scan) error {
 		return t.scanPaying(ctx, s, pos.Evidence, func(id pos.PaymentID) (pos.Payment, error) { return t.SubmitEvidence(ctx, id, code) })
 	case scanner.KindWeChat, scanner.KindAlipay, scanner.KindUnionPay:
 		return otherScheme(s.Kind)
-	case scanner.KindGoods:
+	case scanner.KindCampaign:
+		s.Code, s.Text = code, pos.Text{ZH: "活动二维码,请顾客用手机扫码报名", EN: "a campaign's code: the customer registers with a phone"}
+		return nil
+	case scanner.KindGoods, scanner.KindGS1:
 		s.Code, s.Text = code, pos.Text{ZH: "商品条码", EN: "goods code"}
 		return nil
 	case scanner.KindLink:

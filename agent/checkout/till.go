@@ -96,6 +96,9 @@ type Config struct {
 	CashierRefunds bool
 	// Receipt says when receipts print. Default: ask.
 	Receipt Policy
+	// CampaignHost is the host of the campaign pages: links to it are told from any others
+	// when they are scanned. Empty: there are none.
+	CampaignHost string
 	// Cutover is when a business day ends, since midnight in Shanghai; 0 is midnight.
 	Cutover time.Duration
 	Timing  Timing

@@ -31,6 +31,7 @@ type settings struct {
 	CashierRefunds bool          `yaml:"cashier_refunds"`
 	Receipt        string        `yaml:"receipt"`
 	Cutover        time.Duration `yaml:"cutover"`
+	CampaignHost   string        `yaml:"campaign_host"`
 }
 
 type apiSettings struct {
@@ -65,6 +66,7 @@ printer: {profile: escpos-80mm-gb18030, transport: {kind: serial, path: /dev/tty
 scanner: {profile: serial-cr, transport: {kind: serial, path: /dev/ttyACM0}}           # absent: none. 扫码枪
 drawer: false             # a cash drawer hangs on the printer. 钱箱
 sign_in: true             # an operator must sign in; default by class. 是否需要收银员登录
+campaign_host: ""         # host of the campaign pages, such as pos.example.cn: its QR codes are told from other links. 活动页面域名
 cashier_refunds: false    # cashiers may refund; else supervisors only. 收银员可否退款
 receipt: always           # always, ask or never; default by class. 小票打印
 cutover: 0s               # end of the business day after midnight in Shanghai. 营业日切换时间

@@ -128,7 +128,7 @@ func (a *agent) checkout(id identity.Identity, store *offline.Store, h checkout.
 		Suite: a.keys.Journal.Suite(), CodeKey: a.keys.Code,
 		Journal: memory{store}, Host: h, Operators: memory{store}, Clock: a.clock, Health: a.health, Log: a.log,
 		Limits: pol.limits, SignIn: *a.settings.SignIn, CashierRefunds: a.settings.CashierRefunds,
-		Receipt: checkout.Policy(a.settings.Receipt), Cutover: a.settings.Cutover,
+		Receipt: checkout.Policy(a.settings.Receipt), Cutover: a.settings.Cutover, CampaignHost: a.settings.CampaignHost,
 		Timing: checkout.Timing{Expiry: t.Expiry, Answer: t.Answer, Query: t.Query, Fast: t.Fast, QRValid: t.QRValid, Prompt: t.Prompt},
 	}
 	if a.class.Defaults.WalletEvidence {
