@@ -451,6 +451,13 @@ func TestScan(t *testing.T) {
 		if s := scan("6901234567892", "]E0", scanner.KindGoods, ""); s.Code != "6901234567892" {
 			b.Fatalf("goods code %q", s.Code)
 		}
+		const weighed = "0106901028075862310300125010LOT"
+		if s := scan(weighed, "]C1", scanner.KindGS1, ""); s.Code != weighed {
+			b.Fatalf("GS1 code %q", s.Code)
+		}
+		scan("https://example.com/x", "]Q1", scanner.KindLink, "")
+		scan("https://pos.example.cn/campaigns/x", "]Q1", scanner.KindCampaign, "")
+		scan("dcpos:campaign:wangfujing-2021", "]Q1", scanner.KindCampaign, "")
 		s := scan(checkouttest.Code(1), "]Q1", scanner.KindECNY, "")
 		if s.Payment == nil || s.Payment.ID != p.ID || s.Payment.State != pos.Paid || strings.Contains(s.Code, "0000") {
 			b.Fatalf("%+v", s)
@@ -467,7 +474,7 @@ func TestScan(t *testing.T) {
 		}
 		scan(checkouttest.Code(2), "", scanner.KindECNY, pos.ErrOfflineCode)
 		scan("hello", "", scanner.KindUnknown, pos.ErrBadCode)
-	})
+	}, func(c *checkout.Config) { c.CampaignHost = "pos.example.cn" })
 }
 
 func TestEvents(t *testing.T) {

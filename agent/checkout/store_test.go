@@ -138,3 +138,52 @@ func until(t *testing.T, done func() bool) {
 		}
 	}
 }
+
+// A payment code is used once: whatever became of it, and after a restart too, it takes
+// no money for another payment, and the centre is not even asked.
+func TestAUsedCodeStaysUsed(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		fate checkouttest.Fate
+	}{
+		{"paid", checkouttest.Answered},
+		{"declined", checkouttest.Denied},
+		{"the answer was lost", checkouttest.LostAfter},
+		{"provably never sent", checkouttest.NotSent},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			shop := checkouttest.NewShop(t)
+			config, store := openDisk(t, shop)
+			disk := func(c *checkout.Config) { c.Journal = onDisk{store} }
+			till, stop := shop.Start(t, disk)
+			b := &bench{T: t, Shop: shop, till: till}
+			b.Host.SetFates(func(string) checkouttest.Fate { return tc.fate })
+			first := b.start(pos.BScanC, "o1")
+			if _, err := till.Scan(t.Context(), checkouttest.Code(7), "]Q1"); err != nil {
+				t.Fatal(err)
+			}
+			stop()
+			if err := store.Close(); err != nil {
+				t.Fatal(err)
+			}
+			var err error
+			if store, err = offline.Open(t.Context(), config); err != nil {
+				t.Fatal(err)
+			}
+			b.till, stop = shop.Start(t, disk)
+			b.Host.SetFates(nil)
+			asked := b.Host.Asked("pay")
+			second := b.start(pos.BScanC, "o2")
+			_, err = b.till.Scan(t.Context(), checkouttest.Code(7), "]Q1")
+			code(t, err, pos.ErrCodeUsed)
+			b.want(second.ID, pos.Created)
+			if n := b.Host.Asked("pay"); n != asked || b.Host.Pays(second.ID) != 0 || b.Host.Pays(first.ID) > 1 {
+				t.Errorf("the centre was asked %d times more", n-asked)
+			}
+			stop()
+			if err := store.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
