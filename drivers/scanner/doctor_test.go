@@ -202,6 +202,7 @@ func TestTheDriverSaysWhatIsSetWrongly(t *testing.T) {
 		{"AIM identifiers that are not in the profile", nil, apart("]Q1", "\r"), aim},
 		{"CRLF, cut at LF", func(f *profiles.Framing) { f.End = []string{"\n"} }, apart("", "\r\n"), cr},
 		{"a prefix that does not come", func(f *profiles.Framing) { f.Prefix = "\x02" }, apart("", "\r"), absent},
+		{"bytes that no code has", nil, apart("1", "\x00\r"), "codes have characters that no code has"},
 		{"all is well", nil, apart("", "\r"), ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -239,4 +240,33 @@ func TestHIDPOSWantsReports(t *testing.T) {
 	if err := s.Enable(t.Context()); !errors.Is(err, drivers.ErrOffline) {
 		t.Errorf("got %v", err)
 	}
+}
+
+// A thousand times plugged in, scanned with and unplugged: every code comes, and nothing
+// is left behind (a bubble fails when a goroutine is).
+func TestPluggedInAThousandTimes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		model := device.NewHIDScanner(device.HIDScannerOptions{})
+		dial, port := dialHID(t, model)
+		s := scanner.NewHIDPOS(profile(t, "hidpos"), dial, scanner.Options{})
+		for i := range 1000 {
+			enabled(t, s.Scanner)
+			if err := model.Scan(strconv.Itoa(i), "]Q1"); err != nil {
+				t.Fatal(err)
+			}
+			if e := <-s.Events(); e.Err != nil || e.Data.Text() != strconv.Itoa(i) {
+				t.Fatalf("%d: got %+v", i, e)
+			}
+			close(port().gone)
+			if e := <-s.Events(); !errors.Is(e.Err, drivers.ErrOffline) {
+				t.Fatalf("%d: got %+v", i, e)
+			}
+			if err := s.Release(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 }
