@@ -72,11 +72,12 @@ type chain struct {
 	head     []byte
 	key      epochKey
 	folds    folds
+	prints   printFolds
 	kinds    map[pos.Kind]int
 	entries  int
 }
 
-func newChain() *chain { return &chain{folds: folds{}, kinds: map[pos.Kind]int{}} }
+func newChain() *chain { return &chain{folds: folds{}, prints: printFolds{}, kinds: map[pos.Kind]int{}} }
 
 // next takes one entry; an error names the place that is bad. Signatures are the caller's.
 func (c *chain) next(e pos.Entry) (place, error) {
@@ -98,6 +99,9 @@ func (c *chain) next(e pos.Entry) (place, error) {
 		return placeOf(e), fmt.Errorf("an epoch opens at 1: %w", dcep.ErrChain)
 	}
 	if _, _, err := c.folds.apply(e); err != nil {
+		return placeOf(e), err
+	}
+	if err := c.prints.apply(e); err != nil {
 		return placeOf(e), err
 	}
 	c.at, c.head = placeOf(e), e.Hash

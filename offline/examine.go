@@ -42,7 +42,7 @@ func (s *Store) examine(ctx context.Context) error {
 	}
 	tx.Rollback() // the writer need not wait for it
 	s.cfg.log().InfoContext(ctx, "rebuilding projections of another version", "version", version, "entries", c.entries)
-	return s.write(ctx, func(ctx context.Context, tx *sql.Tx) error { return c.folds.rebuild(ctx, tx) })
+	return s.write(ctx, func(ctx context.Context, tx *sql.Tx) error { return c.rebuild(ctx, tx) })
 }
 
 // examineRows checks the journal and, if this program's version wrote them, the projections.
@@ -62,7 +62,7 @@ func (s *Store) examineRows(ctx context.Context, tx *sql.Tx, after place) (*chai
 		return c, err
 	}
 	if version == projectionVersion {
-		if err := c.folds.compare(ctx, tx, c.at); err != nil {
+		if err := c.compare(ctx, tx); err != nil {
 			return c, err
 		}
 	}

@@ -14,8 +14,8 @@ import (
 )
 
 // projectionVersion is raised when the same journal gives other projection rows: a new
-// field of pos.Payment, a new column. Open then rebuilds them from the verified chain.
-const projectionVersion = "1"
+// field of pos.Payment or pos.PrintJob, a new column. Open then rebuilds them from the verified chain.
+const projectionVersion = "2"
 
 // metaProjection is the key under which the file says which version its rows have.
 const metaProjection = "projection_version"
@@ -108,6 +108,9 @@ type execer interface {
 
 // fold applies one entry to the stored projections.
 func fold(ctx context.Context, db execer, e pos.Entry) error {
+	if e.Kind == pos.KindPrint {
+		return foldPrint(ctx, db, e)
+	}
 	was, known, err := payment(ctx, db, "id = ?", e.Payment[:])
 	if err != nil {
 		return err
@@ -177,9 +180,8 @@ func payment(ctx context.Context, db file.Querier, where string, args ...any) (f
 
 // compare finds the first stored projection row that differs from a rebuild, as the
 // smallest place of an entry that it does not tell rightly.
-func (f folds) compare(ctx context.Context, db file.Querier, head place) error {
+func (f folds) compare(ctx context.Context, db file.Querier, head place, bad *finding) error {
 	rest := maps.Clone(f)
-	var bad finding
 	rows, err := db.QueryContext(ctx, `SELECT `+paymentColumns+` FROM payments`)
 	if err != nil {
 		return storage(err)
@@ -213,10 +215,7 @@ func (f folds) compare(ctx context.Context, db file.Querier, head place) error {
 	for id, p := range rest {
 		bad.note(p.first, fmt.Errorf("payment %s is missing in the projection", id))
 	}
-	if err := f.compareRefunds(ctx, db, head, &bad); err != nil {
-		return err
-	}
-	return bad.err()
+	return f.compareRefunds(ctx, db, head, bad)
 }
 
 func (f folds) compareRefunds(ctx context.Context, db file.Querier, head place, bad *finding) error {
@@ -270,15 +269,32 @@ func scanPayment(row scanner) (paymentRow, error) {
 	return r, nil
 }
 
+// compare finds the first stored projection row that differs from a rebuild.
+func (c *chain) compare(ctx context.Context, db file.Querier) error {
+	var bad finding
+	if err := c.folds.compare(ctx, db, c.at, &bad); err != nil {
+		return err
+	}
+	if err := c.prints.compare(ctx, db, c.at, &bad); err != nil {
+		return err
+	}
+	return bad.err()
+}
+
 // rebuild replaces the projections by what the entries say.
-func (f folds) rebuild(ctx context.Context, tx *sql.Tx) error {
-	for _, q := range []string{`DELETE FROM refunds`, `DELETE FROM payments`} {
+func (c *chain) rebuild(ctx context.Context, tx *sql.Tx) error {
+	for _, q := range []string{`DELETE FROM refunds`, `DELETE FROM payments`, `DELETE FROM prints`} {
 		if _, err := tx.ExecContext(ctx, q); err != nil {
 			return fmt.Errorf("rebuild projections: %w", err)
 		}
 	}
-	for _, p := range f {
+	for _, p := range c.folds {
 		if err := store(ctx, tx, folded{}, p); err != nil {
+			return fmt.Errorf("rebuild projections: %w", err)
+		}
+	}
+	for _, p := range c.prints {
+		if err := storePrint(ctx, tx, p); err != nil {
 			return fmt.Errorf("rebuild projections: %w", err)
 		}
 	}

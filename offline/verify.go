@@ -153,7 +153,7 @@ func (r *Report) verify(ctx context.Context, tx *sql.Tx, opts VerifyOptions) err
 		return err
 	}
 	if version == projectionVersion { // Open rebuilds the rows of another one
-		if err := c.folds.compare(ctx, tx, c.at); err != nil {
+		if err := c.compare(ctx, tx); err != nil {
 			return err
 		}
 		r.Projections = true

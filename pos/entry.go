@@ -154,12 +154,21 @@ type OrderConfirmed struct {
 	Unknown []PaymentID `json:"unknown"`
 }
 
-// Printed tells what became of a receipt. Paper never undoes money.
+// Printed takes a print job from one state to the next. Paper never undoes money.
+// Entries without a kind are of tills that journaled only what became of a receipt.
 type Printed struct {
 	Job       string `json:"job"`
-	Result    string `json:"result"` // CONFIRMED, UNKNOWN, PAUSED…: facts of the printer
-	Duplicate bool   `json:"duplicate,omitempty"`
+	Result    string `json:"result"`              // the PrintState that the job is in now
+	Duplicate bool   `json:"duplicate,omitempty"` // the paper is marked 补打 DUPLICATE
 	Detail    string `json:"detail,omitempty"`
+
+	Kind    PrintKind `json:"kind,omitempty"`
+	Caller  string    `json:"caller,omitempty"`   // of the first entry: who asked, as in PaymentCreated
+	Key     string    `json:"key,omitempty"`      // likewise: the caller's idempotency key, kept for ever
+	Shows   State     `json:"shows,omitempty"`    // with SENDING: the payment's state that the paper tells
+	Reason  string    `json:"reason,omitempty"`   // with PAUSED: cover, paper, error, offline, old
+	OnPaper bool      `json:"on_paper,omitempty"` // some of it may be on paper
+	Ask     bool      `json:"ask,omitempty"`      // from here only a person's word leads on
 }
 
 // DrawerOpened records a kick of the cash drawer.

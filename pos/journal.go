@@ -30,6 +30,15 @@ type JournalView interface {
 	EvidenceSeen(wallet string, counter uint64) (PaymentID, bool, error)
 	// CodeSeen finds the payment that used the payment code of this keyed hash.
 	CodeSeen(hash []byte) (PaymentID, bool, error)
+	// PrintJob finds a print job by its id, PrintJobByKey by its caller's key, kept for ever.
+	PrintJob(id string) (PrintJob, bool, error)
+	PrintJobByKey(caller, key string) (PrintJob, bool, error)
+	// PrintJobsOf gives the print jobs of a payment, oldest first.
+	PrintJobsOf(id PaymentID) ([]PrintJob, error)
+	// OpenPrintJobs gives the jobs that are not over, oldest first: the queue.
+	OpenPrintJobs() ([]PrintJob, error)
+	// PrintJobs gives the latest jobs, newest first, limit at most.
+	PrintJobs(limit int) ([]PrintJob, error)
 }
 
 // Outbox tells how far the centre is behind, for banners and for the gate before

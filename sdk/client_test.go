@@ -70,7 +70,7 @@ func TestEveryOperation(t *testing.T) {
 	if err != nil || r.Refund.State != pos.RefundRefunded || r.StateText.EN != "refunded" {
 		t.Fatalf("%+v %v", r, err)
 	}
-	if printed, err := c.Print(ctx, p.ID); err != nil || printed.Result != "CONFIRMED" {
+	if printed, err := c.Print(ctx, p.ID); err != nil || printed.State != pos.PrintConfirmed {
 		t.Fatalf("%+v %v", printed, err)
 	}
 	if err := c.OpenDrawer(ctx, "change"); err != nil || shop.Printer.Kicks() != 1 {

@@ -157,22 +157,6 @@ func (c *Client) Refund(ctx context.Context, id pos.PaymentID, r RefundRequest) 
 	return out, err
 }
 
-// Printed tells what became of a receipt.
-type Printed struct {
-	Payment   pos.PaymentID `json:"payment"`
-	Result    string        `json:"result"` // CONFIRMED, UNKNOWN…
-	Duplicate bool          `json:"duplicate,omitempty"`
-	Text      pos.Text      `json:"text"`
-	Hint      pos.Text      `json:"hint,omitzero"`
-}
-
-// Print prints the receipt as it is now. It is sent once: a second print is a duplicate.
-func (c *Client) Print(ctx context.Context, id pos.PaymentID) (Printed, error) {
-	var out Printed
-	err := c.do(ctx, call{method: http.MethodPost, path: at(id, "/print"), once: true}, &out)
-	return out, err
-}
-
 // QR is what the customer scans as a PNG of size × size pixels.
 func (c *Client) QR(ctx context.Context, id pos.PaymentID, size int) ([]byte, error) {
 	var png []byte

@@ -106,6 +106,7 @@ type Status struct {
 	Current   *Payment        `json:"current,omitempty"`
 	Findings  []Finding       `json:"findings"`
 	Notices   []Notice        `json:"notices"`
+	Prints    []PrintJob      `json:"prints"` // what is owed on paper, in the order of the queue
 	Devices   []Device        `json:"devices"`
 	Version   string          `json:"version,omitempty"`
 	TimeMS    int64           `json:"time_ms"`
@@ -151,7 +152,7 @@ type Event struct {
 	Operator  *Operator `json:"operator,omitempty"`
 	Scan      *Scan     `json:"scan,omitempty"`
 	Notice    *Notice   `json:"notice,omitempty"`
-	Print     *Printed  `json:"print,omitempty"`
+	Print     *PrintJob `json:"print,omitempty"`
 }
 
 // maxEvent bounds one line of the stream.

@@ -158,7 +158,7 @@ func (t *Till) conclude(ctx context.Context, id pos.PaymentID, a pos.Answer, ask
 		if !ok {
 			return nil, nil
 		}
-		return []pos.Draft{t.moved(p, t.silently(p), m)}, nil
+		return t.owing(v, p, m.To, []pos.Draft{t.moved(p, t.silently(p), m)})
 	})
 	if err != nil || len(entries) == 0 {
 		return err
@@ -218,31 +218,13 @@ func meaning(p pos.Payment, a pos.Answer, asked error, first bool) (pos.PaymentM
 
 // after does what follows a move that is journaled.
 func (t *Till) after(ctx context.Context, id pos.PaymentID, from pos.State) {
-	p, err := t.Payment(ctx, id)
-	if err != nil {
+	if from != pos.Unknown {
 		return
 	}
-	t.mu.Lock()
-	s := t.sales[id]
-	if s != nil {
-		s.fresh = true
-	}
-	t.mu.Unlock()
-	if s != nil && t.c.Receipt == PrintAlways && t.atCounter(s) && printsByItself(p.State) {
-		t.spawn(func(ctx context.Context) { _, _ = t.Print(ctx, id) }) // its failure is an event of its own
-	}
-	if from == pos.Unknown && p.State == pos.Paid {
+	if p, err := t.Payment(ctx, id); err == nil && p.State == pos.Paid {
 		t.checkOverpaid(ctx, p)
 	}
 }
-
-// printsByItself reports the states in which the customer at the counter gets paper.
-func printsByItself(s pos.State) bool {
-	return s == pos.Paid || s == pos.AcceptedEvidence || s == pos.Unknown
-}
-
-// atCounter reports that the customer may still be waiting for paper.
-func (t *Till) atCounter(s *sale) bool { return t.clock.Now().Sub(s.started) < 10*time.Minute }
 
 // checkOverpaid tells the cashier when a confirmed second attempt and the unknown
 // one were both paid.

@@ -20,7 +20,7 @@ const (
 	EventOperator EventKind = "operator" // somebody signed in or out; Operator is nil when nobody is
 	EventScan     EventKind = "scan"     // a code was scanned; Scan says what it is
 	EventNotice   EventKind = "notice"   // something that a person must know; Notice
-	EventPrint    EventKind = "print"    // a receipt was printed or not; Print
+	EventPrint    EventKind = "print"    // a print job changed; Print is how it is now
 	EventReset    EventKind = "reset"    // events were missed: read everything again
 )
 

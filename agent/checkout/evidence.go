@@ -147,12 +147,9 @@ func (t *Till) SubmitEvidence(ctx context.Context, id pos.PaymentID, answer stri
 	if err != nil {
 		return pos.Payment{}, err
 	}
-	entries, err := t.update(ctx, func(v pos.JournalView) ([]pos.Draft, error) { return t.take(v, id, taken) })
+	_, err = t.update(ctx, func(v pos.JournalView) ([]pos.Draft, error) { return t.take(v, id, taken) })
 	if err != nil {
 		return pos.Payment{}, err
-	}
-	if len(entries) > 0 {
-		t.after(ctx, id, pos.Created)
 	}
 	return t.Payment(context.WithoutCancel(ctx), id)
 }
@@ -191,8 +188,8 @@ func (t *Till) take(v pos.JournalView, id pos.PaymentID, taken kernel.Taken) ([]
 	if err != nil {
 		return nil, err
 	}
-	return []pos.Draft{t.moved(p, who, pos.PaymentMoved{
+	return t.owing(v, p, pos.AcceptedEvidence, []pos.Draft{t.moved(p, who, pos.PaymentMoved{
 		From: p.State, To: pos.AcceptedEvidence, Source: sourceWallet, Institution: taken.Institution,
 		Evidence: taken.Evidence, Wallet: taken.Wallet, Counter: taken.Counter,
-	})}, nil
+	})})
 }

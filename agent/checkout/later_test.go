@@ -359,7 +359,7 @@ func TestReceipts(t *testing.T) {
 				b.Errorf("the receipt lacks %q:\n%s", want, words(jobs[0].Receipt))
 			}
 		}
-		if told, err := b.till.Print(b.Context(), p.ID); err != nil || !told.Duplicate || told.Result != drivers.PrintConfirmed {
+		if told, err := b.print(p.ID); err != nil || !told.Duplicate || told.State != pos.PrintConfirmed {
 			b.Fatalf("%+v %v", told, err)
 		}
 		if jobs := b.Printer.Jobs(); !jobs[1].Duplicate {
@@ -369,14 +369,14 @@ func TestReceipts(t *testing.T) {
 	run(t, "no paper never undoes money", func(b *bench) {
 		b.Printer.Jam(drivers.Trouble(drivers.CategoryPOSPrinter, "print", drivers.ErrPaperEnd, nil))
 		p := b.paid("o1")
-		told, err := b.till.Print(b.Context(), p.ID)
+		told, err := b.print(p.ID)
 		code(b.T, err, pos.ErrPrinter)
-		if told.Result != drivers.PrintPaused || told.Hint.ZH == "" {
+		if told.State != pos.PrintPaused || told.Hint.ZH == "" {
 			b.Fatalf("%+v", told)
 		}
 		b.want(p.ID, pos.Paid)
 		b.Printer.Jam(nil)
-		if told, err := b.till.Print(b.Context(), p.ID); err != nil || told.Duplicate {
+		if told, err := b.print(p.ID); err != nil || told.Duplicate {
 			b.Fatalf("nothing was on paper, yet it is a duplicate: %+v %v", told, err)
 		}
 		e := b.Journal.Entries()

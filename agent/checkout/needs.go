@@ -64,6 +64,20 @@ type Printer interface {
 	Print(ctx context.Context, job drivers.PrintJob) (drivers.PrintResult, error)
 }
 
+// Display is what faces the customer; drivers.LineDisplay is one.
+type Display interface {
+	Show(ctx context.Context, lines []string) error
+	// Size is how many Latin characters fit a row, and how many rows there are.
+	Size() (columns, rows int)
+	// Chinese reports whether it shows Chinese.
+	Chinese() bool
+}
+
+// Tone sounds; drivers.ToneIndicator is one.
+type Tone interface {
+	Sound(ctx context.Context, t drivers.Tone) error
+}
+
 // Drawer opens the cash drawer; drivers.CashDrawer is one.
 type Drawer interface {
 	OpenDrawer(ctx context.Context) error

@@ -25,6 +25,7 @@ type Status struct {
 	Current   *pos.Payment       `json:"current,omitempty"`
 	Findings  []health.Finding   `json:"findings"`
 	Notices   []Notice           `json:"notices"`
+	Prints    []Print            `json:"prints"`  // what is owed on paper, in the order of the queue
 	TimeMS    int64              `json:"time_ms"` // the centre's time, by which a QR expires
 }
 
@@ -46,6 +47,9 @@ func (t *Till) Status(ctx context.Context) (Status, error) {
 	}
 	if p, ok := t.Current(ctx); ok {
 		s.Current = &p
+	}
+	if s.Prints, err = t.PrintJobs(ctx, true, 0); err != nil {
+		return Status{}, err
 	}
 	t.look(s)
 	s.Findings = t.health.Findings()

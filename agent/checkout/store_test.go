@@ -43,9 +43,15 @@ func openDisk(tb testing.TB, shop *checkouttest.Shop) (offline.Config, *offline.
 // BenchmarkSale is one sale by payment code on the real journal, the centre answering
 // at once: three entries, each on the disk before the next step.
 func BenchmarkSale(b *testing.B) {
+	for _, policy := range []checkout.Policy{checkout.PrintAsk, checkout.PrintAlways} {
+		b.Run("receipt="+string(policy), func(b *testing.B) { benchmarkSale(b, policy) })
+	}
+}
+
+func benchmarkSale(b *testing.B, policy checkout.Policy) {
 	shop := checkouttest.NewShop(b)
 	_, store := openDisk(b, shop)
-	till, stop := shop.Start(b, func(c *checkout.Config) { c.Journal = onDisk{store} })
+	till, stop := shop.Start(b, func(c *checkout.Config) { c.Journal, c.Receipt = onDisk{store}, policy })
 	defer func() {
 		stop()
 		if err := store.Close(); err != nil {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"dcpos/agent/health"
 	"dcpos/agent/kernel"
 	"dcpos/agent/operator"
+	"dcpos/drivers/receipt"
 	"dcpos/pos"
 	"dcpos/pos/dcep"
 )
@@ -30,6 +32,15 @@ const (
 	PrintNever  Policy = "never"  // on request only too; the screens do not offer it
 )
 
+// Reprint says who decides about a second paper when some of the first may be out.
+type Reprint string
+
+// The ways to decide. Either way the second paper is marked 补打 DUPLICATE.
+const (
+	ReprintAsk  Reprint = "ask"  // a person is asked once whether it came out
+	ReprintAuto Reprint = "auto" // nobody is there to ask: it prints again
+)
+
 // Timing is how long things wait. A zero field takes its default.
 type Timing struct {
 	Expiry  time.Duration   // of a question: the centre starts none later. Default 15 s
@@ -41,6 +52,9 @@ type Timing struct {
 	Prompt  time.Duration   // how long a wallet may answer a challenge. Default 2 min
 	Idle    time.Duration   // a payment of which nobody was asked is cancelled then. Default 15 min
 	Print   time.Duration   // a receipt may take so long. Default 60 s
+	// PrintAge is how long a receipt prints by itself; after that a person is asked
+	// whether it is still wanted. Default 10 min
+	PrintAge time.Duration
 }
 
 func (t Timing) withDefaults() Timing {
@@ -57,6 +71,7 @@ func (t Timing) withDefaults() Timing {
 	or(&t.Prompt, 2*time.Minute)
 	or(&t.Idle, 15*time.Minute)
 	or(&t.Print, time.Minute)
+	or(&t.PrintAge, 10*time.Minute)
 	if len(t.Slow) == 0 {
 		t.Slow = []time.Duration{time.Minute, 5 * time.Minute, 15 * time.Minute, time.Hour}
 	}
@@ -81,6 +96,8 @@ type Config struct {
 	Kernel    kernel.Kernel   // nil: no offline evidence is taken
 	Printer   Printer         // nil: no printer
 	Drawer    Drawer          // nil: no drawer
+	Display   Display         // nil: no customer display
+	Tone      Tone            // nil: no buzzer
 	Clock     *clock.Clock    // the till's only clock
 	Health    *health.Tracker // nil: one of its own
 	Log       *slog.Logger    // nil: slog.Default
@@ -99,6 +116,17 @@ type Config struct {
 	// CampaignHost is the host of the campaign pages: links to it are told from any others
 	// when they are scanned. Empty: there are none.
 	CampaignHost string
+	// Reprint is for what may be on paper already. Default: ask.
+	Reprint Reprint
+	// SelfTest lays out the self-test ticket; nil: there is none.
+	SelfTest func() receipt.Receipt
+	// PrinterReady gives a value whenever the printer can print (again): opened, paper put
+	// in, cover closed. It keeps at least one value for a reader who is busy, and is never
+	// closed. Nil: a job that did not print is tried again after a while.
+	PrinterReady <-chan struct{}
+	// Unconfirmed says that the printer cannot tell that it has printed. UNKNOWN is then how
+	// every print ends, and nobody is asked about it.
+	Unconfirmed bool
 	// Cutover is when a business day ends, since midnight in Shanghai; 0 is midnight.
 	Cutover time.Duration
 	Timing  Timing
@@ -124,7 +152,6 @@ type sale struct {
 	prompt      kernel.Prompt
 	qr          string
 	validUntil  int64
-	fresh       bool // nothing of its present state is on paper
 	started     time.Time
 }
 
@@ -137,6 +164,7 @@ type Till struct {
 	timing Timing
 	limits func() pos.Limits
 	hub    *hub
+	press  *press
 	ready  chan struct{} // closed when Run has taken up what was left
 
 	starting sync.Mutex // Start looks up a key and writes in one step
@@ -181,7 +209,10 @@ func New(ctx context.Context, c Config) (*Till, error) {
 		c: c, clock: c.Clock, health: c.Health, log: c.Log, timing: c.Timing.withDefaults(), limits: c.Limits,
 		hub: newHub(fmt.Sprintf("%x", boot)), sales: map[pos.PaymentID]*sale{}, watching: map[pos.PaymentID]bool{},
 		wrong: map[string]int{},
-		wake:  make(chan struct{}), ready: make(chan struct{}),
+		wake:  make(chan struct{}), ready: make(chan struct{}), press: newPress(),
+	}
+	if t.c.Reprint == "" {
+		t.c.Reprint = ReprintAsk
 	}
 	if t.health == nil {
 		t.health = health.New(c.Clock.Now)
@@ -278,22 +309,49 @@ func (t *Till) update(ctx context.Context, decide func(pos.JournalView) ([]pos.D
 	if len(entries) > 0 {
 		t.health.Clear(health.StorageCondition())
 	}
-	for i, e := range entries {
-		if e.Payment.IsZero() || !e.Kind.Money() || (i+1 < len(entries) && entries[i+1].Payment == e.Payment) {
-			continue
+	var told pos.PaymentID
+	for _, e := range slices.Backward(entries) { // of several entries of a payment, one event
+		if e.Kind.Money() && !e.Payment.IsZero() && e.Payment != told {
+			told = e.Payment
+			t.tellPayment(ctx, e.Payment)
 		}
-		p, err := t.Payment(context.WithoutCancel(ctx), e.Payment)
-		if err != nil {
-			continue // it is journaled; who missed the event reads it
+	}
+	for _, e := range entries {
+		if e.Kind == pos.KindPrint {
+			t.tellPrint(ctx, e)
 		}
-		t.mu.Lock()
-		if t.current == p.ID && !p.State.Open() {
-			t.current = pos.PaymentID{}
-		}
-		t.mu.Unlock()
-		t.publish(Event{Kind: EventPayment, Payment: &p})
 	}
 	return entries, nil
+}
+
+// tellPayment tells that a payment changed. It is journaled; who misses the event reads it.
+func (t *Till) tellPayment(ctx context.Context, id pos.PaymentID) {
+	p, err := t.Payment(context.WithoutCancel(ctx), id)
+	if err != nil {
+		return
+	}
+	t.mu.Lock()
+	if t.current == p.ID && !p.State.Open() {
+		t.current = pos.PaymentID{}
+	}
+	t.mu.Unlock()
+	t.publish(Event{Kind: EventPayment, Payment: &p})
+}
+
+// tellPrint tells that a print job changed, to subscribers and to the press.
+func (t *Till) tellPrint(ctx context.Context, e pos.Entry) {
+	body, err := dcep.Body(e)
+	b, ok := body.(*pos.Printed)
+	if err != nil || !ok {
+		return
+	}
+	if p, err := t.PrintJob(context.WithoutCancel(ctx), b.Job); err == nil {
+		t.publish(Event{Kind: EventPrint, Print: &p})
+	}
+	t.press.tell()
+	if pos.PrintState(b.Result) == pos.PrintQueued {
+		t.press.wake()
+	}
 }
 
 // draft is an entry of this moment.

@@ -48,6 +48,9 @@ func (t *Till) ApplyVerdict(ctx context.Context, d pos.Verdict) error {
 		before = p
 		drafts, err := t.verdictDrafts(p, d)
 		misfit = err
+		if d.Moved != nil && len(drafts) > 0 {
+			return t.owing(v, p, d.Moved.To, drafts)
+		}
 		return drafts, nil
 	})
 	if err != nil {

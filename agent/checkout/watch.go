@@ -126,14 +126,13 @@ func (t *Till) giveUp(ctx context.Context, p pos.Payment, since time.Duration) e
 			return nil, err
 		}
 		moved = true
-		return []pos.Draft{t.moved(now, pos.OperatorSystem, pos.PaymentMoved{
+		return t.owing(v, now, to, []pos.Draft{t.moved(now, pos.OperatorSystem, pos.PaymentMoved{
 			From: pos.Asking, To: to, Reason: pos.ErrExpired, Source: sourceTill,
-		})}, nil
+		})})
 	})
 	if err != nil || !moved {
 		return err
 	}
-	t.after(ctx, p.ID, pos.Asking)
 	if to == pos.Abandoned {
 		t.tellAbandoned(p.ID)
 	}
@@ -170,6 +169,12 @@ func (t *Till) Run(ctx context.Context) error {
 		return err
 	}
 	close(t.ready)
+	if t.c.Printer != nil {
+		t.spawn(t.runPress)
+	}
+	if t.c.Display != nil || t.c.Tone != nil {
+		t.spawn(t.runFace)
+	}
 	second := time.NewTicker(time.Second)
 	defer second.Stop()
 	for n := 0; ; n++ {
@@ -194,6 +199,9 @@ func (t *Till) tick(ctx context.Context, n int) {
 	}
 	if n%30 == 29 {
 		t.tidy(ctx)
+		if err := t.agePrints(ctx); err != nil && ctx.Err() == nil {
+			t.log.WarnContext(ctx, "old prints are not handed over", "err", err)
+		}
 	}
 }
 
@@ -277,6 +285,9 @@ func (t *Till) resume(ctx context.Context) error {
 		}
 	}
 	if err := t.remind(ctx); err != nil {
+		return err
+	}
+	if err := t.resumePrints(ctx); err != nil {
 		return err
 	}
 	return t.resumeRefunds(ctx)

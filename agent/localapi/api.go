@@ -80,6 +80,7 @@ func New(o Options) (*API, error) {
 	a.api = humago.New(a.mux, config)
 	a.api.UseMiddleware(a.demandScope)
 	a.registerPayments()
+	a.registerPrints()
 	a.registerTill()
 	a.registerEvents()
 	a.mux.Handle("/", a.rest())

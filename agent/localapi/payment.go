@@ -255,20 +255,6 @@ func (a *API) refund(ctx context.Context, in *refundInput) (*refundOutput, error
 	return &refundOutput{Body: Refunded{Payment: present(p), Refund: r, StateText: r.State.Text()}}, nil
 }
 
-type printOutput struct{ Body checkout.Print }
-
-func (a *API) print(ctx context.Context, in *PaymentPath) (*printOutput, error) {
-	id, err := in.id()
-	if err != nil {
-		return nil, err
-	}
-	p, err := a.till.Print(ctx, id)
-	if err != nil {
-		return nil, err
-	}
-	return &printOutput{Body: p}, nil
-}
-
 type qrInput struct {
 	PaymentPath
 	Size int `query:"size" minimum:"64" maximum:"1024" default:"320" doc:"Pixels of each side"`
@@ -329,6 +315,5 @@ func (a *API) registerPayments() {
 	operation(a, "cancelPayment", post, one+"/cancel", ScopePay, "Give a payment up", step(a.till.Cancel))
 	operation(a, "refreshPayment", post, one+"/refresh", ScopePay, "Ask the centre now what became of it", step(a.till.Refresh))
 	operation(a, "refund", post, one+"/refunds", ScopeRefund, "Give money back", a.refund)
-	operation(a, "printReceipt", post, one+"/print", ScopePay, "Print the receipt as it is now", a.print)
 	operation(a, "paymentQR", get, one+"/qr.png", ScopeRead, "What the customer scans, as a picture", a.qr)
 }

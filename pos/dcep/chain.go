@@ -162,6 +162,29 @@ func Apply(p pos.Payment, known bool, e pos.Entry) (next pos.Payment, changed bo
 	return next, err == nil, err
 }
 
+// ApplyPrint folds one entry into the print job it names and returns the job after it.
+// job finds the job as it stood before; the zero one when there is none. Entries that
+// are about no print job return changed = false.
+func ApplyPrint(e pos.Entry, job func(id string) (pos.PrintJob, error)) (next pos.PrintJob, changed bool, err error) {
+	if e.Kind != pos.KindPrint {
+		return next, false, nil
+	}
+	body, err := Body(e)
+	if err != nil {
+		return next, false, err
+	}
+	b, ok := body.(*pos.Printed)
+	if !ok {
+		return next, false, fmt.Errorf("entry %d: %T is no print: %w", e.Seq, body, ErrChain)
+	}
+	was, err := job(b.Job)
+	if err != nil {
+		return was, false, err
+	}
+	next, err = was.Take(e, *b)
+	return next, err == nil, err
+}
+
 // Receipt is the centre's word, signed after its database commit, that it keeps
 // everything of (Terminal, Epoch) up to and including Seq, whose head is Head. It is
 // the only licence to forget.

@@ -27,6 +27,8 @@ type Journal struct {
 	mu       sync.Mutex
 	entries  []pos.Entry
 	payments map[pos.PaymentID]pos.Payment
+	prints   map[string]pos.PrintJob
+	printed  []string // ids of prints, oldest first
 	meta     map[string]string
 	broken   error
 	misfits  []error
@@ -37,7 +39,7 @@ var _ checkout.Journal = (*Journal)(nil)
 
 // NewJournal makes an empty journal of the lab.
 func NewJournal(terminal string) *Journal {
-	return &Journal{Terminal: terminal, Env: pos.Lab, payments: map[pos.PaymentID]pos.Payment{}, meta: map[string]string{}}
+	return &Journal{Terminal: terminal, Env: pos.Lab, payments: map[pos.PaymentID]pos.Payment{}, prints: map[string]pos.PrintJob{}, meta: map[string]string{}}
 }
 
 // Break makes every write fail with the error; nil mends it.
@@ -99,7 +101,7 @@ func (j *Journal) Update(ctx context.Context, decide func(pos.JournalView) ([]po
 	if j.broken != nil {
 		return nil, pos.NewError(pos.ErrStorage, j.broken)
 	}
-	folded := maps.Clone(j.payments)
+	folded, prints, printed := maps.Clone(j.payments), maps.Clone(j.prints), slices.Clone(j.printed)
 	var entries []pos.Entry
 	for i, d := range drafts {
 		e := pos.Entry{
@@ -121,9 +123,20 @@ func (j *Journal) Update(ctx context.Context, decide func(pos.JournalView) ([]po
 		if changed {
 			folded[e.Payment] = next
 		}
+		job, changed, err := dcep.ApplyPrint(e, func(id string) (pos.PrintJob, error) { return prints[id], nil })
+		if err != nil {
+			j.misfits = append(j.misfits, err)
+			return nil, fmt.Errorf("append entry %d: %w", e.Seq, err)
+		}
+		if changed {
+			if _, known := prints[job.ID]; !known {
+				printed = append(printed, job.ID)
+			}
+			prints[job.ID] = job
+		}
 		entries = append(entries, e)
 	}
-	j.payments = folded
+	j.payments, j.prints, j.printed = folded, prints, printed
 	j.entries = append(j.entries, entries...)
 	return entries, nil
 }
@@ -249,4 +262,39 @@ func (v view) EvidenceSeen(wallet string, counter uint64) (pos.PaymentID, bool, 
 func (v view) CodeSeen(hash []byte) (pos.PaymentID, bool, error) {
 	p, ok := v.find(func(p pos.Payment) bool { return len(hash) > 0 && bytes.Equal(p.CodeHash, hash) })
 	return p.ID, ok, nil
+}
+
+func (v view) PrintJob(id string) (pos.PrintJob, bool, error) {
+	j, ok := v.j.prints[id]
+	return j, ok, nil
+}
+
+func (v view) jobs(is func(pos.PrintJob) bool) []pos.PrintJob {
+	var list []pos.PrintJob
+	for _, id := range v.j.printed {
+		if job := v.j.prints[id]; is(job) {
+			list = append(list, job)
+		}
+	}
+	return list
+}
+
+func (v view) PrintJobByKey(caller, key string) (pos.PrintJob, bool, error) {
+	list := v.jobs(func(j pos.PrintJob) bool { return j.Key != "" && j.Caller == caller && j.Key == key })
+	if len(list) == 0 {
+		return pos.PrintJob{}, false, nil
+	}
+	return list[0], true, nil
+}
+
+func (v view) PrintJobsOf(id pos.PaymentID) ([]pos.PrintJob, error) {
+	return v.jobs(func(j pos.PrintJob) bool { return j.Payment == id }), nil
+}
+
+func (v view) OpenPrintJobs() ([]pos.PrintJob, error) { return v.jobs(pos.PrintJob.Open), nil }
+
+func (v view) PrintJobs(limit int) ([]pos.PrintJob, error) {
+	list := v.jobs(func(pos.PrintJob) bool { return true })
+	slices.Reverse(list)
+	return list[:min(len(list), max(limit, 0))], nil
 }

@@ -361,7 +361,7 @@ func (d *day) printSlips(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		d.check("receipt."+class, "CONFIRMED", printed.Result, "")
+		d.check("receipt."+class, string(pos.PrintConfirmed), string(printed.State), "")
 		// A printer without a cutter ends its paper when nothing more has come for a while.
 		if err := until(ctx, 10*time.Second, class+" has paper to look at", func() bool {
 			pictures, err := filepath.Glob(filepath.Join(t.folder, "receipts", "*.png"))
