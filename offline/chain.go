@@ -77,7 +77,9 @@ type chain struct {
 	entries  int
 }
 
-func newChain() *chain { return &chain{folds: folds{}, prints: printFolds{}, kinds: map[pos.Kind]int{}} }
+func newChain() *chain {
+	return &chain{folds: folds{}, prints: printFolds{}, kinds: map[pos.Kind]int{}}
+}
 
 // next takes one entry; an error names the place that is bad. Signatures are the caller's.
 func (c *chain) next(e pos.Entry) (place, error) {

@@ -346,17 +346,28 @@ func tell(j pos.PrintJob) Print {
 		p.Text = pos.Text{ZH: "小票未打印", EN: "the receipt was not printed"}
 		p.Hint = pos.Text{ZH: "需要时请重新打印", EN: "print it again if it is wanted"}
 	}
-	if j.Ask && j.OnPaper {
-		p.Hint = pos.Text{
+	switch {
+	case j.Ask && j.OnPaper:
+		look := pos.Text{
 			ZH: "请看小票是否完整打出。没有则补打一张,并注明“补打”",
 			EN: "see whether the whole receipt came out; if not, another one is printed, marked DUPLICATE",
 		}
+		p.Hint = pos.Text{ZH: join(p.Hint.ZH, ",", look.ZH), EN: join(p.Hint.EN, "; ", look.EN)}
+	case j.State == pos.PrintPaused && !j.Ask:
+		p.Hint = pos.Text{ZH: p.Hint.ZH + ",随后自动打印", EN: p.Hint.EN + "; printing then goes on by itself"}
 	}
 	return p
 }
 
+func join(a, between, b string) string {
+	if a == "" {
+		return b
+	}
+	return a + between + b
+}
+
+// pauseText says why a job does not print and what to do about it.
 func pauseText(reason string) (text, hint pos.Text) {
-	itself := pos.Text{ZH: ",随后自动打印", EN: "; printing then goes on by itself"}
 	switch drivers.PauseReason(reason) {
 	case drivers.PausedPaper:
 		hint = pos.Text{ZH: "请更换打印纸", EN: "put in a new roll"}
@@ -374,5 +385,5 @@ func pauseText(reason string) (text, hint pos.Text) {
 	if drivers.PauseReason(reason) == drivers.PausedOffline {
 		text = pos.Text{ZH: "打印机没有响应", EN: "The printer does not answer"}
 	}
-	return text, pos.Text{ZH: hint.ZH + itself.ZH, EN: hint.EN + itself.EN}
+	return text, hint
 }

@@ -210,10 +210,36 @@ func (s *Staff) ClearSignInFailures(_ context.Context, number string) error {
 
 // Printer keeps what it was told to print, and kicks no drawer.
 type Printer struct {
-	mu    sync.Mutex
-	jobs  []drivers.PrintJob
-	err   error
-	kicks int
+	mu      sync.Mutex
+	jobs    []drivers.PrintJob
+	err     error
+	refusal error
+	mute    bool
+	held    chan struct{}
+	kicks   int
+}
+
+// Refuse makes every receipt one that can never be printed; nil takes it back.
+func (p *Printer) Refuse(err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.refusal = err
+}
+
+// Mute makes the printer print without saying that it has.
+func (p *Printer) Mute(on bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.mute = on
+}
+
+// Hold makes the printer hang until release is called.
+func (p *Printer) Hold() (release func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	held := make(chan struct{})
+	p.held = held
+	return func() { close(held) }
 }
 
 // Jam makes printing fail with the error before anything is on paper; nil mends it.
@@ -238,13 +264,29 @@ func (p *Printer) Kicks() int {
 }
 
 // Print implements checkout.Printer.
-func (p *Printer) Print(_ context.Context, job drivers.PrintJob) (drivers.PrintResult, error) {
+func (p *Printer) Print(ctx context.Context, job drivers.PrintJob) (drivers.PrintResult, error) {
+	p.mu.Lock()
+	held := p.held
+	p.mu.Unlock()
+	if held != nil {
+		select {
+		case <-held:
+		case <-ctx.Done():
+			return drivers.PrintResult{JobID: job.ID, State: drivers.PrintCancelled}, ctx.Err()
+		}
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.refusal != nil {
+		return drivers.PrintResult{JobID: job.ID, State: drivers.PrintCancelled}, p.refusal
+	}
 	if p.err != nil {
 		return drivers.PrintResult{JobID: job.ID, State: drivers.PrintPaused, Reason: drivers.PausedPaper}, p.err
 	}
 	p.jobs = append(p.jobs, job)
+	if p.mute {
+		return drivers.PrintResult{JobID: job.ID, State: drivers.PrintUnknown, BytesSent: 1, BytesTotal: 1}, nil
+	}
 	return drivers.PrintResult{JobID: job.ID, State: drivers.PrintConfirmed, BytesSent: 1, BytesTotal: 1}, nil
 }
 
