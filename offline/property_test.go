@@ -21,6 +21,7 @@ type model struct {
 	refunds map[pos.PaymentID][]pos.RefundID
 	keys    map[string]pos.PaymentID
 	order   []pos.PaymentID
+	jobs    []pos.PrintJob
 	counter uint64
 	seq     uint64
 	epoch   uint32
@@ -127,8 +128,10 @@ func (m *model) check(t *rapid.T) {
 	if d := cmp.Diff(m.states, got); d != "" {
 		t.Fatal(d)
 	}
-	if err := m.View(t.Context(), m.checkKeys); err != nil {
-		t.Fatal(err)
+	for _, check := range []func(pos.JournalView) error{m.checkKeys, m.checkPrints} {
+		if err := m.View(t.Context(), check); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
@@ -165,7 +168,7 @@ func TestAnyLegalHistoryVerifiesAndItsProjectionIsARebuild(t *testing.T) {
 		m.Store = s
 		defer func() { _ = m.Close() }()
 		for range rapid.IntRange(1, 40).Draw(t, "steps") {
-			switch rapid.IntRange(0, 11).Draw(t, "step") {
+			switch rapid.IntRange(0, 14).Draw(t, "step") {
 			case 0, 1, 2:
 				m.create(t)
 			case 3, 4, 5, 6, 7:
@@ -178,6 +181,8 @@ func TestAnyLegalHistoryVerifiesAndItsProjectionIsARebuild(t *testing.T) {
 				m.newEpoch(t)
 			case 11:
 				m.reopen(t)
+			case 12, 13, 14:
+				m.printStep(t)
 			}
 		}
 		m.check(t)

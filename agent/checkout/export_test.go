@@ -1,0 +1,4 @@
+package checkout
+
+// FaceLines is faceLines for tests.
+var FaceLines = faceLines
