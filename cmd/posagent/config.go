@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"time"
 
+	"dcpos/agent/checkout"
 	"dcpos/agent/localapi"
+	"dcpos/agent/screen"
 	"dcpos/drivers"
 	profiles "dcpos/firmware-profiles"
 	"dcpos/internal/config"
@@ -30,6 +32,7 @@ type settings struct {
 	SignIn         *bool         `yaml:"sign_in"`
 	CashierRefunds bool          `yaml:"cashier_refunds"`
 	Receipt        string        `yaml:"receipt"`
+	Reprint        string        `yaml:"reprint"`
 	Cutover        time.Duration `yaml:"cutover"`
 	CampaignHost   string        `yaml:"campaign_host"`
 }
@@ -69,6 +72,7 @@ sign_in: true             # an operator must sign in; default by class. 是否�
 campaign_host: ""         # host of the campaign pages, such as pos.example.cn: its QR codes are told from other links. 活动页面域名
 cashier_refunds: false    # cashiers may refund; else supervisors only. 收银员可否退款
 receipt: always           # always, ask or never; default by class. 小票打印
+reprint: ask              # when paper may be out: ask a person, or auto; auto is the default at kiosks. 补打
 cutover: 0s               # end of the business day after midnight in Shanghai. 营业日切换时间
 timing:
   expiry: 15s             # the centre starts no question that is older. 请求有效期
@@ -100,6 +104,12 @@ func load(path string) (settings, profiles.Class, error) {
 	if s.Receipt == "" {
 		s.Receipt = class.Defaults.Receipt
 	}
+	if s.Reprint == "" {
+		s.Reprint = string(checkout.ReprintAsk)
+		if class.Screen.Layout == screen.LayoutKiosk { // nobody is there to ask
+			s.Reprint = string(checkout.ReprintAuto)
+		}
+	}
 	if err := s.check(); err != nil {
 		return s, class, &config.Error{File: path, What: []string{err.Error()}}
 	}
@@ -120,6 +130,11 @@ func (s settings) check() error {
 	case "always", "ask", "never":
 	default:
 		return fmt.Errorf("receipt: %q: want always, ask or never", s.Receipt)
+	}
+	switch checkout.Reprint(s.Reprint) {
+	case checkout.ReprintAsk, checkout.ReprintAuto:
+	default:
+		return fmt.Errorf("reprint: %q: want ask or auto", s.Reprint)
 	}
 	for name, d := range map[string]*drivers.DeviceConfig{"printer": s.Printer, "scanner": s.Scanner} {
 		if d == nil {

@@ -135,7 +135,10 @@ func (a *agent) checkout(id identity.Identity, store *offline.Store, h checkout.
 		c.Kernel = &kernel.QR{Trust: pol.trust, RevocationMax: func() time.Duration { return pol.limits().RevocationMax }}
 	}
 	if set.HasPrinter() {
-		c.Printer = set
+		c.Printer, c.Reprint = set, checkout.Reprint(a.settings.Reprint)
+		if p, err := profiles.FindPrinter(a.settings.Printer.Profile); err == nil {
+			c.Unconfirmed = !p.Status.GSH && !p.Status.GSR
+		}
 		if a.settings.Drawer {
 			c.Drawer = set
 		}
