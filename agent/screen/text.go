@@ -127,6 +127,17 @@ func listTexts() map[string]pos.Text {
 		"print_title":   {ZH: "补打小票?", EN: "Print the receipt again?"},
 		"print_text":    {ZH: "单号 {order}。小票将标明“补打”。", EN: "Order {order}. The paper will say that it is a duplicate."},
 		"print_yes":     {ZH: "打印", EN: "Print"},
+
+		"prints_waiting": {ZH: "待打印 {n} 张", EN: "receipts waiting: {n}"},
+		"paper_of":       {ZH: "单号 {order} · {amount} · 编号 {number}", EN: "Order {order} · {amount} · No. {number}"},
+		"paper_test":     {ZH: "自检小票", EN: "Self-test ticket"},
+		"came_out":       {ZH: "小票完整打出来了吗?", EN: "Did the whole receipt come out?"},
+		"came_out_yes":   {ZH: "是,已打出", EN: "Yes, it is here"},
+		"came_out_no":    {ZH: "没有,补打", EN: "No, print again"},
+		"still_wanted":   {ZH: "还要打印这张小票吗?", EN: "Is this receipt still wanted?"},
+		"print_still":    {ZH: "打印", EN: "Print"},
+		"print_drop":     {ZH: "不打印", EN: "Do not print"},
+		"more_asks":      {ZH: "还有 {n} 张待确认", EN: "{n} more to answer"},
 	}
 }
 
@@ -162,5 +173,7 @@ func kioskTexts() map[string]pos.Text {
 		"staff_text":         {ZH: "请稍候,店员马上就到", EN: "Please wait here, somebody is coming"},
 		"staff_here":         {ZH: "店员已到", EN: "Staff is here"},
 		"done":               {ZH: "完成", EN: "Done"},
+		"receipt_printing":   {ZH: "正在打印小票…", EN: "Your receipt is being printed…"},
+		"receipt_later":      {ZH: "小票暂时无法打印,请记下编号", EN: "The receipt cannot be printed right now; please note the number"},
 	}
 }

@@ -365,7 +365,7 @@ func says(e pos.Entry) string {
 	case *pos.RefundMoved:
 		return fmt.Sprintf("%s → %s %s %s", b.From, b.To, b.Amount, b.Reason)
 	case *pos.Printed:
-		return b.Result
+		return strings.TrimSpace(b.Result + " " + b.Reason)
 	case *pos.DrawerOpened:
 		return b.Reason
 	}

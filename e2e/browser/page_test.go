@@ -169,7 +169,15 @@ func (p *page) see(selector string, words ...string) {
 // gone waits until no such element is shown.
 func (p *page) gone(selector string) {
 	p.Helper()
-	p.do(chromedp.WaitNotVisible(chromedp.CSS(selector)))
+	text := ""
+	for deadline := time.Now().Add(25 * time.Second); time.Now().Before(deadline); time.Sleep(40 * time.Millisecond) {
+		text = p.js(fmt.Sprintf(`[...document.querySelectorAll(%q)].filter(e => e.checkVisibility()).map(e => e.innerText || "an empty one").join()`, selector))
+		if text == "" {
+			return
+		}
+	}
+	p.shot("failed")
+	p.Fatalf("%s: %s is still there: %s", p.name, selector, text)
 }
 
 func (p *page) click(selector string) {

@@ -20,6 +20,7 @@ func TestScreens(t *testing.T) {
 		{"a cashier's day", journey.aCashiersDay},
 		{"unknown and declined", journey.unknownAndDeclined},
 		{"what a cashier must know", journey.whatACashierMustKnow},
+		{"a printer in trouble", journey.aPrinterInTrouble},
 		{"offline on a handheld", journey.offlineOnAHandheld},
 		{"a customer at a kiosk", journey.aCustomerAtAKiosk},
 		{"a kiosk in trouble", journey.aKioskInTrouble},

@@ -1,6 +1,6 @@
 // What a cashier must know besides the sale: no network, what is wrong, what happened.
 import { h, fill, icon } from '/assets/dom.js';
-import { age, clock, config, money, say, speech, t, till } from './till.js';
+import { age, call, clock, config, money, readStatus, Refusal, say, speech, t, till } from './till.js';
 
 const banner = (tone, sign, title, ...rest) => h(`div.banner.${tone}`, {}, icon(sign), h('div.grow', {}, h('b', { text: title }), ...rest));
 const line = (text) => h('span', { text });
@@ -29,8 +29,53 @@ const nameOfDevice = (d) => say(config.texts['device_' + d.category.toLowerCase(
 function findings() {
   const shown = till.status.findings.filter((f) => f.code !== 'offline')
     .map((f) => banner(tones[f.severity] ?? 'warn', 'warn', say(f.text), line(say(f.hint))));
+  const told = held(); // then the printer's own banner would say it twice
   for (const d of till.status.devices) {
-    if (d.text) shown.push(banner('warn', 'print', t('device', { name: nameOfDevice(d), text: say(d.text) }), line(say(d.hint))));
+    if (d.text && !(told && d.category === 'POSPrinter')) shown.push(banner('warn', 'print', t('device', { name: nameOfDevice(d), text: say(d.text) }), line(say(d.hint))));
+  }
+  return shown;
+}
+
+// held is the receipt that does not print and holds up those behind it.
+const held = () => till.status.prints.find((j) => j.state === 'PAUSED' && !j.ask);
+const paperOf = (j) => {
+  const p = till.payments.get(j.payment);
+  return p ? t('paper_of', { order: p.order_id, amount: money(p.amount), number: p.short }) : j.payment ? `${t('number')} ${j.payment.slice(-8)}` : t('paper_test');
+};
+
+// act sends a person's word about a receipt, once.
+let acting = false;
+async function act(j, path, body) {
+  if (acting) return;
+  acting = true;
+  try { await call('POST', `/v1/prints/${j.id}/${path}`, body); } catch (e) {
+    if (!(e instanceof Refusal)) throw e;
+    tell(`${say(e.text)} · ${say(e.hint)}`, 'bad');
+  } finally { acting = false; }
+  await readStatus().catch(() => {}); // the stream tells whether the till answers
+}
+
+const word = (id, key, tone, f) => h(`button.touch${tone}`, { type: 'button', id, text: t(key), onclick: f });
+
+// prints are the receipts that need a person: one question at a time, and why the
+// printer stands still with how many wait behind.
+function prints() {
+  const shown = [], asks = till.status.prints.filter((j) => j.ask), j = asks[0], stuck = held();
+  const waiting = till.status.prints.length - asks.length;
+  if (stuck) {
+    const b = banner('warn', 'print', say(stuck.text), line(say(stuck.hint)), line(t('prints_waiting', { n: waiting })));
+    b.id = 'print-held';
+    b.append(word('print-drop', 'print_drop', '', () => act(stuck, 'cancel')));
+    shown.push(b);
+  }
+  if (j) {
+    const b = banner('warn', 'print', t(j.on_paper ? 'came_out' : 'still_wanted'), line(paperOf(j)), h('span.more', { text: say(j.hint) }));
+    b.id = 'print-ask';
+    if (asks.length > 1) b.lastChild.append(line(t('more_asks', { n: asks.length - 1 })));
+    b.append(h('div.answers', {}, ...(j.on_paper
+      ? [word('came-out', 'came_out_yes', '', () => act(j, 'answer', { came_out: true })), word('came-not', 'came_out_no', '', () => act(j, 'answer', { came_out: false }))]
+      : [word('print-drop-old', 'print_drop', '', () => act(j, 'cancel')), word('print-still', 'print_still', '', () => act(j, 'answer', { came_out: false }))])));
+    shown.push(b);
   }
   return shown;
 }
@@ -60,7 +105,7 @@ export function draw() {
   if (s) {
     if (!s.connected) list.push(offline());
     else if (s.outbox.money.count) list.push(uploading());
-    list.push(...findings(), ...notices());
+    list.push(...prints(), ...findings(), ...notices());
   }
   const key = speech.lang + list.map((b) => b.outerHTML).join('');
   if (key === drawn) return;

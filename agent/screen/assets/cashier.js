@@ -109,7 +109,6 @@ draw();
 await begin({
   payment: (p) => { if (!sale.id && !sale.amount && p.caller !== 'screen') adopt(p); },
   scan: found,
-  print: (r) => { if (r.hint?.zh) banner.tell(`${say(r.text)} · ${say(r.hint)}`, 'bad'); },
 });
 adopt(till.status?.current);
 setInterval(idle, 500);

@@ -30,7 +30,19 @@ async function guarded(f) {
 
 const challenge = () => guarded(async () => { at.challenge = { id: at.id, ...await call('POST', `/v1/payments/${at.id}/challenge`) }; });
 const cancel = () => guarded(async () => { put(await call('POST', `/v1/payments/${at.id}/cancel`)); });
-const print = () => guarded(async () => { at.printed = say((await call('POST', `/v1/payments/${at.id}/print`)).text); });
+const print = () => guarded(async () => {
+  try { at.printed = say((await call('POST', `/v1/payments/${at.id}/print`)).text); } catch (e) {
+    if (!(e instanceof Refusal) || e.code !== 'printer') throw e;
+    at.printed = t('receipt_later'); // paper is nothing that a customer can put in
+  }
+});
+
+// receipt is one honest line about the customer's paper; "" when there is nothing to say.
+function receipt(p) {
+  const job = till.status?.prints.find((j) => j.payment === p.id);
+  if (!job) return at.printed;
+  return t(job.state === 'PAUSED' || job.ask ? 'receipt_later' : 'receipt_printing');
+}
 const present = () => guarded(async () => { put(await call('POST', `/v1/payments/${at.id}/present`)); });
 
 function welcome() {
@@ -113,10 +125,10 @@ function result(p) {
     p.state === 'declined' && h('p', { text: say(p.reason_hint) || t('declined_customer') }),
     unknown && h('p.lead', { text: t('unknown_customer') }),
     (unknown || good) && h('p.number', { id: 'short', text: `${t('number')} ${p.short}` }),
-    at.printed && h('p', { text: at.printed }), problem(),
+    receipt(p) && h('p', { id: 'receipt', text: receipt(p) }), problem(),
     h('div.ways', {},
       (unknown || (!good && !gone)) && touch('', 'call-staff', 'call_staff', () => { at.staff = true; draw(); }, 'bell'),
-      (good || unknown) && !at.printed && touch('', 'print', 'print', print, 'print'),
+      (good || unknown) && !receipt(p) && touch('', 'print', 'print', print, 'print'),
       touch('.primary', 'done', 'done', welcome)));
 }
 
@@ -139,7 +151,7 @@ function draw() {
     document.getElementById('terminal').textContent = s.terminal;
     document.getElementById('dot').className = `dot ${till.reachable && s.connected ? 'ok' : 'bad'}`;
   }
-  const key = JSON.stringify([speech.lang, p?.id, p?.state, Boolean(p?.qr), at, till.reachable, till.locked, s?.connected, s?.room?.stop]);
+  const key = JSON.stringify([speech.lang, p?.id, p?.state, Boolean(p?.qr), p && receipt(p), at, till.reachable, till.locked, s?.connected, s?.room?.stop]);
   if (key === drawn) return;
   drawn = key;
   if (resting() && !at.until) at.until = Date.now() + config.idle_s * 1000;

@@ -100,7 +100,7 @@ export async function begin(on = {}, list = true) {
     operator: (e) => { if (till.status) till.status.operator = e.operator; changed(); look(); },
     scan: (e) => on.scan?.(e.scan),
     notice: (e) => { till.status?.notices.push(e.notice); changed(); },
-    print: (e) => on.print?.(e.print),
+    print: look, // what is owed on paper comes with the status
     reset: () => quietly(all),
   }, (ok) => {
     if (ok && !till.reachable) quietly(all);
