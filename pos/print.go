@@ -110,7 +110,7 @@ func (j PrintJob) Take(e Entry, b Printed) (PrintJob, error) {
 		return j, err
 	}
 	if j.State == "" {
-		if b.Job == "" || !b.Kind.Valid() || (b.Kind == PrintPayment) == e.Payment.IsZero() || !label(b.Caller, MaxKey) || !label(b.Key, MaxKey) {
+		if b.Job == "" || !b.Kind.Valid() || (b.Kind == PrintPayment) == e.Payment.IsZero() || b.Caller == "" || !label(b.Key, MaxKey) {
 			return j, FieldError(ErrBadRequest, "job", fmt.Errorf("entry %d: print job without id, kind, caller or key", e.Seq))
 		}
 		j = PrintJob{

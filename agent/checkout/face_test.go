@@ -56,20 +56,20 @@ func (f *front) on(c *checkout.Config) { c.Display, c.Tone = f, f }
 
 func TestTheCustomerSeesAmountAndState(t *testing.T) {
 	for name, c := range map[string]struct {
-		front front
+		front *front
 		want  []string
 	}{
-		"Chinese": {front{columns: 20, rows: 2, chinese: true}, []string{
+		"Chinese": {&front{columns: 20, rows: 2, chinese: true}, []string{
 			"王府井书店|欢迎光临", "请付款|             ￥10.00", "支付中,请稍候|             ￥10.00", "已支付|             ￥10.00", "王府井书店|欢迎光临",
 		}},
-		"Latin": {front{columns: 20, rows: 2}, []string{
+		"Latin": {&front{columns: 20, rows: 2}, []string{
 			"Wangfujing Books|Welcome", "Please pay|               10.00", "Paying, wait|               10.00", "Paid|               10.00", "Wangfujing Books|Welcome",
 		}},
-		"one row":    {front{columns: 20, rows: 1}, []string{"Wangfujing Books|Welcome", "Please pay 10.00", "Paying, wait 10.00", "Paid 10.00", "Wangfujing Books|Welcome"}},
-		"digits":     {front{columns: 8, rows: 1}, []string{"0.00", "10.00", "0.00"}},
-		"not opened": {front{}, nil},
+		"one row":    {&front{columns: 20, rows: 1}, []string{"Wangfujing Books|Welcome", "Please pay 10.00", "Paying, wait 10.00", "Paid 10.00", "Wangfujing Books|Welcome"}},
+		"digits":     {&front{columns: 8, rows: 1}, []string{"0.00", "10.00", "0.00"}},
+		"not opened": {&front{}, nil},
 	} {
-		f := &c.front
+		f := c.front
 		run(t, name, func(b *bench) {
 			time.Sleep(time.Second)
 			p := b.start(pos.BScanC, "o1")
