@@ -19,13 +19,16 @@ const (
 // runFace keeps the customer's display and buzzer at the latest of what happens. It
 // reads the till's own events: nothing waits for it, and of what came while it was
 // busy only the latest is shown.
-func (t *Till) runFace(ctx context.Context) {
+func (t *Till) runFace(ctx context.Context, events <-chan Event, stop func()) {
 	f := face{till: t}
-	for ctx.Err() == nil {
-		events, stop := t.hub.subscribe("")
+	for {
 		f.show(ctx, nil)
 		f.follow(ctx, events)
 		stop()
+		if ctx.Err() != nil {
+			return
+		}
+		events, stop = t.hub.subscribe("") // it was too slow for so many events
 	}
 }
 
@@ -84,7 +87,7 @@ func (f *face) drain(events <-chan Event) {
 // payments whose customers have gone does not.
 func (f *face) take(e Event) {
 	p := e.Payment
-	if p != nil && (p.ID == f.at.ID || (p.CreatedMS >= f.at.CreatedMS && f.till.atCounter(p.ID))) {
+	if p != nil && (p.State == pos.Created || p.ID == f.at.ID || (p.CreatedMS >= f.at.CreatedMS && f.till.atCounter(p.ID))) {
 		f.at = *p
 	}
 }

@@ -168,12 +168,13 @@ func (t *Till) Run(ctx context.Context) error {
 	if err := t.resume(ctx); err != nil {
 		return err
 	}
+	if t.c.Display != nil || t.c.Tone != nil { // before the first sale can begin
+		events, stop := t.hub.subscribe("")
+		t.spawn(func(ctx context.Context) { t.runFace(ctx, events, stop) })
+	}
 	close(t.ready)
 	if t.c.Printer != nil {
 		t.spawn(t.runPress)
-	}
-	if t.c.Display != nil || t.c.Tone != nil {
-		t.spawn(t.runFace)
 	}
 	second := time.NewTicker(time.Second)
 	defer second.Stop()
