@@ -10,6 +10,7 @@ type LineDisplay struct {
 	Serial   Serial          `yaml:"serial"`
 	Size     DisplaySize     `yaml:"size"`
 	CJK      CJK             `yaml:"cjk"`   // Encoding "none": Latin alone
+	Lineage  `yaml:",inline"`
 	Facts    map[string]Fact `yaml:"facts"` // by top-level key: where it comes from
 	Notes    string          `yaml:"notes"`
 }

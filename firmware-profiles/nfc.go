@@ -13,6 +13,7 @@ type NFC struct {
 	USB      USBInterface    `yaml:"usb"`
 	Signals  NFCSignals      `yaml:"signals"`
 	Timing   NFCTiming       `yaml:"timing"`
+	Lineage  `yaml:",inline"`
 	Facts    map[string]Fact `yaml:"facts"` // by top-level key: where it comes from
 	Notes    string          `yaml:"notes"`
 }

@@ -16,27 +16,45 @@ import (
 // maxFileBytes is far above any profile; a larger file is a mistake.
 const maxFileBytes = 256 << 10
 
-// ParsePrinter reads a printer profile. Errors name file, line and field; a key that
-// is not known is an error.
+// ParsePrinter reads a printer profile and adds what it is like. Errors name file, line
+// and field; a key that is not known is an error.
 func ParsePrinter(file string, data []byte) (Printer, error) {
-	var p Printer
-	doc, err := decode(file, data, &p)
-	if err != nil {
-		return Printer{}, err
-	}
-	p.Name = nameOf(file)
-	return p, doc.check(p.rules())
+	return parse(file, data, KindPrinter, Printer.rules)
 }
 
 // ParseScanner reads a scanner profile, as strictly as ParsePrinter.
 func ParseScanner(file string, data []byte) (Scanner, error) {
-	var s Scanner
-	doc, err := decode(file, data, &s)
+	return parse(file, data, KindScanner, Scanner.rules)
+}
+
+// ParseNFC reads a reader profile, as strictly as ParsePrinter.
+func ParseNFC(file string, data []byte) (NFC, error) {
+	return parse(file, data, KindNFC, NFC.rules)
+}
+
+// ParseLineDisplay reads a display profile, as strictly as ParsePrinter.
+func ParseLineDisplay(file string, data []byte) (LineDisplay, error) {
+	return parse(file, data, KindDisplay, LineDisplay.rules)
+}
+
+// parse reads a device profile of any kind; M is the kind's struct.
+func parse[M any](file string, data []byte, kind Kind, rules func(M) []rule) (M, error) {
+	var m, none M
+	doc, err := decode(file, data, &m)
 	if err != nil {
-		return Scanner{}, err
+		return none, err
 	}
-	s.Name = nameOf(file)
-	return s, doc.check(s.rules())
+	field(&m, "Name").SetString(nameOf(file))
+	lineage := field(&m, "Lineage").Interface().(Lineage) //nolint:errcheck,forcetypeassert // every kind's struct has it
+	if lineage.Like != "" {
+		var parent M
+		if parent, err = parentOf(doc, kind, lineage.Like, rules); err != nil {
+			return none, err
+		}
+		doc.inherit(&m, parent, lineage.Like)
+	}
+	all := append(doc.lineageRules(lineage), rules(m)...)
+	return m, doc.check(all)
 }
 
 // ParseClass reads a terminal class, as strictly as ParsePrinter.
@@ -64,10 +82,14 @@ func Check(file string, data []byte) (Kind, error) {
 		_, err = ParsePrinter(file, data)
 	case KindScanner:
 		_, err = ParseScanner(file, data)
+	case KindNFC:
+		_, err = ParseNFC(file, data)
+	case KindDisplay:
+		_, err = ParseLineDisplay(file, data)
 	case KindClass:
 		_, err = ParseClass(file, data)
 	default:
-		err = fmt.Errorf("%s: kind: %q, want printer, scanner or class", file, head.Kind)
+		err = fmt.Errorf("%s:1: kind: want printer, scanner, nfc, linedisplay or class", file)
 	}
 	return head.Kind, err
 }
@@ -152,12 +174,17 @@ func (d document) check(rules []rule) error {
 	return errors.Join(wrong...)
 }
 
+// top is the file's mapping.
+func (d document) top() *yaml.Node {
+	if d.root.Kind == yaml.DocumentNode && len(d.root.Content) > 0 {
+		return d.root.Content[0]
+	}
+	return d.root
+}
+
 // line finds a field's line; that of the nearest parent when the field is absent.
 func (d document) line(field string) int {
-	node := d.root
-	if node.Kind == yaml.DocumentNode && len(node.Content) > 0 {
-		node = node.Content[0]
-	}
+	node := d.top()
 	line := node.Line
 	for key := range strings.SplitSeq(field, ".") {
 		next := child(node, key)
@@ -218,9 +245,9 @@ func hasSection(sections []string, name string) bool {
 
 func sectionIsZero(profile any, section string) bool {
 	v := reflect.ValueOf(profile)
-	for i := range v.NumField() {
-		if v.Type().Field(i).Tag.Get("yaml") == section {
-			return v.Field(i).IsZero()
+	for _, f := range reflect.VisibleFields(v.Type()) {
+		if f.Tag.Get("yaml") == section {
+			return v.FieldByIndex(f.Index).IsZero()
 		}
 	}
 	return true

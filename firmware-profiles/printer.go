@@ -18,6 +18,7 @@ type Printer struct {
 	USB      USBInterface    `yaml:"usb"`
 	Quirks   PrinterQuirks   `yaml:"quirks"`
 	Timing   PrinterTiming   `yaml:"timing"`
+	Lineage  `yaml:",inline"`
 	Facts    map[string]Fact `yaml:"facts"` // by top-level key: where it comes from
 	Notes    string          `yaml:"notes"`
 }

@@ -39,6 +39,9 @@ const (
 	Measured   Confidence = "measured"   // seen on the device itself
 )
 
+// degrees are the degrees of confidence, surest first.
+func degrees() []Confidence { return []Confidence{Measured, Documented, Reported, Assumed} }
+
 // Fact is where what a profile says comes from.
 type Fact struct {
 	Source     string     `yaml:"source"`
@@ -51,16 +54,55 @@ type Product struct {
 	Model string `yaml:"model"`
 }
 
+// Lineage is what a model takes from another one, and how far it is known.
+type Lineage struct {
+	// Like names another profile of the same kind; every section that this file leaves
+	// out is that one's, and is assumed unless facts say better.
+	Like string `yaml:"like"`
+	// Unverified marks a model that is only recognised: nobody has sourced what it can do.
+	// It says products, match and perhaps like, and the agent tells that it is a guess.
+	Unverified bool `yaml:"unverified"`
+	// Firmware is how versions of its firmware are told apart, and the oldest that works.
+	Firmware Firmware `yaml:"firmware"`
+}
+
 // Match says how a device of the model is recognised.
 type Match struct {
 	USB []USBMatch `yaml:"usb"`
 	GSI []GSIMatch `yaml:"gs_i"`
+	// PCSC are beginnings of the reader's name at the PC/SC daemon.
+	PCSC []string `yaml:"pcsc"`
 }
 
-// USBMatch is one USB identity. PID "*" is any of the vendor's.
+// Function is what a USB device presents itself as. One box may be several by its
+// setting: a scanner is a keyboard, a HID-POS device or a serial line.
+type Function string
+
+// The functions. Class codes are those of usb.org/defined-class-codes; HID-POS is usage
+// page 8Ch, usage 02h (HID Point of Sale Usage Tables 1.02).
+const (
+	AsPrinter  Function = "printer"  // printer class, 07/01
+	AsHIDPOS   Function = "hid-pos"  // HID, 03, that says usage page 8Ch, bar code scanner
+	AsKeyboard Function = "keyboard" // HID boot keyboard, 03/01/01
+	AsCDC      Function = "cdc"      // communications class, 02: the kernel makes ttyACM of it
+	AsBridge   Function = "bridge"   // a chip that makes a serial line: ttyUSB; it tells nothing of what hangs on it
+	AsCCID     Function = "ccid"     // smart card class, 0B
+	AsVendor   Function = "vendor"   // a protocol of the maker's own
+)
+
+// USBMatch is one USB identity.
 type USBMatch struct {
-	VID string `yaml:"vid"` // four hex digits, lower case
-	PID string `yaml:"pid"` // likewise, or "*"
+	VID string `yaml:"vid"` // four hex digits, lower case; "*" is any maker's, with As alone
+	PID string `yaml:"pid"` // likewise; "*" is any of the maker's products
+	// As is the function that the identity has; empty takes any.
+	As Function `yaml:"as"`
+	// BCD is bcdDevice, four hex digits; empty takes any.
+	BCD string `yaml:"bcd"`
+	// Product is a part of the product string, in any case; for makers that sell several
+	// languages under one PID. Empty takes any.
+	Product string `yaml:"product"`
+	// Serial is the beginning of the serial number; empty takes any.
+	Serial string `yaml:"serial"`
 }
 
 // GSIMatch is what the printer answers to GS I 66 and 67.

@@ -7,9 +7,30 @@ import (
 
 var hexID = regexp.MustCompile(`^[0-9a-f]{4}$`)
 
+// identityRules are those of every device profile.
+func identityRules(got, want Kind, products []Product, m Match, f Firmware) []rule {
+	rules := []rule{oneOf("kind", got, want)}
+	rules = append(rules, productRules(products)...)
+	rules = append(rules, matchRules(m)...)
+	if f != (Firmware{}) {
+		rules = append(rules,
+			oneOf("firmware.from", f.From, "gs_i", "bcd", "reader"),
+			oneOf("firmware.compare", f.Compare, "hex", "dotted", "exact"),
+			rule{"firmware.floor", f.Compare == "exact" || f.Floor == "" || numbers(f.Floor, f.Compare) != nil, "a version that firmware.compare can read"})
+	}
+	return rules
+}
+
+// onlyRecognised is a model of which nothing but its identity is known.
+func (l Lineage) onlyRecognised() bool { return l.Unverified && l.Like == "" }
+
 func (p Printer) rules() []rule {
+	identity := append(identityRules(p.Kind, KindPrinter, p.Products, p.Match, p.Firmware),
+		factRules(p.Facts, p, "match", "paper", "cjk", "status", "cutter", "drawer", "serial", "usb", "quirks", "timing", "firmware")...)
+	if p.onlyRecognised() {
+		return identity
+	}
 	rules := []rule{
-		oneOf("kind", p.Kind, KindPrinter),
 		filled("driver", p.Driver),
 		oneOf("cutter", p.Cutter, "none", "partial", "full"),
 		between("paper.width_mm", p.Paper.WidthMM, 40, 120),
@@ -42,16 +63,16 @@ func (p Printer) rules() []rule {
 			between("drawer.off_ms", p.Drawer.OffMS, 20, 510),
 			oneOf("drawer.open_level", p.Drawer.OpenLevel, "high", "low", "unknown"))
 	}
-	rules = append(rules, productRules(p.Products)...)
-	rules = append(rules, matchRules(p.Match)...)
-	rules = append(rules, serialRules(p.Serial)...)
-	return append(rules, factRules(p.Facts, p,
-		"match", "paper", "cjk", "status", "cutter", "drawer", "serial", "usb", "quirks", "timing")...)
+	return append(append(identity, rules...), serialRules(p.Serial)...)
 }
 
 func (s Scanner) rules() []rule {
+	identity := append(identityRules(s.Kind, KindScanner, s.Products, s.Match, s.Firmware),
+		factRules(s.Facts, s, "match", "serial", "framing", "trigger", "firmware")...)
+	if s.onlyRecognised() {
+		return identity
+	}
 	rules := []rule{
-		oneOf("kind", s.Kind, KindScanner),
 		filled("driver", s.Driver),
 		{"framing.end", len(s.Framing.End) > 0 || s.Framing.IdleMS > 0 || s.Framing.Learn || s.Driver == "hidpos-scanner", "an end, idle_ms or learn (only reports of HID-POS end by themselves)"},
 		{"framing.learn", !s.Framing.Learn || len(s.Framing.End) == 0 && s.Framing.IdleMS == 0 && s.Framing.Prefix == "", "no end, idle_ms and prefix beside it"},
@@ -67,13 +88,38 @@ func (s Scanner) rules() []rule {
 	for i, end := range s.Framing.End {
 		rules = append(rules, between(fmt.Sprintf("framing.end.%d", i), len(end), 1, 4))
 	}
-	for i, b := range s.HID.Feature {
-		rules = append(rules, between(fmt.Sprintf("hid.feature.%d", i), b, 0, 255))
+	return append(append(identity, rules...), serialRules(s.Serial)...)
+}
+
+func (n NFC) rules() []rule {
+	identity := append(identityRules(n.Kind, KindNFC, n.Products, n.Match, n.Firmware),
+		factRules(n.Facts, n, "match", "serial", "usb", "signals", "timing", "firmware")...)
+	if n.onlyRecognised() {
+		return identity
 	}
-	rules = append(rules, productRules(s.Products)...)
-	rules = append(rules, matchRules(s.Match)...)
-	rules = append(rules, serialRules(s.Serial)...)
-	return append(rules, factRules(s.Facts, s, "match", "serial", "framing", "trigger", "hid", "keyboard")...)
+	rules := []rule{
+		filled("driver", n.Driver),
+		oneOf("signals.language", n.Signals.Language, "", "acr122u"),
+		between("timing.answer_ms", n.Timing.AnswerMS, 50, 10_000),
+		between("timing.card_ms", n.Timing.CardMS, 50, 30_000),
+		between("timing.poll_ms", n.Timing.PollMS, 0, 2000),
+	}
+	return append(append(identity, rules...), serialRules(n.Serial)...)
+}
+
+func (l LineDisplay) rules() []rule {
+	identity := append(identityRules(l.Kind, KindDisplay, l.Products, l.Match, l.Firmware),
+		factRules(l.Facts, l, "match", "serial", "size", "cjk", "firmware")...)
+	if l.onlyRecognised() {
+		return identity
+	}
+	rules := []rule{
+		filled("driver", l.Driver),
+		between("size.columns", l.Size.Columns, 4, 40),
+		between("size.rows", l.Size.Rows, 1, 4),
+		oneOf("cjk.encoding", l.CJK.Encoding, "none", "gbk", "gb18030"),
+	}
+	return append(append(identity, rules...), serialRules(l.Serial)...)
 }
 
 func (c Class) rules() []rule {
@@ -88,7 +134,7 @@ func (c Class) rules() []rule {
 	}
 	for i, d := range c.Devices {
 		at := fmt.Sprintf("devices.%d.", i)
-		rules = append(rules, filled(at+"role", d.Role), oneOf(at+"kind", d.Kind, KindPrinter, KindScanner),
+		rules = append(rules, filled(at+"role", d.Role), oneOf(at+"kind", d.Kind, DeviceKinds()...),
 			rule{at + "profiles", len(d.Profiles) > 0, "at least one profile"})
 	}
 	return rules
@@ -108,8 +154,12 @@ func matchRules(m Match) []rule {
 	for i, u := range m.USB {
 		at := fmt.Sprintf("match.usb.%d.", i)
 		rules = append(rules,
-			rule{at + "vid", hexID.MatchString(u.VID), "four hex digits in lower case, quoted"},
-			rule{at + "pid", u.PID == "*" || hexID.MatchString(u.PID), "four hex digits in lower case, quoted, or \"*\""})
+			rule{at + "vid", u.VID == "*" || hexID.MatchString(u.VID), "four hex digits in lower case, quoted, or \"*\""},
+			rule{at + "pid", u.PID == "*" || hexID.MatchString(u.PID), "four hex digits in lower case, quoted, or \"*\""},
+			rule{at + "pid", u.VID != "*" || u.PID == "*", "\"*\", because vid is"},
+			oneOf(at+"as", u.As, "", AsPrinter, AsHIDPOS, AsKeyboard, AsCDC, AsBridge, AsCCID, AsVendor),
+			rule{at + "as", u.VID != "*" || u.As != "" && u.As != AsVendor && u.As != AsBridge, "printer, hid-pos, keyboard, cdc or ccid, because vid is \"*\""},
+			rule{at + "bcd", u.BCD == "" || hexID.MatchString(u.BCD), "four hex digits in lower case, quoted"})
 	}
 	for i, g := range m.GSI {
 		rules = append(rules, filled(fmt.Sprintf("match.gs_i.%d.model", i), g.Model))

@@ -12,8 +12,7 @@ type Scanner struct {
 	Serial   Serial          `yaml:"serial"`
 	Framing  Framing         `yaml:"framing"`
 	Trigger  Trigger         `yaml:"trigger"`
-	HID      HIDPOS          `yaml:"hid"`
-	Keyboard Keyboard        `yaml:"keyboard"`
+	Lineage  `yaml:",inline"`
 	Facts    map[string]Fact `yaml:"facts"` // by top-level key: where it comes from
 	Notes    string          `yaml:"notes"`
 }

@@ -1,0 +1,205 @@
+package profiles
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	"dcpos/pos"
+)
+
+// Seen is what is known of a device that is plugged in. What is not known stays zero:
+// nothing is held against a profile for a question that was not asked.
+type Seen struct {
+	VID, PID string // four hex digits, as the kernel tells them; upper case is taken too
+	BCD      string // bcdDevice, four hex digits
+
+	Manufacturer, Product, Serial string // the strings of the USB descriptor
+
+	Interfaces []Interface // of the active configuration
+	HIDUsages  []HIDUsage  // of the top-level collections of its HID report descriptors
+
+	GSI  GSIMatch // a printer's answers to GS I 66 and 67
+	PCSC string   // a reader's name at the PC/SC daemon
+}
+
+// Interface is the class codes of one USB interface.
+type Interface struct{ Class, Subclass, Protocol uint8 }
+
+// HIDUsage is the usage of one top-level collection.
+type HIDUsage struct{ Page, Usage uint16 }
+
+// Reason says by what a device was recognised.
+type Reason string
+
+// The reasons, best first.
+const (
+	ByAnswer  Reason = "answer"  // the device said itself who it is: GS I, or its name at the PC/SC daemon
+	ByProduct Reason = "product" // vendor and product number, and text or version of the descriptor
+	ByID      Reason = "id"      // vendor and product number
+	ByVendor  Reason = "vendor"  // the vendor's number alone
+	ByClass   Reason = "class"   // what it presents itself as: any printer, any HID-POS scanner
+	ByBridge  Reason = "bridge"  // a serial cable's number: what hangs on it is not told
+)
+
+func reasons() []Reason { return []Reason{ByAnswer, ByProduct, ByID, ByVendor, ByClass, ByBridge} }
+
+// Text says the reason in two languages.
+func (r Reason) Text() pos.Text {
+	switch r {
+	case ByAnswer:
+		return pos.Text{ZH: "设备自己报告了型号", EN: "the device names its model"}
+	case ByProduct:
+		return pos.Text{ZH: "USB 编号和产品名称一致", EN: "USB numbers and product name agree"}
+	case ByID:
+		return pos.Text{ZH: "USB 编号一致", EN: "USB vendor and product number agree"}
+	case ByVendor:
+		return pos.Text{ZH: "只有厂商编号一致", EN: "only the USB vendor number agrees"}
+	case ByClass:
+		return pos.Text{ZH: "只有设备类别一致", EN: "only the class of device agrees"}
+	case ByBridge:
+		return pos.Text{ZH: "这是串口转换线,看不出后面接的是什么", EN: "a serial adapter; what hangs on it cannot be seen"}
+	}
+	return pos.Text{}
+}
+
+// Candidate is one profile that may be right for a device.
+type Candidate struct {
+	Kind    Kind
+	Profile string
+	Reason  Reason
+	As      Function // what the device presents itself as, where the profile's identity says it
+	// Confidence is that of the profile's match section: how sure the identity is this model's.
+	Confidence Confidence
+	Unverified bool // only recognised: what it can do is a guess
+}
+
+// Identify returns the profiles that may be right for a device, best first: by reason,
+// then the verified before the unverified, then by confidence, then by name. None: the
+// device is not known. Several of the best reason: ask a person, or the device (a
+// printer's GS I); Certain tells.
+func Identify(s Seen) []Candidate {
+	var out []Candidate
+	for _, e := range entries() {
+		if c, ok := e.candidate(s); ok {
+			out = append(out, c)
+		}
+	}
+	slices.SortStableFunc(out, func(a, b Candidate) int {
+		return cmp.Or(
+			cmp.Compare(slices.Index(reasons(), a.Reason), slices.Index(reasons(), b.Reason)),
+			cmp.Compare(doubt(a), doubt(b)),
+			cmp.Compare(slices.Index(degrees(), a.Confidence), slices.Index(degrees(), b.Confidence)),
+			cmp.Compare(a.Profile, b.Profile))
+	})
+	return out
+}
+
+func doubt(c Candidate) int {
+	if c.Unverified {
+		return 1
+	}
+	return 0
+}
+
+// Certain returns the one profile to take without asking: the first, when its reason is
+// better than vendor and no other verified profile has the same reason.
+func Certain(candidates []Candidate) (Candidate, bool) {
+	if len(candidates) == 0 || candidates[0].Unverified {
+		return Candidate{}, false
+	}
+	best := candidates[0]
+	if best.Reason != ByAnswer && best.Reason != ByProduct && best.Reason != ByID {
+		return Candidate{}, false
+	}
+	if len(candidates) > 1 && candidates[1].Reason == best.Reason && !candidates[1].Unverified {
+		return Candidate{}, false
+	}
+	return best, true
+}
+
+// candidate is the profile's best claim to a device.
+func (e Entry) candidate(s Seen) (Candidate, bool) {
+	c := Candidate{Kind: e.Kind, Profile: e.Name, Confidence: e.Facts["match"].Confidence, Unverified: e.Unverified}
+	if e.Match.answered(s) {
+		c.Reason = ByAnswer
+		return c, true
+	}
+	for _, u := range e.Match.USB {
+		r, ok := u.claim(s)
+		if ok && (c.Reason == "" || slices.Index(reasons(), r) < slices.Index(reasons(), c.Reason)) {
+			c.Reason, c.As = r, u.As
+		}
+	}
+	return c, c.Reason != ""
+}
+
+func (m Match) answered(s Seen) bool {
+	for _, g := range m.GSI {
+		if s.GSI.Model != "" && same(s.GSI.Model, g.Model) && (g.Maker == "" || same(s.GSI.Maker, g.Maker)) {
+			return true
+		}
+	}
+	for _, name := range m.PCSC {
+		if s.PCSC != "" && strings.HasPrefix(strings.ToLower(s.PCSC), strings.ToLower(name)) {
+			return true
+		}
+	}
+	return false
+}
+
+func same(a, b string) bool { return strings.EqualFold(strings.TrimSpace(a), strings.TrimSpace(b)) }
+
+// claim is how good this identity fits, if at all.
+func (u USBMatch) claim(s Seen) (Reason, bool) {
+	switch {
+	case s.VID == "",
+		u.VID != "*" && !strings.EqualFold(u.VID, s.VID),
+		u.PID != "*" && !strings.EqualFold(u.PID, s.PID),
+		u.BCD != "" && !strings.EqualFold(u.BCD, s.BCD),
+		u.Product != "" && !strings.Contains(strings.ToLower(s.Product), strings.ToLower(u.Product)),
+		u.Serial != "" && !strings.HasPrefix(s.Serial, u.Serial),
+		u.VID == "*" && !s.told(u.As),
+		!u.As.fits(s):
+		return "", false
+	case u.As == AsBridge:
+		return ByBridge, true
+	case u.VID == "*":
+		return ByClass, true
+	case u.BCD != "", u.Product != "", u.Serial != "":
+		return ByProduct, true
+	case u.PID == "*":
+		return ByVendor, true
+	}
+	return ByID, true
+}
+
+// told reports whether enough of a device is known to say that it is f without its numbers.
+func (s Seen) told(f Function) bool {
+	return len(s.Interfaces) > 0 && (f != AsHIDPOS || len(s.HIDUsages) > 0)
+}
+
+// fits reports whether a device presents itself as f, as far as its interfaces are known.
+func (f Function) fits(s Seen) bool {
+	if f == "" || f == AsBridge || f == AsVendor || len(s.Interfaces) == 0 {
+		return true
+	}
+	return slices.ContainsFunc(s.Interfaces, func(i Interface) bool { return f.is(i, s.HIDUsages) })
+}
+
+func (f Function) is(i Interface, usages []HIDUsage) bool {
+	switch f {
+	case AsPrinter:
+		return i.Class == 0x07 && i.Subclass == 1
+	case AsKeyboard:
+		return i == Interface{3, 1, 1}
+	case AsHIDPOS:
+		return i.Class == 0x03 && (slices.Contains(usages, HIDUsage{0x8c, 0x02}) || usages == nil && i.Protocol == 0)
+	case AsCDC:
+		return i.Class == 0x02
+	case AsCCID:
+		return i.Class == 0x0b
+	case AsBridge, AsVendor:
+	}
+	return true
+}
