@@ -109,12 +109,17 @@ func (n NFC) rules() []rule {
 
 func (l LineDisplay) rules() []rule {
 	identity := append(identityRules(l.Kind, KindDisplay, l.Products, l.Match, l.Firmware),
-		factRules(l.Facts, l, "match", "serial", "size", "cjk", "firmware")...)
+		factRules(l.Facts, l, "match", "language", "labels", "select", "serial", "size", "cjk", "firmware")...)
 	if l.onlyRecognised() {
 		return identity
 	}
 	rules := []rule{
 		filled("driver", l.Driver),
+		oneOf("language", l.Language, "epson-dm", "cd5220", "led8"),
+		oneOf("labels", l.Labels, "", "none", "esc_s", "stx_l"),
+		rule{"labels", l.Labels == "" || l.Labels == "none" || l.Language == "led8", "none, because language is not led8"},
+		rule{"size.columns", l.Language != "led8" || l.Size == (DisplaySize{8, 1}), "8 columns and 1 row, because language is led8"},
+		rule{"size.rows", l.Language != "cd5220" || l.Size.Rows <= 2, "1 or 2, because language is cd5220"},
 		between("size.columns", l.Size.Columns, 4, 40),
 		between("size.rows", l.Size.Rows, 1, 4),
 		oneOf("cjk.encoding", l.CJK.Encoding, "none", "gbk", "gb18030"),

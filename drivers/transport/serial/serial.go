@@ -137,15 +137,16 @@ func (p *port) Write(b []byte) (int, error) {
 
 func (p *port) Close() error {
 	p.closing.Store(true)
-	p.drain()
-	p.flush()
+	if !p.drain() || !p.idle() {
+		p.flush()
+	}
 	p.reading.Lock() // at most readPoll
 	defer p.reading.Unlock()
 	return p.handle.Close()
 }
 
-// drain gives the last bytes a moment to leave.
-func (p *port) drain() {
+// drain gives the last bytes a moment to leave and reports whether they have.
+func (p *port) drain() bool {
 	drained := make(chan struct{})
 	go func() {
 		_ = p.handle.Drain() // a port that is gone has nothing to drain
@@ -155,8 +156,19 @@ func (p *port) drain() {
 	defer timer.Stop()
 	select {
 	case <-drained:
+		return true
 	case <-timer.C:
+		return false
 	}
+}
+
+// idle reports whether no write is under way.
+func (p *port) idle() bool {
+	if !p.writing.TryLock() {
+		return false
+	}
+	p.writing.Unlock()
+	return true
 }
 
 // flush throws away what is not sent, until no write is stuck.
@@ -165,8 +177,7 @@ func (p *port) flush() {
 	defer ticker.Stop()
 	for range flushMost {
 		_ = p.handle.ResetOutputBuffer() // a port that is gone has no output
-		if p.writing.TryLock() {
-			p.writing.Unlock()
+		if p.idle() {
 			return
 		}
 		<-ticker.C
