@@ -4,14 +4,14 @@ import "time"
 
 // Scanner is one model of bar code scanner.
 type Scanner struct {
-	Name     string          `yaml:"-"` // the file's name without .yaml
-	Kind     Kind            `yaml:"kind"`
-	Driver   string          `yaml:"driver"` // a name in drivers/all
-	Products []Product       `yaml:"products"`
-	Match    Match           `yaml:"match"`
-	Serial   Serial          `yaml:"serial"`
-	Framing  Framing         `yaml:"framing"`
-	Trigger  Trigger         `yaml:"trigger"`
+	Name     string    `yaml:"-"` // the file's name without .yaml
+	Kind     Kind      `yaml:"kind"`
+	Driver   string    `yaml:"driver"` // a name in drivers/all
+	Products []Product `yaml:"products"`
+	Match    Match     `yaml:"match"`
+	Serial   Serial    `yaml:"serial"`
+	Framing  Framing   `yaml:"framing"`
+	Trigger  Trigger   `yaml:"trigger"`
 	Lineage  `yaml:",inline"`
 	Facts    map[string]Fact `yaml:"facts"` // by top-level key: where it comes from
 	Notes    string          `yaml:"notes"`
