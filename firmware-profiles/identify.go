@@ -19,7 +19,7 @@ type Seen struct {
 	Interfaces []Interface // of the active configuration
 	HIDUsages  []HIDUsage  // of the top-level collections of its HID report descriptors
 
-	GSI  GSIMatch // a printer's answers to GS I 66 and 67
+	GSI  GSIMatch // a printer's answers to GS I 66, 67 and 69
 	PCSC string   // a reader's name at the PC/SC daemon
 }
 
@@ -72,10 +72,13 @@ type Candidate struct {
 	// Confidence is that of the profile's match section: how sure the identity is this model's.
 	Confidence Confidence
 	Unverified bool // only recognised: what it can do is a guess
+
+	details int // how many further conditions the identity has and the device fulfils
 }
 
 // Identify returns the profiles that may be right for a device, best first: by reason,
-// then the verified before the unverified, then by confidence, then by name. None: the
+// then the more detailed identity, then the verified before the unverified, then by
+// confidence, then by name. None: the
 // device is not known. Several of the best reason: ask a person, or the device (a
 // printer's GS I); Certain tells.
 func Identify(s Seen) []Candidate {
@@ -88,6 +91,7 @@ func Identify(s Seen) []Candidate {
 	slices.SortStableFunc(out, func(a, b Candidate) int {
 		return cmp.Or(
 			cmp.Compare(slices.Index(reasons(), a.Reason), slices.Index(reasons(), b.Reason)),
+			cmp.Compare(b.details, a.details),
 			cmp.Compare(doubt(a), doubt(b)),
 			cmp.Compare(slices.Index(degrees(), a.Confidence), slices.Index(degrees(), b.Confidence)),
 			cmp.Compare(a.Profile, b.Profile))
@@ -103,7 +107,7 @@ func doubt(c Candidate) int {
 }
 
 // Certain returns the one profile to take without asking: the first, when its reason is
-// better than vendor and no other verified profile has the same reason.
+// better than vendor and no other verified profile has an equal claim.
 func Certain(candidates []Candidate) (Candidate, bool) {
 	if len(candidates) == 0 || candidates[0].Unverified {
 		return Candidate{}, false
@@ -112,46 +116,57 @@ func Certain(candidates []Candidate) (Candidate, bool) {
 	if best.Reason != ByAnswer && best.Reason != ByProduct && best.Reason != ByID {
 		return Candidate{}, false
 	}
-	if len(candidates) > 1 && candidates[1].Reason == best.Reason && !candidates[1].Unverified {
-		return Candidate{}, false
+	if len(candidates) > 1 {
+		next := candidates[1]
+		if next.Reason == best.Reason && next.details == best.details && !next.Unverified {
+			return Candidate{}, false
+		}
 	}
 	return best, true
 }
 
 // candidate is the profile's best claim to a device.
 func (e Entry) candidate(s Seen) (Candidate, bool) {
-	c := Candidate{Kind: e.Kind, Profile: e.Name, Confidence: e.Facts["match"].Confidence, Unverified: e.Unverified}
-	if e.Match.answered(s) {
-		c.Reason = ByAnswer
-		return c, true
+	best := Candidate{Kind: e.Kind, Profile: e.Name, Confidence: e.Facts["match"].Confidence, Unverified: e.Unverified}
+	better := func(r Reason, details int, as Function) {
+		order := cmp.Or(cmp.Compare(slices.Index(reasons(), r), slices.Index(reasons(), best.Reason)), cmp.Compare(best.details, details))
+		if best.Reason == "" || order < 0 {
+			best.Reason, best.details, best.As = r, details, as
+		}
+	}
+	for _, g := range e.Match.GSI {
+		if details, ok := g.claim(s.GSI); ok {
+			better(ByAnswer, details, "")
+		}
+	}
+	for _, name := range e.Match.PCSC {
+		if s.PCSC != "" && strings.HasPrefix(strings.ToLower(s.PCSC), strings.ToLower(name)) {
+			better(ByAnswer, len(name), "")
+		}
 	}
 	for _, u := range e.Match.USB {
-		r, ok := u.claim(s)
-		if ok && (c.Reason == "" || slices.Index(reasons(), r) < slices.Index(reasons(), c.Reason)) {
-			c.Reason, c.As = r, u.As
+		if r, details, ok := u.claim(s); ok {
+			better(r, details, u.As)
 		}
 	}
-	return c, c.Reason != ""
-}
-
-func (m Match) answered(s Seen) bool {
-	for _, g := range m.GSI {
-		if s.GSI.Model != "" && same(s.GSI.Model, g.Model) && (g.Maker == "" || same(s.GSI.Maker, g.Maker)) {
-			return true
-		}
-	}
-	for _, name := range m.PCSC {
-		if s.PCSC != "" && strings.HasPrefix(strings.ToLower(s.PCSC), strings.ToLower(name)) {
-			return true
-		}
-	}
-	return false
+	return best, best.Reason != ""
 }
 
 func same(a, b string) bool { return strings.EqualFold(strings.TrimSpace(a), strings.TrimSpace(b)) }
 
+// claim reports whether the answers are this model's, and with how many details.
+func (g GSIMatch) claim(told GSIMatch) (details int, ok bool) {
+	if told.Model == "" || !same(told.Model, g.Model) || g.Maker != "" && !same(told.Maker, g.Maker) {
+		return 0, false
+	}
+	if g.Font == "" || told.Font == "" {
+		return 0, true
+	}
+	return 1, strings.HasPrefix(strings.ToLower(told.Font), strings.ToLower(g.Font))
+}
+
 // claim is how good this identity fits, if at all.
-func (u USBMatch) claim(s Seen) (Reason, bool) {
+func (u USBMatch) claim(s Seen) (r Reason, details int, ok bool) {
 	switch {
 	case s.VID == "",
 		u.VID != "*" && !strings.EqualFold(u.VID, s.VID),
@@ -161,17 +176,25 @@ func (u USBMatch) claim(s Seen) (Reason, bool) {
 		u.Serial != "" && !strings.HasPrefix(s.Serial, u.Serial),
 		u.VID == "*" && !s.told(u.As),
 		!u.As.fits(s):
-		return "", false
-	case u.As == AsBridge:
-		return ByBridge, true
-	case u.VID == "*":
-		return ByClass, true
-	case u.BCD != "", u.Product != "", u.Serial != "":
-		return ByProduct, true
-	case u.PID == "*":
-		return ByVendor, true
+		return "", 0, false
 	}
-	return ByID, true
+	if u.PID != "*" {
+		details++
+	}
+	for _, condition := range []string{u.BCD, u.Product, u.Serial} {
+		details += len(condition)
+	}
+	switch {
+	case u.As == AsBridge:
+		return ByBridge, details, true
+	case u.VID == "*":
+		return ByClass, details, true
+	case u.BCD != "", u.Product != "", u.Serial != "":
+		return ByProduct, details, true
+	case u.PID == "*":
+		return ByVendor, details, true
+	}
+	return ByID, details, true
 }
 
 // told reports whether enough of a device is known to say that it is f without its numbers.

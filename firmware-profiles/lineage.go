@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"reflect"
-
-	"go.yaml.in/yaml/v3"
 )
 
 // own are the keys that a profile never takes from the one that it is like: they say
@@ -16,24 +14,26 @@ func field(profile any, name string) reflect.Value {
 	return reflect.ValueOf(profile).Elem().FieldByName(name)
 }
 
-// parentOf reads the shipped profile that another one is like. It may not be like a
-// third one: where a fact comes from is to be seen in two files at most.
-func parentOf[M any](doc document, kind Kind, name string, rules func(M) []rule) (M, error) {
+// maxDepth is how long a chain of profiles that are like one another may be: where a
+// fact comes from is to be found without a search.
+const maxDepth = 2
+
+// parentOf reads the shipped profile that another one is like.
+func parentOf[M any](doc document, kind Kind, name string, rules func(M) []rule, depth int) (M, error) {
 	var none M
+	at := fmt.Sprintf("%s:%d: like: ", doc.file, doc.line("like"))
+	if depth > maxDepth {
+		return none, fmt.Errorf("%swant a profile that is complete by itself, or is like one that is; the chain is too long", at)
+	}
 	data, file, err := read(kind, name)
 	if err != nil {
-		return none, fmt.Errorf("%s:%d: like: %w", doc.file, doc.line("like"), err)
+		return none, fmt.Errorf("%s%w", at, err)
 	}
-	var head struct {
-		Like string `yaml:"like"`
+	parent, err := parse(file, data, kind, rules, depth)
+	if err != nil {
+		return none, fmt.Errorf("%s%w", at, err)
 	}
-	if err := yaml.Unmarshal(data, &head); err != nil {
-		return none, explain(file, err)
-	}
-	if head.Like != "" {
-		return none, fmt.Errorf("%s:%d: like: want a profile that is complete by itself; %s is like %s, name that one", doc.file, doc.line("like"), name, head.Like)
-	}
-	return parse(file, data, kind, rules)
+	return parent, nil
 }
 
 // inherit fills in the sections that the file leaves out, and tells of each where it

@@ -19,26 +19,27 @@ const maxFileBytes = 256 << 10
 // ParsePrinter reads a printer profile and adds what it is like. Errors name file, line
 // and field; a key that is not known is an error.
 func ParsePrinter(file string, data []byte) (Printer, error) {
-	return parse(file, data, KindPrinter, Printer.rules)
+	return parse(file, data, KindPrinter, Printer.rules, 0)
 }
 
 // ParseScanner reads a scanner profile, as strictly as ParsePrinter.
 func ParseScanner(file string, data []byte) (Scanner, error) {
-	return parse(file, data, KindScanner, Scanner.rules)
+	return parse(file, data, KindScanner, Scanner.rules, 0)
 }
 
 // ParseNFC reads a reader profile, as strictly as ParsePrinter.
 func ParseNFC(file string, data []byte) (NFC, error) {
-	return parse(file, data, KindNFC, NFC.rules)
+	return parse(file, data, KindNFC, NFC.rules, 0)
 }
 
 // ParseLineDisplay reads a display profile, as strictly as ParsePrinter.
 func ParseLineDisplay(file string, data []byte) (LineDisplay, error) {
-	return parse(file, data, KindDisplay, LineDisplay.rules)
+	return parse(file, data, KindDisplay, LineDisplay.rules, 0)
 }
 
-// parse reads a device profile of any kind; M is the kind's struct.
-func parse[M any](file string, data []byte, kind Kind, rules func(M) []rule) (M, error) {
+// parse reads a device profile of any kind; M is the kind's struct, depth how many
+// profiles are like this one in the chain that is being read.
+func parse[M any](file string, data []byte, kind Kind, rules func(M) []rule, depth int) (M, error) {
 	var m, none M
 	doc, err := decode(file, data, &m)
 	if err != nil {
@@ -48,7 +49,7 @@ func parse[M any](file string, data []byte, kind Kind, rules func(M) []rule) (M,
 	lineage := field(&m, "Lineage").Interface().(Lineage) //nolint:errcheck,forcetypeassert // every kind's struct has it
 	if lineage.Like != "" {
 		var parent M
-		if parent, err = parentOf(doc, kind, lineage.Like, rules); err != nil {
+		if parent, err = parentOf(doc, kind, lineage.Like, rules, depth+1); err != nil {
 			return none, err
 		}
 		doc.inherit(&m, parent, lineage.Like)

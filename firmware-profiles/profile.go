@@ -105,10 +105,12 @@ type USBMatch struct {
 	Serial string `yaml:"serial"`
 }
 
-// GSIMatch is what the printer answers to GS I 66 and 67.
+// GSIMatch is what the printer answers to GS I 66, 67 and 69.
 type GSIMatch struct {
 	Maker string `yaml:"maker"`
 	Model string `yaml:"model"`
+	// Font is the beginning of the answer to GS I 69, such as "CHINA"; empty takes any.
+	Font string `yaml:"font"`
 }
 
 // Serial is how the model's serial line is set as shipped.
