@@ -5,7 +5,10 @@ import (
 	"regexp"
 )
 
-var hexID = regexp.MustCompile(`^[0-9a-f]{4}$`)
+var (
+	hexID = regexp.MustCompile(`^[0-9a-f]{4}$`)
+	plain = regexp.MustCompile(`^[A-Za-z0-9 ._+-]*$`) // goes into udev's rules as it stands
+)
 
 // identityRules are those of every device profile.
 func identityRules(got, want Kind, products []Product, m Match, f Firmware) []rule {
@@ -171,6 +174,8 @@ func matchRules(m Match) []rule {
 			rule{at + "pid", u.VID != "*" || u.PID == "*", "\"*\", because vid is"},
 			oneOf(at+"as", u.As, "", AsPrinter, AsHIDPOS, AsKeyboard, AsCDC, AsBridge, AsCCID, AsVendor),
 			rule{at + "as", u.VID != "*" || u.As != "" && u.As != AsVendor && u.As != AsBridge, "printer, hid-pos, keyboard, cdc or ccid, because vid is \"*\""},
+			rule{at + "product", plain.MatchString(u.Product), "letters, digits, spaces and ._+-"},
+			rule{at + "serial", plain.MatchString(u.Serial), "letters, digits, spaces and ._+-"},
 			rule{at + "bcd", u.BCD == "" || hexID.MatchString(u.BCD), "four hex digits in lower case, quoted"})
 	}
 	for i, g := range m.GSI {
