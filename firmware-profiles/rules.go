@@ -78,7 +78,7 @@ func (p Printer) rules() []rule {
 
 func (s Scanner) rules() []rule {
 	identity := append(identityRules(s.Kind, KindScanner, s.Products, s.Match, s.Firmware),
-		factRules(s.Facts, s, "match", "serial", "framing", "trigger", "firmware")...)
+		factRules(s.Facts, s, "match", "serial", "framing", "trigger", "hid", "keyboard", "firmware")...)
 	if s.onlyRecognised() {
 		return identity
 	}
@@ -99,22 +99,6 @@ func (s Scanner) rules() []rule {
 		rules = append(rules, between(fmt.Sprintf("framing.end.%d", i), len(end), 1, 4))
 	}
 	return append(append(identity, rules...), serialRules(s.Serial)...)
-}
-
-func (n NFC) rules() []rule {
-	identity := append(identityRules(n.Kind, KindNFC, n.Products, n.Match, n.Firmware),
-		factRules(n.Facts, n, "match", "serial", "usb", "signals", "timing", "firmware")...)
-	if n.onlyRecognised() {
-		return identity
-	}
-	rules := []rule{
-		filled("driver", n.Driver),
-		oneOf("signals.language", n.Signals.Language, "", "acr122u"),
-		between("timing.answer_ms", n.Timing.AnswerMS, 50, 10_000),
-		between("timing.card_ms", n.Timing.CardMS, 50, 30_000),
-		between("timing.poll_ms", n.Timing.PollMS, 0, 2000),
-	}
-	return append(append(identity, rules...), serialRules(n.Serial)...)
 }
 
 func (l LineDisplay) rules() []rule {

@@ -12,6 +12,8 @@ type Scanner struct {
 	Serial   Serial    `yaml:"serial"`
 	Framing  Framing   `yaml:"framing"`
 	Trigger  Trigger   `yaml:"trigger"`
+	HID      HIDPOS    `yaml:"hid"`
+	Keyboard Keyboard  `yaml:"keyboard"`
 	Lineage  `yaml:",inline"`
 	Facts    map[string]Fact `yaml:"facts"` // by top-level key: where it comes from
 	Notes    string          `yaml:"notes"`
@@ -51,22 +53,13 @@ type Trigger struct {
 
 // HIDPOS is what a scanner in HID-POS mode (usage page 8C) needs besides the standard.
 type HIDPOS struct {
-	// Feature is a feature report sent after opening, byte by byte, its id first: [0xfe, 0x01].
-	Feature []int `yaml:"feature"`
+	// Feature is a feature report sent after opening, its id first, such as "\xfe\x01".
+	Feature string `yaml:"feature"`
 	// Symbology says whose letters the report's last bytes have, for boxes that send no AIM
 	// identifier: honeywell; empty for none.
 	Symbology string `yaml:"symbology"`
 	// Beeps is true when the host may sound the scanner's beeper by its output report.
 	Beeps bool `yaml:"beeps"`
-}
-
-// FeatureReport is Feature as bytes; empty for none.
-func (h HIDPOS) FeatureReport() []byte {
-	out := make([]byte, len(h.Feature))
-	for i, b := range h.Feature {
-		out[i] = byte(b) //nolint:gosec // the rules allow 0 to 255
-	}
-	return out
 }
 
 // Keyboard is what a scanner that types needs.

@@ -60,7 +60,8 @@ func (cd5220) row(n int, text []byte) []byte {
 
 func (cd5220) blank() []byte { return []byte{0x0c} } // CLR
 
-// led8 is eight digits and four lamps (LED8N user's manual). Its only row is a label's
+// led8 is eight digits and four lamps (LED8N user's manual: STX L; displays of the older
+// kind: ESC s n, bbs.bccn.net thread 471533). Its only row is a label's
 // number, one byte, and the amount.
 type led8 struct{ labels string }
 

@@ -40,6 +40,8 @@ type Display struct {
 	shown frame // nil when not known
 	lost  error
 	done  chan struct{} // closed when listening has ended
+
+	changed chan struct{} // a token when the port was lost
 }
 
 var _ drivers.LineDisplay = (*Display)(nil)
@@ -52,7 +54,7 @@ func New(p profiles.LineDisplay, dial transport.Dial, o Options) *Display {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &Display{name: o.Name, profile: p, dial: dial, now: o.Now, turn: make(chan struct{}, 1)}
+	return &Display{name: o.Name, profile: p, dial: dial, now: o.Now, turn: make(chan struct{}, 1), changed: make(chan struct{}, 1)}
 }
 
 func (d *Display) trouble(operation string, err, cause error) error {
@@ -79,6 +81,13 @@ func (d *Display) State() drivers.State { return d.life.State() }
 
 // Statistics implements drivers.Device.
 func (d *Display) Statistics() map[drivers.StatisticName]int64 { return d.counters.All() }
+
+// Changed gives a token when the display's port was lost; nothing else of a display changes.
+// It is the same channel for the driver's whole life, never closed, and for one reader.
+func (d *Display) Changed() <-chan struct{} { return d.changed }
+
+// Reports is false: a display tells nothing of itself, only the loss of its port is noticed.
+func (d *Display) Reports() bool { return false }
 
 // Size implements drivers.LineDisplay.
 func (d *Display) Size() (columns, rows int) { return d.profile.Size.Columns, d.profile.Size.Rows }
@@ -140,6 +149,10 @@ func (d *Display) listen(conn transport.Conn, done chan<- struct{}) {
 			d.lost, d.shown = err, nil
 			d.mu.Unlock()
 			d.counters.Add(drivers.CommunicationErrorCount, 1)
+			select {
+			case d.changed <- struct{}{}:
+			default: // the last token was not taken yet
+			}
 			return
 		}
 	}

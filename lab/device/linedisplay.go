@@ -38,7 +38,7 @@ type LineDisplay struct {
 	x, y     int
 	deselect bool // ESC = 1: what comes is the printer's
 	cursor   bool
-	lamps    [4]bool // 单价 合计 收款 找零
+	lamps    [4]bool // 单价 总计 收款 找零
 	received int
 	unknown  []string
 }
@@ -152,7 +152,7 @@ func (d *LineDisplay) Lines() []string {
 	return out
 }
 
-// Label is the lamp that a led8 has on: 单价, 合计, 收款 or 找零; empty when none.
+// Label is the lamp that a led8 has on: 单价, 总计, 收款 or 找零; empty when none.
 func (d *LineDisplay) Label() string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -164,7 +164,7 @@ func (d *LineDisplay) Label() string {
 	return ""
 }
 
-func labels() []string { return []string{"单价", "合计", "收款", "找零"} }
+func labels() []string { return []string{"单价", "总计", "收款", "找零"} }
 
 // Cursor reports whether the display shows a cursor.
 func (d *LineDisplay) Cursor() bool {

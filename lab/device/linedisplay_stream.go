@@ -122,7 +122,7 @@ func (d *LineDisplay) stx(b []byte) int {
 	})
 }
 
-// lamp is ESC s n of digit displays: 0 none, 1 单价, 2 合计, 3 收款, 4 找零.
+// lamp is ESC s n of digit displays: 0 none, 1 单价, 2 总计, 3 收款, 4 找零.
 func (d *LineDisplay) lamp(n byte) {
 	if d.opt.Labels != "esc_s" || n < '0' || n > '4' {
 		d.strange([]byte{0x1b, 's', n})
