@@ -9,50 +9,9 @@ import (
 
 	"dcpos/drivers"
 	"dcpos/drivers/all"
-	profiles "dcpos/firmware-profiles"
 	"dcpos/lab/device"
 	"dcpos/pos"
 )
-
-// A profile cannot name a driver that does not exist.
-func TestEveryProfileHasItsDriver(t *testing.T) {
-	names, err := profiles.Names(profiles.KindPrinter)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range names {
-		p, err := profiles.FindPrinter(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		build, ok := all.Printers()[p.Driver]
-		if !ok {
-			t.Errorf("%s: no driver %q", name, p.Driver)
-			continue
-		}
-		if d := build(p, nil, ""); d.Info().Profile != name || d.Columns() != p.Paper.Columns {
-			t.Errorf("%s: %+v", name, d.Info())
-		}
-	}
-	names, err = profiles.Names(profiles.KindScanner)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range names {
-		p, err := profiles.FindScanner(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		build, ok := all.Scanners()[p.Driver]
-		if !ok {
-			t.Errorf("%s: no driver %q", name, p.Driver)
-			continue
-		}
-		if d := build(p, nil, ""); d.Info().Profile != name {
-			t.Errorf("%s: %+v", name, d.Info())
-		}
-	}
-}
 
 func onTTY(path string) drivers.TransportConfig {
 	return drivers.TransportConfig{Kind: drivers.TransportSerial, Path: path}
@@ -99,6 +58,11 @@ func TestOpenSaysWhatIsWrong(t *testing.T) {
 			}
 			s, err := all.OpenScanner(t.Context(), cfg)
 			check("scanner", s, err)
+			if tc.cfg.Profile == "PROFILE" {
+				cfg.Profile = "cd5220"
+			}
+			d, err := all.OpenLineDisplay(t.Context(), cfg)
+			check("display", d, err)
 		})
 	}
 }

@@ -1,0 +1,263 @@
+package all_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"dcpos/drivers"
+	"dcpos/drivers/all"
+	"dcpos/drivers/drivertest"
+	"dcpos/drivers/receipt"
+	"dcpos/drivers/transport"
+	profiles "dcpos/firmware-profiles"
+	"dcpos/lab/device"
+)
+
+// bench runs the device of a profile, on a model that is set as the profile says.
+type bench func(t *testing.T, profile string)
+
+// benches are the benches by driver. A driver that a profile names has its row here.
+func benches() map[string]bench {
+	return map[string]bench{
+		"escpos":         printerBench,
+		"serial-scanner": serialScannerBench,
+		"linedisplay":    displayBench,
+	}
+}
+
+// waiting are drivers that profiles name and that are not in this tree. The test fails as
+// soon as one is, until it has its bench.
+func waiting() []string {
+	return []string{"hidpos-scanner", "keyboard-scanner", "pcsc", "ccid", "pn532"}
+}
+
+// driverNames are the drivers that ship.
+func driverNames() []string {
+	var names []string
+	for n := range all.Printers() {
+		names = append(names, n)
+	}
+	for n := range all.Scanners() {
+		names = append(names, n)
+	}
+	for n := range all.LineDisplays() {
+		names = append(names, n)
+	}
+	return names
+}
+
+// Every shipped profile with a driver is run: what a file says about a model is held
+// against the model of a device that behaves so.
+func TestEveryProfileRunsOnTheBench(t *testing.T) {
+	catalogue, err := profiles.Catalogue()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ran := map[profiles.Kind]int{}
+	for _, e := range catalogue {
+		run, ok := benches()[e.Driver]
+		switch {
+		case ok && !slices.Contains(driverNames(), e.Driver):
+			t.Errorf("%s %s: driver %q does not ship", e.Kind, e.Name, e.Driver)
+		case ok:
+			t.Run(string(e.Kind)+" "+e.Name, func(t *testing.T) { run(t, e.Name) })
+			if !e.Unverified {
+				ran[e.Kind]++
+			}
+		case e.Driver == "" && e.Unverified, slices.Contains(waiting(), e.Driver) && !slices.Contains(driverNames(), e.Driver):
+		default:
+			t.Errorf("%s %s: driver %q has no bench: give it its row in benches", e.Kind, e.Name, e.Driver)
+		}
+	}
+	if ran[profiles.KindPrinter] < 15 || ran[profiles.KindScanner] < 5 || ran[profiles.KindDisplay] < 5 {
+		t.Errorf("verified models that ran: %v", ran)
+	}
+	t.Logf("verified models that ran on the bench: %v", ran)
+}
+
+// served is a device.Served as the dial of a driver; every dial is a new line.
+func served(t *testing.T, d device.Served) transport.Dial {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	var group sync.WaitGroup
+	t.Cleanup(func() {
+		cancel()
+		group.Wait()
+	})
+	return func(context.Context) (transport.Conn, error) {
+		host, dev := device.Pipe()
+		group.Go(func() { _ = d.Serve(ctx, dev) })
+		return transport.NewStream("bench", host), nil
+	}
+}
+
+// closing closes a driver before its device stops.
+func closing[D drivers.Device](t *testing.T, d D) D {
+	t.Helper()
+	t.Cleanup(func() {
+		if err := d.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return d
+}
+
+func up(t *testing.T, d drivers.Device) {
+	t.Helper()
+	for _, step := range []func(context.Context) error{d.Open, d.Claim, d.Enable} {
+		if err := step(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+var font = sync.OnceValues(func() (*device.Font, error) { return device.OpenFont("") }) //nolint:gochecknoglobals // read once
+
+func printerBench(t *testing.T, name string) {
+	t.Helper()
+	p, err := profiles.FindPrinter(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	glyphs, err := font()
+	if err != nil {
+		t.Fatal(err)
+	}
+	build := func(t *testing.T) (drivers.POSPrinter, *device.Printer) {
+		t.Helper()
+		width := 80
+		if p.Paper.WidthMM < 70 {
+			width = 58
+		}
+		model, err := device.NewPrinter(device.PrinterOptions{
+			WidthMM: width, Font: glyphs, NoCutter: p.Cutter == "none", TearAfter: time.Minute,
+			Answers: &device.Answers{DLEEOT: p.Status.DLEEOT, ASB: p.Status.ASB, GSR: p.Status.GSR, GSI: p.Status.GSI, GSH: p.Status.GSH},
+			GBKOnly: p.CJK.Encoding == "gbk", ChineseSizeByFS: p.CJK.FSSize, LosesChinese: p.Quirks.ImageLosesCJK,
+			StartsWithoutChinese: strings.HasPrefix(p.Name, "epson"),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return closing(t, all.Printers()[p.Driver](p, served(t, model), "")), model
+	}
+	drivertest.RunPrinter(t, func(t *testing.T) drivers.POSPrinter {
+		t.Helper()
+		d, _ := build(t)
+		return d
+	})
+	t.Run("a receipt is on the paper as it was meant", func(t *testing.T) {
+		d, model := build(t)
+		up(t, d)
+		result, err := d.Print(t.Context(), drivers.PrintJob{ID: "bench", Receipt: receipt.New(
+			receipt.Title("数字人民币"), receipt.Pair("合计 Total", "￥1,234.50"), receipt.QR("https://example.com/r/1"), receipt.Pair("付款方式", "硬钱包"), receipt.Cut())})
+		if err != nil || result.State != drivers.PrintConfirmed {
+			t.Fatalf("%+v, %v", result, err)
+		}
+		model.Tear()
+		all := model.Receipts()
+		if len(all) != 1 {
+			t.Fatalf("%d receipts", len(all))
+		}
+		for _, want := range []string{"数字人民币", "合计 Total", "￥1,234.50", "付款方式", "硬钱包"} {
+			if !strings.Contains(all[0].Text(), want) {
+				t.Errorf("%q is not on\n%s", want, all[0].Text())
+			}
+		}
+		if unknown := model.Unknown(); len(unknown) > 0 {
+			t.Errorf("the printer does not know %v", unknown)
+		}
+		if d.Info().Profile != name || d.Columns() != p.Paper.Columns {
+			t.Errorf("%+v", d.Info())
+		}
+	})
+}
+
+func serialScannerBench(t *testing.T, name string) {
+	t.Helper()
+	p, err := profiles.FindScanner(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	opt := device.ScannerOptions{Prefix: p.Framing.Prefix, AIM: p.Framing.AIM, NoSuffix: p.Framing.IdleMS > 0}
+	if !opt.NoSuffix {
+		opt.Suffix = strings.Join(p.Framing.End, "") // CR and LF: also the sequence
+	}
+	drivertest.RunScanner(t, func(t *testing.T) (drivers.Scanner, func(string)) {
+		t.Helper()
+		model := device.NewScanner(opt)
+		s := closing(t, all.Scanners()[p.Driver](p, served(t, model), ""))
+		return s, func(code string) {
+			if err := model.Scan(code, "]Q1"); err != nil {
+				t.Error(err)
+			}
+			time.Sleep(2 * p.Framing.Idle()) // a hand is slower than the silence that ends a code
+		}
+	})
+	t.Run("symbology", func(t *testing.T) {
+		model := device.NewScanner(opt)
+		s := closing(t, all.Scanners()[p.Driver](p, served(t, model), ""))
+		up(t, s)
+		if err := model.Scan("6901028075862", "]E0"); err != nil {
+			t.Fatal(err)
+		}
+		e := <-s.Events()
+		if e.Err != nil || e.Data.Text() != "6901028075862" || (e.Data.Symbology == "]E0") != p.Framing.AIM {
+			t.Errorf("got %+v", e)
+		}
+	})
+}
+
+func displayBench(t *testing.T, name string) {
+	t.Helper()
+	p, err := profiles.FindLineDisplay(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	drivertest.RunLineDisplay(t, func(t *testing.T) drivertest.DisplayRig {
+		t.Helper()
+		model, err := device.NewLineDisplay(device.LineDisplayOptions{
+			Language: p.Language, Columns: p.Size.Columns, Rows: p.Size.Rows, Chinese: p.CJK.Encoding != "none", Labels: p.Labels,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if unknown := model.Unknown(); len(unknown) > 0 {
+				t.Errorf("the display does not know %v", unknown)
+			}
+		})
+		d := closing(t, all.LineDisplays()[p.Driver](p, served(t, model), ""))
+		return drivertest.DisplayRig{Driver: d, Shown: model.Lines, Received: model.Received, Digits: p.Language == "led8"}
+	})
+}
+
+func TestACustomerDisplayOnARealLine(t *testing.T) {
+	model, err := device.NewLineDisplay(device.LineDisplayOptions{Language: "cd5220"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	line, err := device.Start(context.Background(), model)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := all.OpenLineDisplay(t.Context(), drivers.DeviceConfig{Name: "customer", Profile: "cd5220", Transport: onTTY(line.Path)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Show(t.Context(), []string{"Total", "12.50"}); err != nil {
+		t.Fatal(err)
+	}
+	for start := time.Now(); !slices.Equal(model.Lines(), []string{"Total", "12.50"}); time.Sleep(time.Millisecond) {
+		if time.Since(start) > 5*time.Second {
+			t.Fatalf("shown %q", model.Lines())
+		}
+	}
+	if err := errors.Join(d.Close(), line.Unplug()); err != nil {
+		t.Error(err)
+	}
+}
