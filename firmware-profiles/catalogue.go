@@ -2,6 +2,7 @@ package profiles
 
 import (
 	"fmt"
+	"reflect"
 	"sync"
 )
 
@@ -28,7 +29,7 @@ func Catalogue() ([]Entry, error) {
 			return nil, err
 		}
 		for _, name := range names {
-			e, err := find(kind, name)
+			e, err := Find(kind, name)
 			if err != nil {
 				return nil, fmt.Errorf("catalogue: %w", err)
 			}
@@ -38,23 +39,26 @@ func Catalogue() ([]Entry, error) {
 	return out, nil
 }
 
-func find(kind Kind, name string) (Entry, error) {
-	switch kind {
-	case KindPrinter:
-		p, err := FindPrinter(name)
-		return Entry{kind, p.Name, p.Driver, p.Products, p.Match, p.Lineage, p.Facts}, err
-	case KindScanner:
-		p, err := FindScanner(name)
-		return Entry{kind, p.Name, p.Driver, p.Products, p.Match, p.Lineage, p.Facts}, err
-	case KindNFC:
-		p, err := FindNFC(name)
-		return Entry{kind, p.Name, p.Driver, p.Products, p.Match, p.Lineage, p.Facts}, err
-	case KindDisplay:
-		p, err := FindLineDisplay(name)
-		return Entry{kind, p.Name, p.Driver, p.Products, p.Match, p.Lineage, p.Facts}, err
-	case KindClass:
+// Find returns what the shipped device profile of that kind and name has in common with
+// all others; ErrUnknown when there is none.
+func Find(kind Kind, name string) (Entry, error) {
+	data, file, err := read(kind, name)
+	if err != nil {
+		return Entry{}, err
 	}
-	return Entry{}, fmt.Errorf("%s %q: %w", kind, name, ErrUnknown)
+	e, _, err := entryOf(kind, file, data)
+	return e, err
+}
+
+// entry takes the common part of a kind's struct.
+func entry(kind Kind, profile any) Entry {
+	v := reflect.ValueOf(profile)
+	e := Entry{Kind: kind}
+	to := reflect.ValueOf(&e).Elem()
+	for _, name := range []string{"Name", "Driver", "Products", "Match", "Lineage", "Facts"} {
+		to.FieldByName(name).Set(v.FieldByName(name))
+	}
+	return e
 }
 
 // entries is the catalogue, read once: the files cannot change, and a test opens every one.

@@ -27,7 +27,7 @@ func (t Title) Text() pos.Text { return pos.Text{ZH: t.ZH, EN: t.EN} }
 // ClassDevice is one device that terminals of the class have.
 type ClassDevice struct {
 	Role     string   `yaml:"role"`     // the name in the till's configuration, such as "printer"
-	Kind     Kind     `yaml:"kind"`     // printer, scanner
+	Kind     Kind     `yaml:"kind"`     // printer, scanner, nfc, linedisplay
 	Required bool     `yaml:"required"` // without it the till says so and does not sell
 	Profiles []string `yaml:"profiles"` // usual models, the first is the default
 }

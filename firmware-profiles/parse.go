@@ -110,22 +110,23 @@ func decode(file string, data []byte, into any) (document, error) {
 	d := yaml.NewDecoder(bytes.NewReader(data))
 	d.KnownFields(true)
 	if err := d.Decode(into); err != nil {
-		return document{}, explain(file, err)
+		return document{}, explain(file, err, keysOf(reflect.TypeOf(into), nil))
 	}
 	if err := d.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
 		return document{}, fmt.Errorf("%s: more than one document", file)
 	}
 	var root yaml.Node
 	if err := yaml.Unmarshal(data, &root); err != nil {
-		return document{}, explain(file, err)
+		return document{}, explain(file, err, nil)
 	}
 	return document{file: file, root: &root}, nil
 }
 
 var unknownKey = regexp.MustCompile(`^line (\d+): field (\S+) not found in type`)
 
-// explain puts file and line first and takes the Go types out of the library's words.
-func explain(file string, err error) error {
+// explain puts file and line first, takes the Go types out of the library's words, and
+// names the key that was probably meant.
+func explain(file string, err error, known []string) error {
 	typed, ok := errors.AsType[*yaml.TypeError](err)
 	if !ok {
 		return fmt.Errorf("%s: %s", file, strings.TrimPrefix(err.Error(), "yaml: "))
@@ -133,7 +134,7 @@ func explain(file string, err error) error {
 	out := make([]error, 0, len(typed.Errors))
 	for _, e := range typed.Errors {
 		if m := unknownKey.FindStringSubmatch(e); m != nil {
-			out = append(out, fmt.Errorf("%s:%s: unknown key %q", file, m[1], m[2]))
+			out = append(out, fmt.Errorf("%s:%s: unknown key %q%s", file, m[1], m[2], meant(m[2], known)))
 			continue
 		}
 		line, what, _ := strings.Cut(strings.TrimPrefix(e, "line "), ": ")
@@ -169,7 +170,7 @@ func (d document) check(rules []rule) error {
 	var wrong []error
 	for _, r := range rules {
 		if !r.ok {
-			wrong = append(wrong, fmt.Errorf("%s:%d: %s: want %s", d.file, d.line(r.field), r.field, r.want))
+			wrong = append(wrong, fmt.Errorf("%s:%d: %s: want %s%s", d.file, d.line(r.field), r.field, r.want, d.got(r.field)))
 		}
 	}
 	return errors.Join(wrong...)
@@ -195,6 +196,20 @@ func (d document) line(field string) int {
 		node, line = next, next.Line
 	}
 	return line
+}
+
+// got is what the file says in a field, for the error; empty when it says nothing there.
+func (d document) got(field string) string {
+	node := d.top()
+	for key := range strings.SplitSeq(field, ".") {
+		if node = child(node, key); node == nil {
+			return ""
+		}
+	}
+	if node.Kind != yaml.ScalarNode || node.Value == "" || len(node.Value) > draftLimit {
+		return ""
+	}
+	return fmt.Sprintf("; got %q", node.Value)
 }
 
 func child(node *yaml.Node, key string) *yaml.Node {

@@ -31,25 +31,22 @@ func TestEveryFileIsValid(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if seen[profiles.KindPrinter] < 5 || seen[profiles.KindScanner] < 4 || seen[profiles.KindClass] != 5 {
+	if seen[profiles.KindPrinter] < 30 || seen[profiles.KindScanner] < 20 || seen[profiles.KindNFC] < 10 || seen[profiles.KindDisplay] < 10 || seen[profiles.KindClass] != 5 {
 		t.Errorf("files by kind: %v", seen)
 	}
 }
 
 func TestShippedNamesOpenAndBlueprintsDoNotShip(t *testing.T) {
-	for _, kind := range []profiles.Kind{profiles.KindPrinter, profiles.KindScanner, profiles.KindClass} {
+	for _, kind := range append(profiles.DeviceKinds(), profiles.KindClass) {
 		names, err := profiles.Names(kind)
 		if err != nil || len(names) == 0 {
 			t.Fatalf("%s: %v %v", kind, names, err)
 		}
 		for _, name := range names {
-			switch kind {
-			case profiles.KindPrinter:
-				_, err = profiles.FindPrinter(name)
-			case profiles.KindScanner:
-				_, err = profiles.FindScanner(name)
-			case profiles.KindClass:
+			if kind == profiles.KindClass {
 				_, err = profiles.FindClass(name)
+			} else {
+				_, err = profiles.Find(kind, name)
 			}
 			if err != nil {
 				t.Errorf("%s %s: %v", kind, name, err)
@@ -79,13 +76,8 @@ func TestClassesNameProfilesThatExist(t *testing.T) {
 		}
 		for _, d := range class.Devices {
 			for _, p := range d.Profiles {
-				if d.Kind == profiles.KindPrinter {
-					_, err = profiles.FindPrinter(p)
-				} else {
-					_, err = profiles.FindScanner(p)
-				}
-				if err != nil {
-					t.Errorf("%s: %s: %v", name, d.Role, err)
+				if e, err := profiles.Find(d.Kind, p); err != nil || e.Unverified {
+					t.Errorf("%s: %s: %s: unverified %v, %v", name, d.Role, p, e.Unverified, err)
 				}
 			}
 		}

@@ -39,14 +39,8 @@ func waiting() []string {
 // driverNames are the drivers that ship.
 func driverNames() []string {
 	var names []string
-	for n := range all.Printers() {
-		names = append(names, n)
-	}
-	for n := range all.Scanners() {
-		names = append(names, n)
-	}
-	for n := range all.LineDisplays() {
-		names = append(names, n)
+	for _, some := range all.Drivers() {
+		names = append(names, some...)
 	}
 	return names
 }
