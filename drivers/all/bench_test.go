@@ -255,3 +255,77 @@ func TestACustomerDisplayOnARealLine(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A display behind a printer shows the amount while receipts are printed, and nothing
+// that is for one reaches the other.
+func TestADisplayBehindAPrinter(t *testing.T) {
+	display, err := device.NewLineDisplay(device.LineDisplayOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	glyphs, err := font()
+	if err != nil {
+		t.Fatal(err)
+	}
+	model, err := device.NewPrinter(device.PrinterOptions{Font: glyphs, Display: display, StartsWithoutChinese: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	profile, err := profiles.FindPrinter("epson-tm-t88")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := closing(t, all.Printers()[profile.Driver](profile, served(t, model), "front"))
+	if _, err := all.OpenLineDisplayBehind(t.Context(), p, drivers.DeviceConfig{Profile: "epson-dm-d-shared"}); !errors.Is(err, drivers.ErrNoHardware) {
+		t.Errorf("printer not open: got %v", err)
+	}
+	up(t, p)
+	if _, err := all.OpenLineDisplayBehind(t.Context(), p, drivers.DeviceConfig{Profile: "cd5220"}); !errors.Is(err, drivers.ErrIllegal) {
+		t.Errorf("a display with a line of its own: got %v", err)
+	}
+	d, err := all.OpenLineDisplayBehind(t.Context(), p, drivers.DeviceConfig{Profile: "epson-dm-d-shared"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var both sync.WaitGroup
+	both.Go(func() {
+		for range 20 {
+			if r, err := p.Print(t.Context(), drivers.PrintJob{ID: "r", Receipt: receipt.New(receipt.Pair("合计", "1.00"), receipt.Cut())}); err != nil {
+				t.Errorf("%+v, %v", r, err)
+			}
+		}
+	})
+	both.Go(func() {
+		for i := range 200 {
+			if err := d.Show(t.Context(), []string{"Total", strings.Repeat("9", i%20)}); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	both.Wait()
+	if err := d.Show(t.Context(), []string{"Paid", "1.00"}); err != nil {
+		t.Fatal(err)
+	}
+	for start := time.Now(); !slices.Equal(display.Lines(), []string{"Paid", "1.00"}); time.Sleep(time.Millisecond) {
+		if time.Since(start) > 5*time.Second {
+			t.Fatalf("shown %q", display.Lines())
+		}
+	}
+	if n := len(model.Receipts()); n != 20 {
+		t.Errorf("%d receipts", n)
+	}
+	for _, r := range model.Receipts() {
+		if r.Text() != model.Receipts()[0].Text() {
+			t.Errorf("a receipt reads\n%s", r.Text())
+		}
+	}
+	if unknown := slices.Concat(model.Unknown(), display.Unknown()); len(unknown) > 0 {
+		t.Errorf("unknown: %v", unknown)
+	}
+	if err := d.Close(); err != nil {
+		t.Error(err)
+	}
+	if p.Info().Port == "" {
+		t.Error("closing the display closed the printer")
+	}
+}

@@ -39,6 +39,8 @@ type PrinterOptions struct {
 	Receipt func(Receipt)
 	// Directory, when set, gets <n>.png and <n>.txt of every receipt.
 	Directory string
+	// Display hangs on the printer and gets what is selected for it.
+	Display *LineDisplay
 	// Maker and Model are told by GS I.
 	Maker, Model string
 }
@@ -66,26 +68,28 @@ type Printer struct {
 
 	serving chan struct{} // holds one token while a host is served
 
-	mu      sync.Mutex
-	out     func([]byte) // sends to the host; nil while nobody is connected
-	in      []byte       // received and not yet acted on
-	seen    []byte       // the last bytes received, for real-time commands
-	paper   *paper
-	mode    mode
-	asb     byte // what GS a switched on
-	paperAt int  // dots of paper left; negative: plenty
-	nearEnd bool
-	noPaper bool
-	cover   bool
-	cutter  bool // stuck
-	drawer  bool // open
-	silent  bool
-	stalled chan struct{} // closed when not stalled
-	kicks   int
-	done    []Receipt
-	unknown []string
-	failed  error
-	last    time.Time // when something came
+	mu   sync.Mutex
+	out  func([]byte) // sends to the host; nil while nobody is connected
+	in   []byte       // received and not yet acted on
+	seen []byte       // the last bytes received, for real-time commands
+	// toDisplay: what comes is the display's.
+	toDisplay bool
+	paper     *paper
+	mode      mode
+	asb       byte // what GS a switched on
+	paperAt   int  // dots of paper left; negative: plenty
+	nearEnd   bool
+	noPaper   bool
+	cover     bool
+	cutter    bool // stuck
+	drawer    bool // open
+	silent    bool
+	stalled   chan struct{} // closed when not stalled
+	kicks     int
+	done      []Receipt
+	unknown   []string
+	failed    error
+	last      time.Time // when something came
 }
 
 // NewPrinter makes a printer with paper in it.

@@ -40,6 +40,9 @@ func (p *Printer) reset() {
 // step acts on the first thing in the buffer and returns how many bytes it was, 0 when
 // the rest of it has not come yet.
 func (p *Printer) step(b []byte) int {
+	if n, ok := p.routed(b); ok {
+		return n
+	}
 	switch b[0] {
 	case 0x10:
 		return p.skipRealTime(b)
