@@ -253,8 +253,8 @@ func (d *LineDisplay) digitPicture(font *Font) *image.Paletted {
 			drawCell(img, font.cellOf(c.r, false), left, glassMargin, times, 2)
 		}
 		left += latinWidth * times
-		if c.point {
-			drawCell(img, font.cellOf('.', false), left-latinWidth*times*2/3, glassMargin, times, 2)
+		if c.point { // between this digit and the next
+			drawCell(img, font.cellOf('.', false), left-latinWidth*times/2, glassMargin, times, 2)
 		}
 	}
 	for i, label := range labels() {
