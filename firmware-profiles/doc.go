@@ -4,9 +4,10 @@
 // screen a class of terminal has, and its defaults.
 //
 // A profile never names a port: which box hangs where is the terminal's own
-// configuration (drivers.DeviceConfig).
+// configuration (drivers.DeviceConfig). Identify tells which profiles may be right for a
+// plugged device, Draft begins one for a device that is not known, WriteUdev and
+// WriteModprobe make what the operating system needs to hand the devices over.
 //
-// To add a model: copy <kind>/_blueprint.yaml, fill it in, and run this package's
-// tests: they open every file and build its driver. Files that begin with "_" are
-// blueprints and are not shipped.
+// To add a model: README.md. Files that begin with "_" are blueprints and are not
+// shipped; schema/ and testdata/ are generated (go test -update).
 package profiles

@@ -37,8 +37,12 @@ func Examine(file string, data []byte, drivers map[Kind][]string) Review {
 		r.Wrong = errors.Join(r.Wrong, doc.check([]rule{{"driver", false, strings.Join(names, ", ")}}))
 	}
 	for _, section := range slices.Sorted(maps.Keys(e.Facts)) {
-		if f := e.Facts[section]; f.Confidence == Assumed {
-			r.Doubts = append(r.Doubts, fmt.Sprintf("%s:%d: %s: %s", file, doc.line("facts."+section), section, f.Source))
+		f, at := e.Facts[section], "facts."+section
+		if doc.node(at) == nil {
+			at = "like" // that is where it comes from
+		}
+		if f.Confidence == Assumed {
+			r.Doubts = append(r.Doubts, fmt.Sprintf("%s:%d: %s: %s", file, doc.line(at), section, f.Source))
 		}
 	}
 	return r

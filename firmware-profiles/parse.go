@@ -198,15 +198,21 @@ func (d document) line(field string) int {
 	return line
 }
 
-// got is what the file says in a field, for the error; empty when it says nothing there.
-func (d document) got(field string) string {
+// node is what the file has at a field's place; nil when it says nothing there.
+func (d document) node(field string) *yaml.Node {
 	node := d.top()
 	for key := range strings.SplitSeq(field, ".") {
 		if node = child(node, key); node == nil {
-			return ""
+			return nil
 		}
 	}
-	if node.Kind != yaml.ScalarNode || node.Value == "" || len(node.Value) > draftLimit {
+	return node
+}
+
+// got is what the file says in a field, for the error; empty when it says nothing there.
+func (d document) got(field string) string {
+	node := d.node(field)
+	if node == nil || node.Kind != yaml.ScalarNode || node.Value == "" || len(node.Value) > draftLimit {
 		return ""
 	}
 	return fmt.Sprintf("; got %q", node.Value)
