@@ -62,8 +62,6 @@ func entry(kind Kind, profile any) Entry {
 }
 
 // entries is the catalogue, read once: the files cannot change, and a test opens every one.
-//
-//nolint:gochecknoglobals // set once and never changed
 var entries = sync.OnceValue(func() []Entry {
 	all, err := Catalogue()
 	if err != nil {

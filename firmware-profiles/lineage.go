@@ -40,7 +40,7 @@ func parentOf[M any](doc document, kind Kind, name string, rules func(M) []rule,
 // comes from.
 func (d document) inherit(profile, parent any, like string) {
 	to, from := reflect.ValueOf(profile).Elem(), reflect.ValueOf(parent)
-	facts, theirs := map[string]Fact{}, from.FieldByName("Facts").Interface().(map[string]Fact) //nolint:errcheck,forcetypeassert // every kind's struct has it
+	facts, theirs := map[string]Fact{}, from.FieldByName("Facts").Interface().(map[string]Fact) // every kind has it
 	for _, f := range reflect.VisibleFields(to.Type()) {
 		key := f.Tag.Get("yaml")
 		if key == "-" || f.Anonymous || f.Name == "Like" || f.Name == "Unverified" || hasSection(own(), key) || d.has(key) {
@@ -51,7 +51,7 @@ func (d document) inherit(profile, parent any, like string) {
 			facts[key] = Fact{Source: "like " + like + ": " + fact.Source, Confidence: Assumed}
 		}
 	}
-	maps.Copy(facts, to.FieldByName("Facts").Interface().(map[string]Fact)) //nolint:errcheck,forcetypeassert // likewise
+	maps.Copy(facts, to.FieldByName("Facts").Interface().(map[string]Fact)) // likewise
 	to.FieldByName("Facts").Set(reflect.ValueOf(facts))
 }
 

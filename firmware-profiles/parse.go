@@ -46,7 +46,7 @@ func parse[M any](file string, data []byte, kind Kind, rules func(M) []rule, dep
 		return none, err
 	}
 	field(&m, "Name").SetString(nameOf(file))
-	lineage := field(&m, "Lineage").Interface().(Lineage) //nolint:errcheck,forcetypeassert // every kind's struct has it
+	lineage := field(&m, "Lineage").Interface().(Lineage) // every kind has it
 	if lineage.Like != "" {
 		var parent M
 		if parent, err = parentOf(doc, kind, lineage.Like, rules, depth+1); err != nil {

@@ -15,7 +15,7 @@ import (
 	profiles "dcpos/firmware-profiles"
 )
 
-//nolint:gochecknoglobals // go test ./firmware-profiles -update
+// go test ./firmware-profiles -update
 var update = flag.Bool("update", false, "write the generated files anew")
 
 // golden compares with a committed file, or writes it with -update.

@@ -162,14 +162,14 @@ func (p profileListCmd) Run(out *cli.Streams) error {
 }
 
 // short names the first few and says how many more there are.
-func short(all []string, n int) string {
-	if len(all) == 0 {
+func short(words []string, n int) string {
+	if len(words) == 0 {
 		return "-"
 	}
-	if len(all) <= n {
-		return strings.Join(all, ", ")
+	if len(words) <= n {
+		return strings.Join(words, ", ")
 	}
-	return fmt.Sprintf("%s +%d", strings.Join(all[:n], ", "), len(all)-n)
+	return fmt.Sprintf("%s +%d", strings.Join(words[:n], ", "), len(words)-n)
 }
 
 type profileShowCmd struct {

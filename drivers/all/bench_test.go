@@ -110,7 +110,7 @@ func up(t *testing.T, d drivers.Device) {
 	}
 }
 
-var font = sync.OnceValues(func() (*device.Font, error) { return device.OpenFont("") }) //nolint:gochecknoglobals // read once
+var font = sync.OnceValues(func() (*device.Font, error) { return device.OpenFont("") }) // read once
 
 func printerBench(t *testing.T, name string) {
 	t.Helper()

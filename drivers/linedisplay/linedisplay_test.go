@@ -141,19 +141,27 @@ func TestGoldenBytes(t *testing.T) {
 		clear string
 	}{
 		{
-			"epson-dm", []string{"Total ¥12.50", "café €"}, "1b40 1b7400 1f01 1f4300",
+			"epson-dm",
+			[]string{"Total ¥12.50", "café €"},
+			"1b40 1b7400 1f01 1f4300",
 			"1f240101 546f74616c209d31322e3530" + pad + " 1f240102 63616682203f" + pad + "202020202020", "0c",
 		},
 		{
-			"epson-dm gbk", []string{"合计 ¥12.50", "€龘𠮷"}, "1b40 1b7400 1f01 1f4300",
+			"epson-dm gbk",
+			[]string{"合计 ¥12.50", "€龘𠮷"},
+			"1b40 1b7400 1f01 1f4300",
 			"1f240101 bacfbcc620a3a431322e3530" + pad + " 1f240102 3f fd93 3f" + pad + pad, "0c",
 		},
 		{
-			"epson-dm beside a printer", []string{"A"}, "1b3d02 1b40 1b7400 1f01 1f4300 1b3d01",
+			"epson-dm beside a printer",
+			[]string{"A"},
+			"1b3d02 1b40 1b7400 1f01 1f4300 1b3d01",
 			"1b3d02 1f240101 41" + pad + pad + "202020 1b3d01", "1b3d02 0c 1b3d01",
 		},
 		{
-			"cd5220", []string{"Total ¥12.50", "支付 OK"}, "1b40 0c",
+			"cd5220",
+			[]string{"Total ¥12.50", "支付 OK"},
+			"1b40 0c",
 			"1b5141 546f74616c2031322e3530" + pad + "20 0d 1b5142 3f3f204f4b" + pad + "20202020202020 0d", "0c",
 		},
 		{"cd5220 gbk", []string{"支付"}, "1b40 0c", "1b5141 d6a7b8b6" + pad + pad + " 0d", "0c"},

@@ -92,7 +92,7 @@ func (d *LineDisplay) Serve(ctx context.Context, rw io.ReadWriteCloser) error {
 		d.take(buf[:n])
 		if err != nil {
 			if ctx.Err() != nil || errors.Is(err, io.EOF) || errors.Is(err, io.ErrClosedPipe) || errors.Is(err, os.ErrClosed) {
-				return nil //nolint:nilerr // the ways in which it ends
+				return nil // the ways in which it ends
 			}
 			return fmt.Errorf("%w: %w", errHungUp, err)
 		}
