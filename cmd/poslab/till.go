@@ -17,15 +17,18 @@ import (
 type TillCmd struct {
 	Dir   string `required:"" type:"path" help:"Folder for the links to both ttys and for receipts/. 目录。"`
 	Width int    `default:"80" enum:"58,80" help:"Paper width in millimetres. 纸宽。"`
+
+	Display string `default:"cd5220" enum:"cd5220,epson-dm,led8" help:"Language of the customer display. 客显指令集。"`
 }
 
 // Help says what can be typed.
 func (TillCmd) Help() string {
-	return `A scanner and a printer on serial lines of the kernel, for training and by hand. DIR/scanner and DIR/printer
-are what posagent's configuration names; printed receipts appear in DIR/receipts as PNG and text.
+	return `A scanner, a printer and a customer display on serial lines of the kernel, for training and by hand. DIR/scanner,
+DIR/printer and DIR/display are what posagent's configuration names; printed receipts appear in DIR/receipts as PNG and
+text, what the customer sees in DIR/display.png.
 Type a code and Enter: the scanner scans it. Commands begin with a colon:
   :paper out|in   :cover open|shut   :near on|off   :silent on|off   :stall on|off   :drawer open|shut   :quit
-模拟扫码枪与打印机;输入条码回车即扫码,冒号开头为故障命令。测试 TEST`
+模拟扫码枪、打印机与客显;输入条码回车即扫码,冒号开头为故障命令。测试 TEST`
 }
 
 // Run serves the devices until standard input ends, :quit, or SIGTERM.
@@ -44,7 +47,11 @@ func (c TillCmd) Run(ctx context.Context, out *cli.Streams) error {
 		return err
 	}
 	scanner := device.NewScanner(device.ScannerOptions{})
-	for name, d := range map[string]device.Served{"printer": printer, "scanner": scanner} {
+	display, err := c.display(out)
+	if err != nil {
+		return err
+	}
+	for name, d := range map[string]device.Served{"printer": printer, "scanner": scanner, "display": display} {
 		bench, err := device.Start(ctx, d)
 		if err != nil {
 			return err
@@ -60,6 +67,23 @@ func (c TillCmd) Run(ctx context.Context, out *cli.Streams) error {
 		}
 	}
 	return typed(ctx, out, counterTop{printer: printer, scanner: scanner})
+}
+
+// display makes the customer display, which shows Chinese and is led8's digits alone.
+func (c TillCmd) display(out *cli.Streams) (*device.LineDisplay, error) {
+	opt := device.LineDisplayOptions{Language: c.Display, Chinese: c.Display != "led8"}
+	if c.Display == "led8" {
+		opt.Labels = "stx_l" // as firmware-profiles' led8 has it
+	}
+	var d *device.LineDisplay
+	opt.Shown = func(lines []string) {
+		_, _ = fmt.Fprintf(out.Out, "── 客显 display │ %s │\n", strings.Join(lines, " │ "))
+		if err := d.Save(filepath.Join(c.Dir, "display.png")); err != nil {
+			_, _ = fmt.Fprintln(out.Err, err)
+		}
+	}
+	d, err := device.NewLineDisplay(opt)
+	return d, err
 }
 
 // typed carries out what is typed, line by line.

@@ -17,7 +17,7 @@ func TestTheBenchTakesCodesAndCommandsByHand(t *testing.T) {
 	if code := run([]string{"till", "--dir", dir}, &cli.Streams{In: in, Out: &out, Err: &errs}); code != cli.OK {
 		t.Fatalf("exit %d: %s", code, errs.String())
 	}
-	for _, name := range []string{"printer", "scanner"} {
+	for _, name := range []string{"printer", "scanner", "display"} {
 		path, err := os.Readlink(filepath.Join(dir, name))
 		if err != nil || !strings.HasPrefix(path, "/dev/pts/") {
 			t.Errorf("%s leads to %q: %v", name, path, err)

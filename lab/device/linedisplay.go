@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"image"
 	"image/color"
+	"image/png"
 	"io"
 	"os"
 	"slices"
@@ -25,6 +26,9 @@ type LineDisplayOptions struct {
 	Labels string
 	// Font draws the characters of Image; nil opens DefaultFont.
 	Font *Font
+	// Shown is called with what the display shows when a piece from the host has changed it;
+	// it must not send to the display.
+	Shown func(lines []string)
 }
 
 // LineDisplay is the model of a customer display.
@@ -88,8 +92,12 @@ func (d *LineDisplay) Serve(ctx context.Context, rw io.ReadWriteCloser) error {
 	defer func() { _ = rw.Close() }() // it may be closed already
 	buf := make([]byte, 256)
 	for {
+		before := d.Lines()
 		n, err := rw.Read(buf)
 		d.take(buf[:n])
+		if now := d.Lines(); d.opt.Shown != nil && !slices.Equal(before, now) {
+			d.opt.Shown(now)
+		}
 		if err != nil {
 			if ctx.Err() != nil || errors.Is(err, io.EOF) || errors.Is(err, io.ErrClosedPipe) || errors.Is(err, os.ErrClosed) {
 				return nil // the ways in which it ends
@@ -209,15 +217,16 @@ const glassMargin = 24
 
 // Image is a picture of the display as a customer sees it.
 func (d *LineDisplay) Image() (*image.Paletted, error) {
-	font := d.opt.Font
-	if font == nil {
-		var err error
-		if font, err = OpenFont(""); err != nil {
-			return nil, err
-		}
-	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if d.opt.Font == nil {
+		font, err := OpenFont("")
+		if err != nil {
+			return nil, err
+		}
+		d.opt.Font = font
+	}
+	font := d.opt.Font
 	if d.opt.Language == "led8" {
 		return d.digitPicture(font), nil
 	}
@@ -231,6 +240,25 @@ func (d *LineDisplay) Image() (*image.Paletted, error) {
 		}
 	}
 	return img, nil
+}
+
+// Save writes Image as a PNG, whole or not at all.
+func (d *LineDisplay) Save(path string) (err error) {
+	img, err := d.Image()
+	if err != nil {
+		return err
+	}
+	f, err := os.Create(path + ".new") //nolint:gosec // the path is the caller's
+	if err != nil {
+		return fmt.Errorf("keep display: %w", err)
+	}
+	if err := errors.Join(png.Encode(f, img), f.Close()); err != nil {
+		return fmt.Errorf("keep display: %w", err)
+	}
+	if err := os.Rename(path+".new", path); err != nil {
+		return fmt.Errorf("keep display: %w", err)
+	}
+	return nil
 }
 
 func drawCell(img *image.Paletted, c *cell, left, top, times int, colour uint8) {
