@@ -2,6 +2,8 @@ package profiles
 
 // LineDisplay is one model of customer display.
 type LineDisplay struct {
+	Lineage `yaml:",inline"`
+
 	Name     string    `yaml:"-"` // the file's name without .yaml
 	Kind     Kind      `yaml:"kind"`
 	Driver   string    `yaml:"driver"` // a name in drivers/all
@@ -15,13 +17,12 @@ type LineDisplay struct {
 	Labels string `yaml:"labels"`
 	// Select is true when the display shares its line with a printer: ESC = 2 goes before, and
 	// ESC = 1 after what is for the display.
-	Select  bool        `yaml:"select"`
-	Serial  Serial      `yaml:"serial"`
-	Size    DisplaySize `yaml:"size"`
-	CJK     CJK         `yaml:"cjk"` // Encoding "none": Latin alone
-	Lineage `yaml:",inline"`
-	Facts   map[string]Fact `yaml:"facts"` // by top-level key: where it comes from
-	Notes   string          `yaml:"notes"`
+	Select bool            `yaml:"select"`
+	Serial Serial          `yaml:"serial"`
+	Size   DisplaySize     `yaml:"size"`
+	CJK    CJK             `yaml:"cjk"`   // Encoding "none": Latin alone
+	Facts  map[string]Fact `yaml:"facts"` // by top-level key: where it comes from
+	Notes  string          `yaml:"notes"`
 }
 
 // DisplaySize is how much fits.

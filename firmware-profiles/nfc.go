@@ -7,16 +7,17 @@ import (
 
 // NFC is one model of contactless reader.
 type NFC struct {
-	Name     string       `yaml:"-"` // the file's name without .yaml
-	Kind     Kind         `yaml:"kind"`
-	Driver   string       `yaml:"driver"` // a name in drivers/all: pcsc, ccid, pn532
-	Products []Product    `yaml:"products"`
-	Match    Match        `yaml:"match"`
-	Serial   Serial       `yaml:"serial"`
-	USB      USBInterface `yaml:"usb"`
-	Signals  NFCSignals   `yaml:"signals"`
-	Timing   NFCTiming    `yaml:"timing"`
-	Lineage  `yaml:",inline"`
+	Lineage `yaml:",inline"`
+
+	Name     string          `yaml:"-"` // the file's name without .yaml
+	Kind     Kind            `yaml:"kind"`
+	Driver   string          `yaml:"driver"` // a name in drivers/all: pcsc, ccid, pn532
+	Products []Product       `yaml:"products"`
+	Match    Match           `yaml:"match"`
+	Serial   Serial          `yaml:"serial"`
+	USB      USBInterface    `yaml:"usb"`
+	Signals  NFCSignals      `yaml:"signals"`
+	Timing   NFCTiming       `yaml:"timing"`
 	Facts    map[string]Fact `yaml:"facts"` // by top-level key: where it comes from
 	Notes    string          `yaml:"notes"`
 }

@@ -4,6 +4,8 @@ import "time"
 
 // Printer is one model of receipt printer.
 type Printer struct {
+	Lineage `yaml:",inline"`
+
 	Name     string    `yaml:"-"` // the file's name without .yaml
 	Kind     Kind      `yaml:"kind"`
 	Driver   string    `yaml:"driver"` // a name in drivers/all
@@ -21,14 +23,13 @@ type Printer struct {
 	Cutter string `yaml:"cutter"`
 	Drawer Drawer `yaml:"drawer"`
 	// Buzzer is the command of the built-in buzzer: esc_b (ESC B n t), or none (also when empty).
-	Buzzer  string        `yaml:"buzzer"`
-	Serial  Serial        `yaml:"serial"`
-	USB     USBInterface  `yaml:"usb"`
-	Quirks  PrinterQuirks `yaml:"quirks"`
-	Timing  PrinterTiming `yaml:"timing"`
-	Lineage `yaml:",inline"`
-	Facts   map[string]Fact `yaml:"facts"` // by top-level key: where it comes from
-	Notes   string          `yaml:"notes"`
+	Buzzer string          `yaml:"buzzer"`
+	Serial Serial          `yaml:"serial"`
+	USB    USBInterface    `yaml:"usb"`
+	Quirks PrinterQuirks   `yaml:"quirks"`
+	Timing PrinterTiming   `yaml:"timing"`
+	Facts  map[string]Fact `yaml:"facts"` // by top-level key: where it comes from
+	Notes  string          `yaml:"notes"`
 }
 
 // Paper is the paper and the head.

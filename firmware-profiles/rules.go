@@ -98,6 +98,9 @@ func (s Scanner) rules() []rule {
 	for i, end := range s.Framing.End {
 		rules = append(rules, between(fmt.Sprintf("framing.end.%d", i), len(end), 1, 4))
 	}
+	for i, b := range s.HID.Feature {
+		rules = append(rules, between(fmt.Sprintf("hid.feature.%d", i), b, 0, 255))
+	}
 	return append(append(identity, rules...), serialRules(s.Serial)...)
 }
 

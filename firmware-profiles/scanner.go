@@ -4,17 +4,18 @@ import "time"
 
 // Scanner is one model of bar code scanner.
 type Scanner struct {
-	Name     string    `yaml:"-"` // the file's name without .yaml
-	Kind     Kind      `yaml:"kind"`
-	Driver   string    `yaml:"driver"` // a name in drivers/all
-	Products []Product `yaml:"products"`
-	Match    Match     `yaml:"match"`
-	Serial   Serial    `yaml:"serial"`
-	Framing  Framing   `yaml:"framing"`
-	Trigger  Trigger   `yaml:"trigger"`
-	HID      HIDPOS    `yaml:"hid"`
-	Keyboard Keyboard  `yaml:"keyboard"`
-	Lineage  `yaml:",inline"`
+	Lineage `yaml:",inline"`
+
+	Name     string          `yaml:"-"` // the file's name without .yaml
+	Kind     Kind            `yaml:"kind"`
+	Driver   string          `yaml:"driver"` // a name in drivers/all
+	Products []Product       `yaml:"products"`
+	Match    Match           `yaml:"match"`
+	Serial   Serial          `yaml:"serial"`
+	Framing  Framing         `yaml:"framing"`
+	Trigger  Trigger         `yaml:"trigger"`
+	HID      HIDPOS          `yaml:"hid"`
+	Keyboard Keyboard        `yaml:"keyboard"`
 	Facts    map[string]Fact `yaml:"facts"` // by top-level key: where it comes from
 	Notes    string          `yaml:"notes"`
 }
@@ -53,13 +54,22 @@ type Trigger struct {
 
 // HIDPOS is what a scanner in HID-POS mode (usage page 8C) needs besides the standard.
 type HIDPOS struct {
-	// Feature is a feature report sent after opening, its id first, such as "\xfe\x01".
-	Feature string `yaml:"feature"`
+	// Feature is a feature report sent after opening, byte by byte, its id first: [0xfe, 0x01].
+	Feature []int `yaml:"feature"`
 	// Symbology says whose letters the report's last bytes have, for boxes that send no AIM
 	// identifier: honeywell; empty for none.
 	Symbology string `yaml:"symbology"`
 	// Beeps is true when the host may sound the scanner's beeper by its output report.
 	Beeps bool `yaml:"beeps"`
+}
+
+// FeatureReport is Feature as bytes; empty for none.
+func (h HIDPOS) FeatureReport() []byte {
+	out := make([]byte, len(h.Feature))
+	for i, b := range h.Feature {
+		out[i] = byte(b) //nolint:gosec // the rules allow 0 to 255
+	}
+	return out
 }
 
 // Keyboard is what a scanner that types needs.

@@ -68,28 +68,28 @@ type Printer struct {
 
 	serving chan struct{} // holds one token while a host is served
 
-	mu   sync.Mutex
-	out  func([]byte) // sends to the host; nil while nobody is connected
-	in   []byte       // received and not yet acted on
-	seen []byte       // the last bytes received, for real-time commands
-	// toDisplay: what comes is the display's.
-	toDisplay bool
-	paper     *paper
-	mode      mode
-	asb       byte // what GS a switched on
-	paperAt   int  // dots of paper left; negative: plenty
-	nearEnd   bool
-	noPaper   bool
-	cover     bool
-	cutter    bool // stuck
-	drawer    bool // open
-	silent    bool
-	stalled   chan struct{} // closed when not stalled
-	kicks     int
-	done      []Receipt
-	unknown   []string
-	failed    error
-	last      time.Time // when something came
+	toDisplay bool // what comes is the display's; guarded by mu
+
+	mu      sync.Mutex
+	out     func([]byte) // sends to the host; nil while nobody is connected
+	in      []byte       // received and not yet acted on
+	seen    []byte       // the last bytes received, for real-time commands
+	paper   *paper
+	mode    mode
+	asb     byte // what GS a switched on
+	paperAt int  // dots of paper left; negative: plenty
+	nearEnd bool
+	noPaper bool
+	cover   bool
+	cutter  bool // stuck
+	drawer  bool // open
+	silent  bool
+	stalled chan struct{} // closed when not stalled
+	kicks   int
+	done    []Receipt
+	unknown []string
+	failed  error
+	last    time.Time // when something came
 }
 
 // NewPrinter makes a printer with paper in it.
