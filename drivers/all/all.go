@@ -106,9 +106,12 @@ func usbIDs(t drivers.TransportConfig, match profiles.Match) []usb.ID {
 	if t.VID != "" {
 		return []usb.ID{{VID: t.VID, PID: t.PID}}
 	}
-	ids := make([]usb.ID, len(match.USB))
-	for i, m := range match.USB {
-		ids[i] = usb.ID{VID: m.VID, PID: m.PID}
+	var ids []usb.ID // none: any, as when an identity is any maker's
+	for _, m := range match.USB {
+		if m.VID == "*" {
+			return nil
+		}
+		ids = append(ids, usb.ID{VID: m.VID, PID: m.PID})
 	}
 	return ids
 }

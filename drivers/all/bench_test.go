@@ -3,6 +3,7 @@ package all_test
 import (
 	"context"
 	"errors"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -14,6 +15,7 @@ import (
 	"dcpos/drivers/drivertest"
 	"dcpos/drivers/receipt"
 	"dcpos/drivers/transport"
+	"dcpos/drivers/transport/hid"
 	profiles "dcpos/firmware-profiles"
 	"dcpos/lab/device"
 )
@@ -24,16 +26,18 @@ type bench func(t *testing.T, profile string)
 // benches are the benches by driver. A driver that a profile names has its row here.
 func benches() map[string]bench {
 	return map[string]bench{
-		"escpos":         printerBench,
-		"serial-scanner": serialScannerBench,
-		"linedisplay":    displayBench,
+		"escpos":           printerBench,
+		"serial-scanner":   serialScannerBench,
+		"hidpos-scanner":   hidScannerBench,
+		"keyboard-scanner": keyboardScannerBench,
+		"linedisplay":      displayBench,
 	}
 }
 
 // waiting are drivers that profiles name and that are not in this tree. The test fails as
 // soon as one is, until it has its bench.
 func waiting() []string {
-	return []string{"hidpos-scanner", "keyboard-scanner", "pcsc", "ccid", "pn532"}
+	return []string{"pcsc", "ccid", "pn532"}
 }
 
 // driverNames are the drivers that ship.
@@ -178,7 +182,7 @@ func serialScannerBench(t *testing.T, name string) {
 		t.Fatal(err)
 	}
 	opt := device.ScannerOptions{Prefix: p.Framing.Prefix, AIM: p.Framing.AIM, NoSuffix: p.Framing.IdleMS > 0}
-	if !opt.NoSuffix {
+	if !opt.NoSuffix && !p.Framing.Learn {
 		opt.Suffix = strings.Join(p.Framing.End, "") // CR and LF: also the sequence
 	}
 	drivertest.RunScanner(t, func(t *testing.T) (drivers.Scanner, func(string)) {
@@ -204,6 +208,102 @@ func serialScannerBench(t *testing.T, name string) {
 			t.Errorf("got %+v", e)
 		}
 	})
+}
+
+// reports is the kernel's device file of a modelled HID device, in memory.
+type reports struct {
+	device.HIDModel
+	encode func(report []byte) []byte
+	once   sync.Once
+	closed chan struct{}
+}
+
+func (r *reports) Read(b []byte) (int, error) {
+	for {
+		select {
+		case report := <-r.Reports():
+			if out := r.encode(report); len(out) > 0 {
+				return copy(b, out), nil
+			}
+		case <-r.closed:
+			return 0, os.ErrClosed
+		}
+	}
+}
+
+func (r *reports) Write(b []byte) (int, error) {
+	r.Output(b)
+	return len(b), nil
+}
+
+func (r *reports) SetFeature(report []byte) error {
+	r.HIDModel.SetFeature(report[0], report[1:])
+	return nil
+}
+
+func (r *reports) Close() error {
+	r.once.Do(func() { close(r.closed) })
+	return nil
+}
+
+func hidScannerBench(t *testing.T, name string) {
+	t.Helper()
+	p, err := profiles.FindScanner(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	drivertest.RunScanner(t, func(t *testing.T) (drivers.Scanner, func(string)) {
+		t.Helper()
+		model := device.NewHIDScanner(device.HIDScannerOptions{
+			Reserved: strings.HasPrefix(name, "newland"), NeedsFeature: len(p.HID.Feature) > 0, VendorSymbology: p.HID.Symbology != "",
+		})
+		d, err := hid.ParseDescriptor(model.ReportDescriptor())
+		if err != nil {
+			t.Fatal(err)
+		}
+		dial := func(context.Context) (transport.Conn, error) {
+			return hid.NewConn("hid:bench", d, &reports{HIDModel: model, encode: func(r []byte) []byte { return r }, closed: make(chan struct{})}), nil
+		}
+		return closing(t, all.Scanners()[p.Driver](p, dial, "")), scanOn(t, model)
+	})
+}
+
+func keyboardScannerBench(t *testing.T, name string) {
+	t.Helper()
+	p, err := profiles.FindScanner(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	drivertest.RunScanner(t, func(t *testing.T) (drivers.Scanner, func(string)) {
+		t.Helper()
+		model := device.NewKeyboardScanner(device.KeyboardScannerOptions{})
+		var before []byte
+		start := time.Now()
+		dial := func(context.Context) (transport.Conn, error) {
+			encode := func(r []byte) []byte {
+				events := device.KeyEvents(before, r)
+				before = r
+				if len(events) == 0 {
+					return nil
+				}
+				return device.EncodeKeyEvents(time.Since(start), events...)
+			}
+			return transport.NewStream("evdev:bench", &reports{HIDModel: model, encode: encode, closed: make(chan struct{})}), nil
+		}
+		return closing(t, all.Scanners()[p.Driver](p, dial, "")), scanOn(t, model)
+	})
+}
+
+func scanOn(t *testing.T, model interface {
+	Scan(code, symbology string) error
+},
+) func(string) {
+	t.Helper()
+	return func(code string) {
+		if err := model.Scan(code, "]Q1"); err != nil {
+			t.Error(err)
+		}
+	}
 }
 
 func displayBench(t *testing.T, name string) {
