@@ -50,6 +50,10 @@ type TransportConfig struct {
 	// Serial narrows to one box where two are alike. USB, HID, evdev.
 	Serial string `json:"serial,omitempty" yaml:"serial,omitempty"`
 
+	// Port narrows to the socket that the box is plugged into, "1-1.4" as the kernel names it:
+	// for two boxes that are alike and have no serial number. USB.
+	Port string `json:"port,omitempty" yaml:"port,omitempty"`
+
 	// Address is host:port. TCP.
 	Address string `json:"address,omitempty" yaml:"address,omitempty"`
 

@@ -95,6 +95,32 @@ type Device interface {
 	Statistics() map[StatisticName]int64
 }
 
+// Reporter is a device that tells of changes without being asked, so that nobody needs
+// to ask it now and then.
+type Reporter interface {
+	// Changed gives a token after changes of what the device's status or Snapshot say, and
+	// when its port is lost; several changes may make one token. It is the same channel for
+	// the driver's whole life, never closed, and for one reader.
+	Changed() <-chan struct{}
+
+	// Reports tells whether every change of status is told. False: only the loss of the
+	// port is, as with a printer that knows no automatic status.
+	Reports() bool
+}
+
+// Resetter is implemented by devices that can be reset through their port, the step of
+// healing between closing and opening anew: on USB the port's reset, after which the
+// device has forgotten everything, as if it had been plugged in again.
+//
+// Reset interrupts what is under way, resets the device and leaves it opened and
+// released: Claim and Enable follow. It works on an opened device in any later state, and
+// doing it twice does no harm. Errors: ErrClosed; ErrIllegal when the port knows no reset
+// (serial, TCP, PC/SC); ErrNoHardware or ErrClaimed when the port cannot be opened for it;
+// ErrFailure when the reset itself did not work.
+type Resetter interface {
+	Reset(ctx context.Context) error
+}
+
 // Trouble makes the error that drivers return: code is what errors.Is finds, cause
 // (may be nil) is kept for the log, and the texts and hints are the code's.
 func Trouble(category, operation string, code ErrorCode, cause error) *pos.Error {

@@ -61,6 +61,14 @@ type PrinterStatus struct {
 	DrawerOpen   Reading `json:"drawer_open"`    // by the drawer's switch, where the profile says how it is wired
 }
 
+// Answers are the values without their times, to tell whether anything changed.
+func (s PrinterStatus) Answers() [7]Tri {
+	return [7]Tri{
+		s.Online.Value, s.CoverOpen.Value, s.PaperEnd.Value, s.PaperNearEnd.Value,
+		s.CutterError.Value, s.Fault.Value, s.DrawerOpen.Value,
+	}
+}
+
 // PrintState is where a job ended. The states QUEUED → CLAIMED → SENDING → SENT are
 // passed through inside Print; a job ends in one of the four below.
 type PrintState string

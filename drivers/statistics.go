@@ -11,6 +11,7 @@ type StatisticName string
 
 // The counters that the drivers here keep.
 const (
+	HoursPoweredCount            StatisticName = "HoursPoweredCount"
 	CommunicationErrorCount      StatisticName = "CommunicationErrorCount"
 	GoodScanCount                StatisticName = "GoodScanCount"
 	FailedReadCount              StatisticName = "FailedReadCount"

@@ -92,7 +92,7 @@ func Dial(t drivers.TransportConfig, line profiles.Serial, match profiles.Match,
 			}
 			return serial.Open(ctx, t.Path, serial.Line{Baud: baud, Bits: line.Bits, Parity: line.Parity, Stop: line.Stop})
 		case drivers.TransportUSB:
-			return usb.Open(ctx, usb.Match{IDs: usbIDs(t, match), Serial: t.Serial}, want)
+			return usb.Open(ctx, usb.Match{IDs: usbIDs(t, match), Serial: t.Serial, Port: t.Port}, want)
 		case drivers.TransportTCP:
 			return tcp.Open(ctx, t.Address)
 		case drivers.TransportHID, drivers.TransportEvdev, drivers.TransportPCSC:

@@ -22,6 +22,7 @@ var errSilent = errors.New("the printer does not answer")
 type link struct {
 	conn    transport.Conn
 	heard   func(asb []byte) // called for every report, before changed is signalled
+	ended   func()           // called when the line is lost, not when we close it
 	answers chan answer      // all but reports
 	changed chan struct{}    // a report came; holds one token
 	lost    chan struct{}    // closed when listening ended
@@ -31,11 +32,12 @@ type link struct {
 	err error // why listening ended
 }
 
-func newLink(conn transport.Conn, heard func(asb []byte)) *link {
+func newLink(conn transport.Conn, heard func(asb []byte), ended func()) *link {
 	ctx, stop := context.WithCancel(context.Background())
 	l := &link{
 		conn:    conn,
 		heard:   heard,
+		ended:   ended,
 		answers: make(chan answer, 64),
 		changed: make(chan struct{}, 1),
 		lost:    make(chan struct{}),
@@ -55,6 +57,9 @@ func (l *link) listen(ctx context.Context) {
 			l.mu.Lock()
 			l.err = err
 			l.mu.Unlock()
+			if ctx.Err() == nil {
+				l.ended()
+			}
 			return
 		}
 		for _, a := range d.feed(buf[:n]) {

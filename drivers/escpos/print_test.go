@@ -123,7 +123,10 @@ func TestConversation(t *testing.T) {
 		{W: []byte("\x10\x04\x04"), R: []byte{0x1E}}, // paper near its end: prints all the same
 		{W: []byte("\x1b@\x1da\xff"), R: []byte{0x14, 0, 3, 0x0F}},
 	}
-	script := append([]transporttest.IO{{W: []byte("\x10\x04\x02\x1b@"), R: []byte{0x12}}}, well...)
+	script := append([]transporttest.IO{
+		{W: []byte("\x10\x04\x02\x1b@"), R: []byte{0x12}},
+		{W: []byte("\x1da\xff"), R: []byte{0x14, 0, 0, 0x0F}}, // enabled: from now on it tells
+	}, well...)
 	script = append(script,
 		transporttest.IO{W: doc.Bytes},
 		// An answer to another job's mark does not count.

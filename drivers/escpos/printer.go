@@ -36,6 +36,7 @@ type Printer struct {
 	life     drivers.Lifecycle
 	counters drivers.Counters
 	turn     chan struct{} // holds one token while a call talks to the printer
+	changed  chan struct{} // holds one token after a change of status
 
 	mu     sync.Mutex
 	link   *link
@@ -47,6 +48,7 @@ type Printer struct {
 var (
 	_ drivers.POSPrinter = (*Printer)(nil)
 	_ drivers.CashDrawer = (*Printer)(nil)
+	_ drivers.Reporter   = (*Printer)(nil)
 )
 
 // New makes a closed printer.
@@ -68,6 +70,7 @@ func New(p profiles.Printer, dial transport.Dial, o Options) *Printer {
 		dial:    dial,
 		now:     o.Now,
 		turn:    make(chan struct{}, 1),
+		changed: make(chan struct{}, 1),
 		info:    drivers.DeviceInfo{Category: drivers.CategoryPOSPrinter, Name: o.Name, Profile: p.Name},
 		mark:    o.FirstMark,
 	}
@@ -132,7 +135,24 @@ func (p *Printer) update(change func(s *drivers.PrinterStatus, at time.Time)) {
 	if before.Online.Value != drivers.Yes && after.Online.Value == drivers.Yes {
 		p.counters.Add(drivers.OnlineTransitionCount, 1)
 	}
+	if before.Answers() != after.Answers() {
+		p.tell()
+	}
 }
+
+// tell leaves a token for who listens to changes.
+func (p *Printer) tell() {
+	select {
+	case p.changed <- struct{}{}:
+	default:
+	}
+}
+
+// Changed implements drivers.Reporter.
+func (p *Printer) Changed() <-chan struct{} { return p.changed }
+
+// Reports implements drivers.Reporter: with automatic status every change is told.
+func (p *Printer) Reports() bool { return p.profile.Status.ASB }
 
 // Open implements drivers.Device.
 func (p *Printer) Open(context.Context) error {
@@ -158,6 +178,9 @@ func (p *Printer) Claim(ctx context.Context) error {
 	}
 	l := newLink(conn, func(asb []byte) {
 		p.update(func(s *drivers.PrinterStatus, at time.Time) { applyASB(s, asb, p.profile.Drawer, at) })
+	}, func() {
+		p.update(gone)
+		p.tell()
 	})
 	p.mu.Lock()
 	p.link, p.info.Port = l, conn.String()
@@ -198,6 +221,11 @@ func (p *Printer) Enable(ctx context.Context) error {
 		return p.lost("enable", err)
 	}
 	p.identify(ctx, l)
+	if p.profile.Status.ASB { // from now on it tells; a job says it again after its ESC @
+		if err := l.write(ctx, []byte("\x1da\xff"), p.profile.Timing.Write()); err != nil {
+			return p.lost("enable", err)
+		}
+	}
 	p.life.Enabled()
 	return nil
 }

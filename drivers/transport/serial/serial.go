@@ -32,7 +32,7 @@ type Line struct {
 }
 
 const (
-	readPoll  = 100 * time.Millisecond // how long Close waits for a read at most
+	readPoll  = 500 * time.Millisecond // how long Close waits for a read at most; each end of it wakes the processor
 	drainWait = 250 * time.Millisecond // for the last bytes, when a port is closed
 	flushTry  = 20 * time.Millisecond
 	flushMost = 50 // tries until a stuck write has ended: one second

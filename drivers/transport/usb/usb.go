@@ -25,6 +25,7 @@ import (
 type Match struct {
 	IDs    []ID   // any of these; none: every printer-class device
 	Serial string // its serial number; empty: any
+	Port   string // the socket it is plugged into, "1-1.4" as the kernel names it; empty: any
 }
 
 // ID is a vendor and a product in hex, "04b8", "0202"; PID "*" is any of the vendor's.
@@ -98,6 +99,9 @@ func (m Match) String() string {
 }
 
 func (m Match) fits(d *gousb.DeviceDesc) bool {
+	if m.Port != "" && m.Port != portName(d) {
+		return false
+	}
 	if len(m.IDs) == 0 {
 		_, ok := choose(d, Want{})
 		return ok
@@ -108,6 +112,20 @@ func (m Match) fits(d *gousb.DeviceDesc) bool {
 		}
 	}
 	return false
+}
+
+// portName is the bus and the ports on the way, as the kernel names a device below
+// /sys/bus/usb/devices.
+func portName(d *gousb.DeviceDesc) string {
+	name := strconv.Itoa(d.Bus)
+	for i, p := range d.Path {
+		sep := "."
+		if i == 0 {
+			sep = "-"
+		}
+		name += sep + strconv.Itoa(p)
+	}
+	return name
 }
 
 func sameID(hex string, id gousb.ID) bool {

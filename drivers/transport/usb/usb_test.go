@@ -117,3 +117,17 @@ func TestNoSuchDevice(t *testing.T) {
 		t.Errorf("got %v, want ErrNotFound", err)
 	}
 }
+
+func TestPortIsNamedAsTheKernelDoes(t *testing.T) {
+	d := &gousb.DeviceDesc{Bus: 1, Path: []int{1, 4}, Vendor: 0x04b8, Product: 0x0202}
+	if got := portName(d); got != "1-1.4" {
+		t.Fatal(got)
+	}
+	m := Match{IDs: []ID{{VID: "04b8", PID: "0202"}}, Port: "1-1.4"}
+	if !m.fits(d) {
+		t.Error("the socket that was asked for")
+	}
+	if m.Port = "1-2"; m.fits(d) {
+		t.Error("another socket")
+	}
+}
