@@ -103,7 +103,16 @@ func TestEveryOperation(t *testing.T) {
 	if err != nil || s.Version != "test" || s.Operator == nil || s.Outbox.Unsent == 0 || s.Notice.EN != "TEST" {
 		t.Fatalf("%+v %v", s, err)
 	}
-	if d, err := c.Devices(ctx); err != nil || len(d) != 0 {
+	if _, err := c.Device(ctx, "a/b"); !errors.Is(err, &pos.Error{Code: pos.ErrNotFound}) {
+		t.Fatal(err)
+	}
+	if _, err := c.CheckDevice(ctx, "printer", "internal"); !errors.Is(err, &pos.Error{Code: pos.ErrNotFound}) {
+		t.Fatal(err)
+	}
+	if _, err := c.TestDevice(ctx, "printer"); !errors.Is(err, &pos.Error{Code: pos.ErrNotFound}) {
+		t.Fatal(err)
+	}
+	if d, err := c.Devices(ctx); err != nil || len(d.Devices) != 0 || len(d.Unknown) != 0 {
 		t.Fatalf("%+v %v", d, err)
 	}
 	if err := c.SignOut(ctx); err != nil {

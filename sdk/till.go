@@ -75,21 +75,6 @@ type Notice struct {
 	Text    pos.Text      `json:"text"`
 }
 
-// Device is how one device stands.
-type Device struct {
-	Category string          `json:"category"` // POSPrinter, Scanner
-	Name     string          `json:"name"`
-	Profile  string          `json:"profile"`
-	Port     string          `json:"port,omitempty"`
-	Maker    string          `json:"maker,omitempty"`
-	Model    string          `json:"model,omitempty"`
-	Firmware string          `json:"firmware,omitempty"`
-	State    string          `json:"state"`
-	Text     *pos.Text       `json:"text,omitempty"`
-	Hint     *pos.Text       `json:"hint,omitempty"`
-	Printer  json.RawMessage `json:"printer,omitempty"` // the printer's answers, as the till has them
-}
-
 // Status is how the till stands.
 type Status struct {
 	Env       pos.Environment `json:"env"`
@@ -119,15 +104,6 @@ func (c *Client) Status(ctx context.Context) (Status, error) {
 	return out, err
 }
 
-// Devices lists the till's devices.
-func (c *Client) Devices(ctx context.Context) ([]Device, error) {
-	var out struct {
-		Devices []Device `json:"devices"`
-	}
-	err := c.do(ctx, call{method: http.MethodGet, path: "/v1/devices"}, &out)
-	return out.Devices, err
-}
-
 // EventKind says what an Event tells.
 type EventKind string
 
@@ -139,6 +115,7 @@ const (
 	EventScan     EventKind = "scan"
 	EventNotice   EventKind = "notice"
 	EventPrint    EventKind = "print"
+	EventDevice   EventKind = "device"
 	EventReset    EventKind = "reset" // events were missed: read everything again
 )
 
@@ -153,6 +130,7 @@ type Event struct {
 	Scan      *Scan     `json:"scan,omitempty"`
 	Notice    *Notice   `json:"notice,omitempty"`
 	Print     *PrintJob `json:"print,omitempty"`
+	Device    *Device   `json:"device,omitempty"` // name, role, category, state and words
 }
 
 // maxEvent bounds one line of the stream.

@@ -21,6 +21,7 @@ const (
 	EventScan     EventKind = "scan"     // a code was scanned; Scan says what it is
 	EventNotice   EventKind = "notice"   // something that a person must know; Notice
 	EventPrint    EventKind = "print"    // a print job changed; Print is how it is now
+	EventDevice   EventKind = "device"   // a device came, went, fell ill or is well again; Device
 	EventReset    EventKind = "reset"    // events were missed: read everything again
 )
 
@@ -35,7 +36,23 @@ type Event struct {
 	Scan      *Scan              `json:"scan,omitempty"`
 	Notice    *Notice            `json:"notice,omitempty"`
 	Print     *Print             `json:"print,omitempty"`
+	Device    *Device            `json:"device,omitempty"`
 }
+
+// Device is how one device stands now, in the words of agent/devices.
+type Device struct {
+	Name      string    `json:"name"`
+	Role      string    `json:"role"` // printer, scanner, nfc, display
+	Category  string    `json:"category"`
+	State     string    `json:"state"`
+	StateText pos.Text  `json:"state_text"`
+	Reason    string    `json:"reason,omitempty"`
+	Text      *pos.Text `json:"text,omitempty"` // what is wrong
+	Hint      *pos.Text `json:"hint,omitempty"` // what to do
+}
+
+// DeviceChanged tells the screens and API clients how a device stands now.
+func (t *Till) DeviceChanged(d Device) { t.publish(Event{Kind: EventDevice, Device: &d}) }
 
 // Notice is something that happened without the cashier and that the cashier must know.
 type Notice struct {

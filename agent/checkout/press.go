@@ -241,11 +241,11 @@ func (t *Till) outcome(ctx context.Context, job pos.PrintJob, r drivers.PrintRes
 	switch {
 	case r.State == drivers.PrintConfirmed:
 		return pos.PrintConfirmed, b
-	case r.State == drivers.PrintUnknown && t.c.Reprint == ReprintAuto && !job.Duplicate && !t.c.Unconfirmed:
+	case r.State == drivers.PrintUnknown && t.c.Reprint == ReprintAuto && !job.Duplicate && !t.unconfirmed():
 		return pos.PrintQueued, b // once: a printer that never says yes must not print for ever
 	case r.State == drivers.PrintUnknown:
 		whole := r.BytesSent >= r.BytesTotal
-		b.Ask = t.c.Reprint == ReprintAsk && (!whole || !t.c.Unconfirmed)
+		b.Ask = t.c.Reprint == ReprintAsk && (!whole || !t.unconfirmed())
 		return pos.PrintUnknown, b
 	case never(err) && !b.OnPaper:
 		return pos.PrintCancelled, b
@@ -259,6 +259,8 @@ func (t *Till) outcome(ctx context.Context, job pos.PrintJob, r drivers.PrintRes
 	b.Ask = b.OnPaper && t.c.Reprint == ReprintAsk
 	return pos.PrintPaused, b
 }
+
+func (t *Till) unconfirmed() bool { return t.c.Unconfirmed != nil && t.c.Unconfirmed() }
 
 // never reports a receipt that this printer can never print.
 func never(err error) bool {
@@ -288,7 +290,7 @@ func (t *Till) resumePrints(ctx context.Context) error {
 		}
 		var drafts []pos.Draft
 		for _, j := range open {
-			if err := t.canPrint(j.Kind); err != nil {
+			if err := t.mayPrint(j.Kind); err != nil {
 				drafts = append(drafts, t.printed(j, pos.OperatorSystem, pos.PrintCancelled, pos.Printed{
 					Detail: err.Error(), OnPaper: j.State == pos.PrintSending,
 				}))

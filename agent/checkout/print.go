@@ -90,7 +90,20 @@ func (t *Till) QueuePrint(ctx context.Context, r PrintRequest) (Print, error) {
 	return t.PrintJob(ctx, id)
 }
 
+// canPrint refuses what has no printer to print it now.
 func (t *Till) canPrint(kind pos.PrintKind) error {
+	if !t.hasPrinter() {
+		return pos.NewError(pos.ErrPrinter, errors.New("there is no printer"))
+	}
+	return t.mayPrint(kind)
+}
+
+func (t *Till) hasPrinter() bool {
+	return t.c.Printer != nil && (t.c.HasPrinter == nil || t.c.HasPrinter())
+}
+
+// mayPrint refuses what this till never prints.
+func (t *Till) mayPrint(kind pos.PrintKind) error {
 	switch {
 	case t.c.Printer == nil:
 		return pos.NewError(pos.ErrPrinter, errors.New("no printer is configured"))
@@ -159,7 +172,7 @@ func (t *Till) printed(j pos.PrintJob, who string, to pos.PrintState, b pos.Prin
 // costs the sale no sync of the disk and no stop between the two can lose it. A job
 // of the payment that has not printed yet will show the new state; then none is added.
 func (t *Till) owing(v pos.JournalView, p pos.Payment, to pos.State, drafts []pos.Draft) ([]pos.Draft, error) {
-	if t.c.Receipt != PrintAlways || t.c.Printer == nil || !printsByItself(to) || !t.atCounter(p.ID) {
+	if t.c.Receipt != PrintAlways || !t.hasPrinter() || !printsByItself(to) || !t.atCounter(p.ID) {
 		return drafts, nil
 	}
 	jobs, err := v.PrintJobsOf(p.ID)

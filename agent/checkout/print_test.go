@@ -277,7 +277,7 @@ func TestAPrinterThatSaysNothing(t *testing.T) {
 		}
 	}
 	run(t, "asks where it should have said", func(b *bench) { unknown(b, true) })
-	run(t, "asks nothing where it never says", func(b *bench) { unknown(b, false) }, func(c *checkout.Config) { c.Unconfirmed = true })
+	run(t, "asks nothing where it never says", func(b *bench) { unknown(b, false) }, func(c *checkout.Config) { c.Unconfirmed = func() bool { return true } })
 	run(t, "prints once more at a kiosk, and not for ever", func(b *bench) {
 		p := b.paid("o1")
 		b.Printer.Mute(true)

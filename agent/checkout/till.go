@@ -124,9 +124,12 @@ type Config struct {
 	// in, cover closed. It keeps at least one value for a reader who is busy, and is never
 	// closed. Nil: a job that did not print is tried again after a while.
 	PrinterReady <-chan struct{}
-	// Unconfirmed says that the printer cannot tell that it has printed. UNKNOWN is then how
-	// every print ends, and nobody is asked about it.
-	Unconfirmed bool
+	// HasPrinter reports that a printer stands here, well or not: printers may be found by
+	// themselves. Without one nothing is owed on paper. Nil: Printer alone says.
+	HasPrinter func() bool
+	// Unconfirmed reports that the printer cannot tell that it has printed. UNKNOWN is then
+	// how every print ends, and nobody is asked about it. Nil: it can.
+	Unconfirmed func() bool
 	// Cutover is when a business day ends, since midnight in Shanghai; 0 is midnight.
 	Cutover time.Duration
 	Timing  Timing

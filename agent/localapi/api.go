@@ -14,14 +14,13 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"dcpos/agent/checkout"
-	"dcpos/agent/devices"
 	"dcpos/pos"
 )
 
 // Options are what an API is made of.
 type Options struct {
 	Till    *checkout.Till
-	Devices func() []devices.Status // nil: none
+	Devices Devices // nil: none
 	Tokens  []Token
 	// Hosts are names of this machine besides 127.0.0.1, ::1 and localhost.
 	Hosts []string
@@ -37,7 +36,7 @@ type Options struct {
 // API is the local interface of one till.
 type API struct {
 	till    *checkout.Till
-	devices func() []devices.Status
+	devices Devices
 	tokens  []Token
 	hosts   []string
 	screen  http.Handler
@@ -82,6 +81,7 @@ func New(o Options) (*API, error) {
 	a.registerPayments()
 	a.registerPrints()
 	a.registerTill()
+	a.registerDevices()
 	a.registerEvents()
 	a.mux.Handle("/", a.rest())
 	return a, nil

@@ -8,6 +8,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"dcpos/drivers"
 	"dcpos/pos"
 )
 
@@ -66,7 +67,7 @@ func HTTPStatus(c pos.Code) int {
 	case pos.ErrNoOperator, pos.ErrBadPIN, pos.ErrForbidden:
 		return http.StatusForbidden
 	case pos.ErrOffline, pos.ErrOfflineCode, pos.ErrInstitution, pos.ErrStorage, pos.ErrNotSent, pos.ErrPrinter,
-		pos.ErrNotEnrolled, pos.ErrQuarantined, pos.ErrChainBroken, pos.ErrFork, pos.ErrSchema:
+		drivers.CodeDevice, pos.ErrNotEnrolled, pos.ErrQuarantined, pos.ErrChainBroken, pos.ErrFork, pos.ErrSchema:
 		return http.StatusServiceUnavailable
 	case pos.ErrTooLarge:
 		return http.StatusRequestEntityTooLarge

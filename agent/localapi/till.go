@@ -90,24 +90,6 @@ func (a *API) status(ctx context.Context, _ *struct{}) (*statusOutput, error) {
 	return &statusOutput{Body: out}, nil
 }
 
-func (a *API) deviceList() []devices.Status {
-	if a.devices == nil {
-		return []devices.Status{}
-	}
-	return a.devices()
-}
-
-// DeviceList is the answer to a list of devices.
-type DeviceList struct {
-	Devices []devices.Status `json:"devices"`
-}
-
-type devicesOutput struct{ Body DeviceList }
-
-func (a *API) listDevices(context.Context, *struct{}) (*devicesOutput, error) {
-	return &devicesOutput{Body: DeviceList{Devices: a.deviceList()}}, nil
-}
-
 type drawerInput struct {
 	Body struct {
 		Reason string `json:"reason" minLength:"1" maxLength:"64"`
@@ -127,6 +109,5 @@ func (a *API) registerTill() {
 	operation(a, "signIn", post, "/v1/session", ScopePay, "Sign an operator in", a.signIn)
 	operation(a, "signOut", http.MethodDelete, "/v1/session", ScopePay, "Sign the operator out", a.signOut)
 	operation(a, "status", get, "/v1/status", ScopeRead, "Link, outbox, limits, operator, devices, what is wrong", a.status)
-	operation(a, "devices", get, "/v1/devices", ScopeRead, "The devices", a.listDevices)
 	operation(a, "openDrawer", post, "/v1/drawer", ScopePay, "Open the cash drawer", a.drawer)
 }

@@ -3,6 +3,8 @@ package main
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"dcpos/agent/checkout"
@@ -25,9 +27,13 @@ type settings struct {
 	Log    string          `yaml:"log"`
 	Timing timingSettings  `yaml:"timing"`
 
-	Printer *drivers.DeviceConfig `yaml:"printer"`
-	Scanner *drivers.DeviceConfig `yaml:"scanner"`
-	Drawer  bool                  `yaml:"drawer"`
+	Devices  deviceSettings         `yaml:"devices"`
+	Printer  *drivers.DeviceConfig  `yaml:"printer"`
+	Scanner  *drivers.DeviceConfig  `yaml:"scanner"`
+	Scanners []drivers.DeviceConfig `yaml:"scanners"`
+	NFC      *drivers.DeviceConfig  `yaml:"nfc"`
+	Display  *drivers.DeviceConfig  `yaml:"display"`
+	Drawer   bool                   `yaml:"drawer"`
 
 	SignIn         *bool         `yaml:"sign_in"`
 	CashierRefunds bool          `yaml:"cashier_refunds"`
@@ -35,6 +41,10 @@ type settings struct {
 	Reprint        string        `yaml:"reprint"`
 	Cutover        time.Duration `yaml:"cutover"`
 	CampaignHost   string        `yaml:"campaign_host"`
+}
+
+type deviceSettings struct {
+	Auto bool `yaml:"auto"`
 }
 
 type apiSettings struct {
@@ -65,8 +75,13 @@ api:
   listen: 127.0.0.1:8620  # screens and the API on loopback; empty: none; port 0 picks one. 本机网页与接口
   address_file: ""        # where the screen's address with its key is written; empty: data/screen.url. 网页地址文件
   tokens: []              # {name, hash: SHA-256 of the token in hexadecimal, scopes: [read, pay, refund, admin]}. 访问令牌
-printer: {profile: escpos-80mm-gb18030, transport: {kind: serial, path: /dev/ttyUSB0}} # absent: none. 打印机
-scanner: {profile: serial-cr, transport: {kind: serial, path: /dev/ttyACM0}}           # absent: none. 扫码枪
+devices:                  # each below may also have a name, and a transport of kind serial, usb, hid, evdev, pcsc or tcp
+  auto: true              # use every device that is plugged in and recognised, without naming it. 自动识别外设
+printer: {profile: escpos-80mm-gb18030, transport: {kind: serial, path: /dev/ttyUSB0}} # named: always this one. 指定打印机
+scanner: {profile: serial-cr, transport: {kind: serial, path: /dev/ttyACM0}}           # likewise. 指定扫码枪
+scanners: []              # further ones, as scanner. 更多扫码枪
+nfc: {profile: acr122u, transport: {kind: pcsc}}                                       # likewise. 指定读卡器
+display: {profile: epson-dm-d, transport: {kind: serial, path: /dev/ttyUSB1}}          # likewise. 指定客显
 drawer: false             # a cash drawer hangs on the printer. 钱箱
 sign_in: true             # an operator must sign in; default by class. 是否需要收银员登录
 campaign_host: ""         # host of the campaign pages, such as pos.example.cn: its QR codes are told from other links. 活动页面域名
@@ -87,7 +102,8 @@ timing:
 func load(path string) (settings, profiles.Class, error) {
 	s := settings{
 		Env: pos.Live, Data: "/var/lib/posagent", Class: "counter", Suite: dcep.SM2SM3, Log: "info",
-		API: apiSettings{Unix: "/run/posagent/api.sock", Listen: "127.0.0.1:8620"},
+		API:     apiSettings{Unix: "/run/posagent/api.sock", Listen: "127.0.0.1:8620"},
+		Devices: deviceSettings{Auto: true},
 	}
 	if path = config.Find(path, "/etc/dcpos/posagent.yaml"); path != "" {
 		if err := config.Load(path, &s); err != nil {
@@ -136,16 +152,26 @@ func (s settings) check() error {
 	default:
 		return fmt.Errorf("reprint: %q: want ask or auto", s.Reprint)
 	}
-	for name, d := range map[string]*drivers.DeviceConfig{"printer": s.Printer, "scanner": s.Scanner} {
-		if d == nil {
-			continue
-		}
-		if err := d.Check(); err != nil {
-			return fmt.Errorf("%s: %w", name, err)
-		}
+	if err := s.checkDevices(); err != nil {
+		return err
 	}
 	if s.Cutover < 0 || s.Cutover >= 24*time.Hour {
 		return fmt.Errorf("cutover: %s: want 0s to 24h", s.Cutover)
+	}
+	return nil
+}
+
+func (s settings) checkDevices() error {
+	named := map[string]*drivers.DeviceConfig{"printer": s.Printer, "scanner": s.Scanner, "nfc": s.NFC, "display": s.Display}
+	for i := range s.Scanners {
+		named[fmt.Sprintf("scanners.%d", i)] = &s.Scanners[i]
+	}
+	for _, name := range slices.Sorted(maps.Keys(named)) {
+		if d := named[name]; d != nil {
+			if err := d.Check(); err != nil {
+				return fmt.Errorf("%s: %w", name, err)
+			}
+		}
 	}
 	return nil
 }

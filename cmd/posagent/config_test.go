@@ -25,7 +25,7 @@ func TestTheHelpNamesEveryKey(t *testing.T) {
 			t.Errorf("key %s is not in --help-config", key)
 		}
 	}
-	for _, group := range []reflect.Type{reflect.TypeFor[apiSettings](), reflect.TypeFor[timingSettings]()} {
+	for _, group := range []reflect.Type{reflect.TypeFor[apiSettings](), reflect.TypeFor[timingSettings](), reflect.TypeFor[deviceSettings]()} {
 		for i := range group.NumField() {
 			if key := group.Field(i).Tag.Get("yaml"); !strings.Contains(configHelp, "\n  "+key+":") {
 				t.Errorf("key %s of %s is not in --help-config", key, group.Name())
@@ -41,6 +41,8 @@ func TestBadConfigurationIsNamed(t *testing.T) {
 		"unknown suite":      {"suite: rot13\n", "suite:"},
 		"unknown env":        {"env: staging\n", `env: "staging": want live or lab`},
 		"printer without":    {"printer: {profile: pos-5890}\n", "printer: transport.kind"},
+		"scanner without":    {"scanners: [{profile: serial-cr, transport: {kind: serial, path: /dev/x}}, {profile: x}]\n", "scanners.1: transport.kind"},
+		"reader half named":  {"nfc: {profile: acr122u, transport: {kind: usb, vid: 072f}}\n", "nfc: transport.vid"},
 		"receipt nonsense":   {"receipt: sometimes\n", "want always, ask or never"},
 		"nobody could reach": {"api: {unix: \"\", listen: \"\"}\n", "nobody could reach"},
 		"cut-over of a day":  {"cutover: 25h\n", "cutover: 25h0m0s: want 0s to 24h"},

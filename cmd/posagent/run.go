@@ -14,7 +14,6 @@ import (
 
 	"dcpos/agent/checkout"
 	"dcpos/agent/clock"
-	"dcpos/agent/devices"
 	"dcpos/agent/enrolment"
 	"dcpos/agent/health"
 	"dcpos/agent/identity"
@@ -105,7 +104,7 @@ func (a *agent) sell(ctx context.Context, id identity.Identity) (err error) {
 	defer nc.Close()
 
 	pol := newPolicy(a.folder, id)
-	set := devices.New(devices.Config{Printer: a.settings.Printer, Scanner: a.settings.Scanner}, devices.All(), a.log)
+	set := a.devices()
 	till, err := checkout.New(ctx, a.checkout(id, store, host.New(nc, id.Terminal, answerLimit), pol, set))
 	if err != nil {
 		return err
@@ -121,7 +120,7 @@ func (a *agent) sell(ctx context.Context, id identity.Identity) (err error) {
 	return a.together(ctx, id, till, set, r)
 }
 
-func (a *agent) checkout(id identity.Identity, store *offline.Store, h checkout.Host, pol *policy, set *devices.Set) checkout.Config {
+func (a *agent) checkout(id identity.Identity, store *offline.Store, h checkout.Host, pol *policy, set *bench) checkout.Config {
 	t := a.settings.Timing
 	c := checkout.Config{
 		Env: id.Env, Terminal: id.Terminal, Merchant: id.Merchant, Store: id.Store, StoreName: id.StoreName,
@@ -134,11 +133,9 @@ func (a *agent) checkout(id identity.Identity, store *offline.Store, h checkout.
 	if a.class.Defaults.WalletEvidence {
 		c.Kernel = &kernel.QR{Trust: pol.trust, RevocationMax: func() time.Duration { return pol.limits().RevocationMax }}
 	}
-	if set.HasPrinter() {
-		c.Printer, c.Reprint = set, checkout.Reprint(a.settings.Reprint)
-		if p, err := profiles.FindPrinter(a.settings.Printer.Profile); err == nil {
-			c.Unconfirmed = !p.Status.GSH && !p.Status.GSR
-		}
+	if a.prints() {
+		c.Printer, c.Reprint, c.PrinterReady = set, checkout.Reprint(a.settings.Reprint), set.ready
+		c.HasPrinter, c.Unconfirmed = set.HasPrinter, set.Unconfirmed
 		if a.settings.Drawer {
 			c.Drawer = set
 		}
@@ -148,30 +145,22 @@ func (a *agent) checkout(id identity.Identity, store *offline.Store, h checkout.
 
 // together runs the till, its devices, both lanes and the local API until one of them
 // ends or ctx does, then waits for all.
-func (a *agent) together(ctx context.Context, id identity.Identity, till *checkout.Till, set *devices.Set, r road) error {
+func (a *agent) together(ctx context.Context, id identity.Identity, till *checkout.Till, set *bench, r road) error {
 	servers, err := a.servers(ctx, id, till, set)
 	if err != nil {
 		return err
 	}
 	parts := append(servers,
 		till.Run, r.up.Run, r.down.Run,
-		func(ctx context.Context) error {
-			set.Run(ctx, func(ctx context.Context, code, symbology string) {
-				if _, err := till.Scan(ctx, code, symbology); err != nil {
-					a.log.InfoContext(ctx, "scan", "err", err)
-				}
-			})
-			<-ctx.Done() // a till without devices goes on
-			return nil
-		})
+		func(ctx context.Context) error { return a.serveDevices(ctx, till, set) })
 	return cli.Together(ctx, parts...)
 }
 
 // servers are the listeners of the local API.
-func (a *agent) servers(ctx context.Context, id identity.Identity, till *checkout.Till, set *devices.Set) ([]func(context.Context) error, error) {
+func (a *agent) servers(ctx context.Context, id identity.Identity, till *checkout.Till, set *bench) ([]func(context.Context) error, error) {
 	key := string(a.keys.Screen)
 	api, err := localapi.New(localapi.Options{
-		Till: till, Devices: set.Status, Tokens: a.settings.API.Tokens, Screen: a.screen(), ScreenKey: key, Version: version,
+		Till: till, Devices: set, Tokens: a.settings.API.Tokens, Screen: a.screen(), ScreenKey: key, Version: version,
 	})
 	if err != nil {
 		return nil, err

@@ -14,6 +14,7 @@ type grammar struct {
 	Devices   DevicesCmd   `cmd:"" help:"Scanner, printer and how they are. 外设状态。"`
 	Outbox    OutboxCmd    `cmd:"" help:"What the centre has not receipted yet. 未上传交易。"`
 	Doctor    DoctorCmd    `cmd:"" help:"Look at everything and say what to do. 体检。"`
+	Selftest  SelftestCmd  `cmd:"" help:"Print a self-test ticket; test any device. 自检。"`
 	Enroll    EnrollCmd    `cmd:"" help:"Make this device a terminal by a one-time code. 注册终端。"`
 	Journal   JournalCmd   `cmd:"" help:"Verify or salvage a till's journal. 校验或抢救终端账簿。"`
 	Profile   ProfileCmd   `cmd:"" help:"Device models as data. 设备配置。"`

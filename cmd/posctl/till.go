@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -114,7 +113,7 @@ func statusForPeople(out io.Writer, s sdk.Status) error {
 }
 
 func deviceForPeople(d sdk.Device) string {
-	s := strings.Join([]string{cmp.Or(d.Model, d.Name), d.State, d.Port}, "  ")
+	s := strings.Join([]string{cmp.Or(d.Model, d.Name), d.StateText.In(cli.Language()), d.Port}, "  ")
 	if d.Text != nil {
 		s += "  " + d.Text.In(cli.Language())
 	}
@@ -122,35 +121,6 @@ func deviceForPeople(d sdk.Device) string {
 		s += " — " + d.Hint.In(cli.Language())
 	}
 	return s
-}
-
-// DevicesCmd is posctl devices.
-type DevicesCmd struct{ tillAt }
-
-// Run lists the devices; exit 1 when one is not well.
-func (d DevicesCmd) Run(ctx context.Context, out *cli.Streams) error {
-	return d.ask(ctx, func(ctx context.Context, c *sdk.Client) error {
-		list, err := c.Devices(ctx)
-		if err != nil {
-			return err
-		}
-		ill := false
-		err = d.show(out.Out, list, func(w io.Writer) error {
-			for _, x := range list {
-				if _, err := fmt.Fprintf(w, "%-12s %s\n", x.Category, deviceForPeople(x)); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-		for _, x := range list {
-			ill = ill || x.State == "ERROR" || x.State == "CLOSED"
-		}
-		if err == nil && ill {
-			return cli.Exit(cli.Negative, nil)
-		}
-		return err
-	})
 }
 
 // OutboxCmd is posctl outbox.
@@ -200,89 +170,4 @@ func (e EnrollCmd) Run(ctx context.Context, out *cli.Streams) error {
 			return err
 		})
 	})
-}
-
-// DoctorCmd is posctl doctor.
-type DoctorCmd struct{ tillAt }
-
-// check is one thing that the doctor looked at.
-type check struct {
-	What   pos.Text `json:"what"`
-	OK     bool     `json:"ok"`
-	Detail string   `json:"detail,omitempty"`
-	Hint   pos.Text `json:"hint,omitzero"`
-}
-
-// Run looks at everything that store IT would and says what to do; exit 1 when something is wrong.
-func (d DoctorCmd) Run(ctx context.Context, out *cli.Streams) error {
-	return d.ask(ctx, func(ctx context.Context, c *sdk.Client) error {
-		st, err := c.Status(ctx)
-		if err != nil {
-			return err
-		}
-		checks := examine(st, time.Now())
-		err = d.show(out.Out, checks, func(w io.Writer) error {
-			for _, k := range checks {
-				mark, more := "✓", ""
-				if !k.OK {
-					mark, more = "✗", " — "+k.Hint.In(cli.Language())
-				}
-				if _, err := fmt.Fprintf(w, "%s %s  %s%s\n", mark, k.What.In(cli.Language()), k.Detail, more); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-		for _, k := range checks {
-			if err == nil && !k.OK {
-				return cli.Exit(cli.Negative, nil)
-			}
-		}
-		return err
-	})
-}
-
-// clockTolerance is how far the agent's clock may be from the caller's: they are one machine.
-const clockTolerance = 5 * time.Second
-
-func examine(s sdk.Status, now time.Time) []check {
-	list := []check{
-		{
-			What: pos.Text{ZH: "已注册", EN: "enrolled"}, OK: s.Terminal != "", Detail: s.Terminal,
-			Hint: pos.ErrNotEnrolled.Hint(),
-		},
-		{
-			What: pos.Text{ZH: "与中心连接", EN: "connected to the centre"}, OK: s.Connected,
-			Hint: pos.Text{ZH: "检查网络与防火墙(NATS 端口);离线收款仍可用", EN: "check network and firewall (NATS port); offline payments still work"},
-		},
-		{
-			What: pos.Text{ZH: "交易均已上传", EN: "everything is uploaded"}, OK: s.Outbox.Unsent == 0,
-			Detail: fmt.Sprintf("%d", s.Outbox.Unsent), Hint: pos.ErrUnsentMoney.Hint(),
-		},
-		{
-			What: pos.Text{ZH: "离线额度充足", EN: "room for offline payments"}, OK: !s.Room.Near,
-			Detail: "¥" + s.Room.TotalLeft.String(), Hint: pos.ErrLimitTotal.Hint(),
-		},
-		{
-			What: pos.Text{ZH: "代理时钟", EN: "the agent's clock"}, OK: now.Sub(time.UnixMilli(s.TimeMS)).Abs() < clockTolerance,
-			Hint: pos.ErrClock.Hint(),
-		},
-	}
-	for _, d := range s.Devices {
-		k := check{What: pos.Text{ZH: d.Category, EN: d.Category}, OK: d.State == "IDLE" || d.State == "BUSY", Detail: deviceForPeople(d)}
-		if d.Hint != nil {
-			k.Hint = *d.Hint
-		}
-		list = append(list, k)
-	}
-	for _, f := range s.Findings {
-		list = append(list, check{What: f.Text, OK: f.Severity == "info", Detail: f.Detail, Hint: f.Hint})
-	}
-	if _, err := os.Stat("/sys/module/pn533_usb"); err == nil {
-		list = append(list, check{
-			What: pos.Text{ZH: "内核模块 pn533", EN: "kernel module pn533"}, Detail: "/sys/module/pn533_usb",
-			Hint: pos.Text{ZH: "该模块会占用 NFC 读卡器,请加入黑名单", EN: "it takes the NFC reader; blacklist it"},
-		})
-	}
-	return list
 }

@@ -20,6 +20,7 @@ import (
 	"dcpos/agent/devices"
 	"dcpos/agent/localapi"
 	"dcpos/agent/screen"
+	"dcpos/drivers"
 	"dcpos/pos"
 )
 
@@ -70,6 +71,30 @@ func (s *shop) losing(next http.Handler) http.Handler {
 	})
 }
 
+// shown are the devices that a test sets, without their drivers.
+type shown struct{ *shop }
+
+// Status implements localapi.Devices.
+func (s shown) Status() []devices.Status { return *s.devices.Load() }
+
+// Unknown implements localapi.Devices.
+func (shown) Unknown() []devices.Unknown { return nil }
+
+// Detail implements localapi.Devices.
+func (shown) Detail(string) (devices.Detail, error) {
+	return devices.Detail{}, pos.NewError(pos.ErrNotFound, nil)
+}
+
+// CheckHealth implements localapi.Devices.
+func (shown) CheckHealth(context.Context, string, string, drivers.HealthLevel) (drivers.Health, error) {
+	return drivers.Health{}, pos.NewError(pos.ErrNotFound, nil)
+}
+
+// SelfTest implements localapi.Devices.
+func (shown) SelfTest(context.Context, string, string) (drivers.Health, *drivers.PrintResult, error) {
+	return drivers.Health{}, nil, pos.NewError(pos.ErrNotFound, nil)
+}
+
 func (s *shop) set(list []devices.Status) { s.devices.Store(&list) }
 
 const key = "0123456789abcdef"
@@ -81,7 +106,7 @@ func open(t *testing.T, o screen.Options, change ...func(*checkout.Config)) *sho
 	s.till, _ = s.Start(t, change...)
 	s.set([]devices.Status{})
 	o.Env = pos.Lab
-	api, err := localapi.New(localapi.Options{Till: s.till, Devices: func() []devices.Status { return *s.devices.Load() }, Screen: screen.New(o), ScreenKey: key})
+	api, err := localapi.New(localapi.Options{Till: s.till, Devices: shown{s}, Screen: screen.New(o), ScreenKey: key})
 	if err != nil {
 		t.Fatal(err)
 	}

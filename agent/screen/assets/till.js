@@ -101,6 +101,7 @@ export async function begin(on = {}, list = true) {
     scan: (e) => on.scan?.(e.scan),
     notice: (e) => { till.status?.notices.push(e.notice); changed(); },
     print: look, // what is owed on paper comes with the status
+    device: (e) => { on.device?.(e.device); look(); },
     reset: () => quietly(all),
   }, (ok) => {
     if (ok && !till.reachable) quietly(all);

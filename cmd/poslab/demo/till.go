@@ -81,6 +81,7 @@ func (t *till) writeConfig(profile map[string]string, paths []string, tokenHash 
 				Scopes: []localapi.Scope{localapi.ScopeRead, localapi.ScopePay, localapi.ScopeRefund},
 			}},
 		},
+		"devices": map[string]any{"auto": false}, // what hangs on this machine is not the demo's
 		"printer": line("printer", paths[0]), "scanner": line("scanner", paths[1]),
 		"drawer": t.class == "counter" || t.class == "all-in-one", "sign_in": t.class != "self-checkout",
 		"timing": map[string]any{"query": "500ms", "fast": "20s", "answer": "3s"},
