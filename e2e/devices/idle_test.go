@@ -1,0 +1,255 @@
+package devices_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"dcpos/internal/cli"
+	"dcpos/lab/device"
+	"dcpos/lab/drill"
+	"dcpos/sdk"
+)
+
+// What an idle agent with five devices may use.
+const (
+	idleFor    = time.Minute
+	idleCPU    = 0.5 // percent of one core
+	idleMemory = 40  // MiB resident
+	// clockTick is the unit of /proc/PID/stat: USER_HZ, 100 on every Linux of today.
+	clockTick = 10 * time.Millisecond
+)
+
+func programs(t *testing.T) string {
+	t.Helper()
+	if bin := os.Getenv("DCPOS_BIN"); bin != "" {
+		return bin
+	}
+	dir := t.TempDir()
+	out, err := exec.CommandContext(t.Context(), "go", "build", "-o", dir+"/",
+		"dcpos/cmd/posagent", "dcpos/cmd/poscentral", "dcpos/cmd/posctl", "dcpos/cmd/poslab").CombinedOutput()
+	if err != nil {
+		t.Fatalf("build: %v: %s", err, out)
+	}
+	return dir
+}
+
+// counter is a printer and four scanners on serial lines.
+type counter struct {
+	printer  *device.Printer
+	scanners [4]*device.Scanner
+	benches  []*device.Bench
+}
+
+// named are the settings that name them.
+func (c *counter) plug(t *testing.T) map[string]any {
+	t.Helper()
+	var err error
+	if c.printer, err = device.NewPrinter(device.PrinterOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	line := func(profile string, d device.Served) map[string]any {
+		b, err := device.Start(t.Context(), d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.benches = append(c.benches, b)
+		t.Cleanup(func() { _ = b.Unplug() })
+		return map[string]any{"profile": profile, "transport": map[string]any{"kind": "serial", "path": b.Path}}
+	}
+	config := map[string]any{"printer": line("escpos-80mm-gb18030", c.printer)}
+	var scanners []any
+	for i := range c.scanners {
+		c.scanners[i] = device.NewScanner(device.ScannerOptions{})
+		scanners = append(scanners, line("serial-cr", c.scanners[i]))
+	}
+	config["scanners"] = scanners
+	return config
+}
+
+// rewrite adds keys to the till's configuration.
+func rewrite(t *testing.T, path string, more map[string]any) (socket string) {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var c map[string]any
+	if err := json.Unmarshal(b, &c); err != nil {
+		t.Fatal(err)
+	}
+	for k, v := range more {
+		c[k] = v
+	}
+	if b, err = json.Marshal(c); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	api, _ := c["api"].(map[string]any)
+	socket, _ = api["unix"].(string)
+	return socket
+}
+
+// processOf finds the agent by its configuration file.
+func processOf(t *testing.T, config string) string {
+	t.Helper()
+	found, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range found {
+		b, _ := os.ReadFile(f) // a process that has ended
+		if strings.Contains(string(b), "posagent\x00--config\x00"+config) {
+			return filepath.Dir(f)
+		}
+	}
+	t.Fatalf("no posagent with %s", config)
+	return ""
+}
+
+// cpu is the time that a process has used.
+func cpu(t *testing.T, process string) time.Duration {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join(process, "stat"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(b), ") ")
+	fields := strings.Fields(rest)
+	ticks := 0
+	for _, f := range fields[11:13] { // utime and stime, fields 14 and 15 of proc(5)
+		n, err := strconv.Atoi(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ticks += n
+	}
+	return time.Duration(ticks) * clockTick
+}
+
+// resident is the memory that a process holds, in MiB.
+func resident(t *testing.T, process string) float64 {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join(process, "status"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(b), "VmRSS:")
+	kib, err := strconv.Atoi(strings.Fields(rest)[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return float64(kib) / 1024
+}
+
+// TestAnIdleAgentIsQuiet runs a real, enrolled agent with five devices, looks at them as
+// store IT does, and then leaves it alone for a minute.
+func TestAnIdleAgentIsQuiet(t *testing.T) {
+	bin := programs(t)
+	site, err := drill.Open(t.Context(), drill.SiteOptions{Bin: bin, Dir: t.TempDir(), Seed: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := site.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	till := site.Tills[0]
+	if err := till.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	var c counter
+	socket := rewrite(t, till.Config, c.plug(t))
+	if err := till.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	client, err := sdk.New(sdk.Options{Socket: socket, Caller: "idle"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := ready(t.Context(), client, 5); err != nil {
+		t.Fatal(err)
+	}
+	t.Run("posctl", func(t *testing.T) { asStoreIT(t, bin, socket, &c) })
+	process := processOf(t, till.Config)
+	before, began := cpu(t, process), time.Now()
+	time.Sleep(idleFor)
+	percent := 100 * (cpu(t, process) - before).Seconds() / time.Since(began).Seconds()
+	memory := resident(t, process)
+	t.Logf("idle with five devices for %s: %.2f %% of a core, %.1f MiB resident", idleFor, percent, memory)
+	if percent >= idleCPU || memory >= idleMemory {
+		t.Errorf("want less than %.1f %% and %d MiB", idleCPU, idleMemory)
+	}
+}
+
+// ready waits until n devices do their work.
+func ready(ctx context.Context, c *sdk.Client, n int) error {
+	end := time.Now().Add(20 * time.Second)
+	for {
+		list, err := c.Devices(ctx)
+		works := 0
+		for _, d := range list.Devices {
+			if d.Works() {
+				works++
+			}
+		}
+		if works == n {
+			return nil
+		}
+		if time.Now().After(end) {
+			return errors.Join(err, fmt.Errorf("%d of %d devices work: %+v", works, n, list))
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+}
+
+// asStoreIT uses the commands by hand.
+func asStoreIT(t *testing.T, bin, socket string, c *counter) {
+	t.Helper()
+	run := func(want int, words []string, args ...string) {
+		t.Helper()
+		for _, lang := range []string{"zh_CN.UTF-8", "en_US.UTF-8"} {
+			cmd := exec.CommandContext(t.Context(), filepath.Join(bin, "posctl"), append(args, "--socket", socket)...)
+			cmd.Env = append(os.Environ(), "LANG="+lang, "LC_ALL=")
+			out, err := cmd.CombinedOutput()
+			t.Logf("posctl %s\n%s", strings.Join(args, " "), out)
+			if cmd.ProcessState == nil || cmd.ProcessState.ExitCode() != want {
+				t.Fatalf("posctl %v: %v, want exit %d", args, err, want)
+			}
+			for _, w := range words {
+				if !strings.Contains(string(out), w) {
+					t.Errorf("posctl %v says nothing of %q", args, w)
+				}
+			}
+		}
+	}
+	run(cli.OK, []string{"printer", "scanner-4", "serial:/dev/pts/"}, "devices")
+	run(cli.OK, []string{"printer"}, "selftest", "printer")
+	run(cli.OK, []string{"HoursPoweredCount", "ReceiptLinePrintedCount", "opened"}, "devices", "--statistics", "printer")
+	c.printer.SetPaper(false)
+	wait := time.Now().Add(5 * time.Second)
+	for {
+		out, _ := exec.CommandContext(t.Context(), filepath.Join(bin, "posctl"), "devices", "--json", "--socket", socket).Output()
+		if strings.Contains(string(out), "EPTR_REC_EMPTY") {
+			break
+		}
+		if time.Now().After(wait) {
+			t.Fatalf("the printer's own report of its paper was not heard: %s", out)
+		}
+	}
+	run(cli.Negative, []string{"✗"}, "devices")
+	run(cli.Negative, []string{"✗", "→", "printer"}, "doctor")
+	run(cli.Negative, []string{"✗"}, "selftest", "printer")
+	c.printer.SetPaper(true)
+}
