@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"dcpos/drivers"
 	"dcpos/pos"
@@ -115,5 +116,18 @@ func TestLifecycle(t *testing.T) {
 	l.Closed()
 	if !errors.Is(l.NeedOpen(), drivers.ErrClosed) {
 		t.Error("closed")
+	}
+}
+
+func TestPrinterStatusesAreComparedByTheirAnswers(t *testing.T) {
+	at := time.Now()
+	a := drivers.PrinterStatus{PaperEnd: drivers.Reading{Value: drivers.No, At: at}}
+	b := drivers.PrinterStatus{PaperEnd: drivers.Reading{Value: drivers.No, At: at.Add(time.Hour)}}
+	if !a.Same(b) || a.Same(drivers.PrinterStatus{}) {
+		t.Error("times count, or answers do not")
+	}
+	b.DrawerOpen.Value = drivers.Yes
+	if a.Same(b) {
+		t.Error("the last answer does not count")
 	}
 }

@@ -3,6 +3,7 @@ package drivers
 import (
 	"context"
 	"fmt"
+	"reflect"
 	"time"
 
 	"dcpos/drivers/receipt"
@@ -61,12 +62,17 @@ type PrinterStatus struct {
 	DrawerOpen   Reading `json:"drawer_open"`    // by the drawer's switch, where the profile says how it is wired
 }
 
-// Answers are the values without their times, to tell whether anything changed.
-func (s PrinterStatus) Answers() [7]Tri {
-	return [7]Tri{
-		s.Online.Value, s.CoverOpen.Value, s.PaperEnd.Value, s.PaperNearEnd.Value,
-		s.CutterError.Value, s.Fault.Value, s.DrawerOpen.Value,
+// Same reports whether both give the same answers, whenever they were given.
+func (s PrinterStatus) Same(other PrinterStatus) bool {
+	a, b := reflect.ValueOf(s), reflect.ValueOf(other)
+	for i := range a.NumField() { // every question, also those that are added
+		x, _ := a.Field(i).Interface().(Reading)
+		y, _ := b.Field(i).Interface().(Reading)
+		if x.Value != y.Value {
+			return false
+		}
 	}
+	return true
 }
 
 // PrintState is where a job ended. The states QUEUED → CLAIMED → SENDING → SENT are

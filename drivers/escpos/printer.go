@@ -135,7 +135,7 @@ func (p *Printer) update(change func(s *drivers.PrinterStatus, at time.Time)) {
 	if before.Online.Value != drivers.Yes && after.Online.Value == drivers.Yes {
 		p.counters.Add(drivers.OnlineTransitionCount, 1)
 	}
-	if before.Answers() != after.Answers() {
+	if !before.Same(after) {
 		p.tell()
 	}
 }
