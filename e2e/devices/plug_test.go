@@ -112,7 +112,7 @@ func held(t *testing.T) use {
 }
 
 // TestAThousandPlugs unplugs a printer on a real serial line a thousand times, every
-// tenth time in the middle of a receipt. Every receipt has to be on paper once, and a
+// twentieth time in the middle of a receipt. Every receipt has to be on paper once, and a
 // second one of the same job only with the mark of a duplicate; nothing may be left over.
 func TestAThousandPlugs(t *testing.T) {
 	font, err := device.OpenFont("")
@@ -142,7 +142,7 @@ func TestAThousandPlugs(t *testing.T) {
 			receipt.Text(fmt.Sprintf("end %d.", n)), receipt.Cut())}
 		var h *hand
 		again := make(chan struct{})
-		if n%10 == 1 { // each costs the two seconds in which the driver finds half a command in the printer
+		if n%20 == 1 { // each costs the two seconds in which the driver finds half a command in the printer
 			h = &hand{left: 1 + dice.IntN(bytesOfAll), pulled: make(chan struct{})}
 		}
 		s.plug(h)
