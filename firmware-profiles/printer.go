@@ -4,22 +4,30 @@ import "time"
 
 // Printer is one model of receipt printer.
 type Printer struct {
-	Name     string          `yaml:"-"` // the file's name without .yaml
-	Kind     Kind            `yaml:"kind"`
-	Driver   string          `yaml:"driver"` // a name in drivers/all
-	Products []Product       `yaml:"products"`
-	Match    Match           `yaml:"match"`
-	Paper    Paper           `yaml:"paper"`
-	CJK      CJK             `yaml:"cjk"`
-	Status   Status          `yaml:"status"`
-	Cutter   string          `yaml:"cutter"` // none, partial, full
-	Drawer   Drawer          `yaml:"drawer"`
-	Serial   Serial          `yaml:"serial"`
-	USB      USBInterface    `yaml:"usb"`
-	Quirks   PrinterQuirks   `yaml:"quirks"`
-	Timing   PrinterTiming   `yaml:"timing"`
-	Facts    map[string]Fact `yaml:"facts"` // by top-level key: where it comes from
-	Notes    string          `yaml:"notes"`
+	Name     string    `yaml:"-"` // the file's name without .yaml
+	Kind     Kind      `yaml:"kind"`
+	Driver   string    `yaml:"driver"` // a name in drivers/all
+	Products []Product `yaml:"products"`
+	Match    Match     `yaml:"match"`
+	Paper    Paper     `yaml:"paper"`
+	CJK      CJK       `yaml:"cjk"`
+	Status   Status    `yaml:"status"`
+	QR       QR        `yaml:"qr"`
+	// Pictures is the command that prints dots: raster (GS v 0; also when empty), graphics
+	// (GS ( L, functions 112 and 50) or column (ESC * 33, for heads without a raster command).
+	Pictures string `yaml:"pictures"`
+	// Cutter is none, or how the paper is cut: partial or full where it stands (GS V 0, 1),
+	// partial_feed or full_feed after the printer's own feed to the cutter (GS V 65, 66).
+	Cutter string `yaml:"cutter"`
+	Drawer Drawer `yaml:"drawer"`
+	// Buzzer is the command of the built-in buzzer: esc_b (ESC B n t), or none (also when empty).
+	Buzzer string          `yaml:"buzzer"`
+	Serial Serial          `yaml:"serial"`
+	USB    USBInterface    `yaml:"usb"`
+	Quirks PrinterQuirks   `yaml:"quirks"`
+	Timing PrinterTiming   `yaml:"timing"`
+	Facts  map[string]Fact `yaml:"facts"` // by top-level key: where it comes from
+	Notes  string          `yaml:"notes"`
 }
 
 // Paper is the paper and the head.
@@ -32,9 +40,17 @@ type Paper struct {
 
 // CJK is how the printer takes Chinese.
 type CJK struct {
-	Encoding string `yaml:"encoding"` // gbk, gb18030
-	On       string `yaml:"on"`       // bytes that switch the Chinese font on, usually FS &
-	Off      string `yaml:"off"`      // bytes that switch it off, usually FS .
+	// Encoding is what the printer's Chinese font has: gb2312, gbk or gb18030; none for a
+	// printer of Latin letters, on which lines with Chinese are drawn.
+	Encoding string `yaml:"encoding"`
+	// Ask is true when the printer tells its font (GS I 69, else GS I 2 bit 0): then the answer
+	// counts and Encoding is what holds without one.
+	Ask bool `yaml:"ask"`
+	// FourByte is true when the font is known to have the four-byte characters of GB 18030;
+	// without it a line with one of them is drawn.
+	FourByte bool   `yaml:"four_byte"`
+	On       string `yaml:"on"`  // bytes that switch the Chinese font on, usually FS &
+	Off      string `yaml:"off"` // bytes that switch it off, usually FS .
 	// Around is when On is sent: "job" once after every initialisation, "run" with Off
 	// around each run of Chinese.
 	Around string `yaml:"around"`
@@ -50,6 +66,15 @@ type Status struct {
 	GSI    bool `yaml:"gs_i"`    // identity, 1D 49 n
 	GSH    bool `yaml:"gs_h"`    // process id response, 1D 28 48 … 30
 	Clear  bool `yaml:"clear"`   // clears its buffers on 10 14 08 …
+	// Resume: it keeps the rest of a job while out of paper or in error, and prints on from
+	// there, where needed after 10 05 01.
+	Resume bool `yaml:"resume"`
+}
+
+// QR is what the printer itself can do with QR codes.
+type QR struct {
+	Native    bool `yaml:"native"`     // draws them itself, 1D 28 6B
+	MaxModule int  `yaml:"max_module"` // largest module in dots, 1D 28 6B … 43 n; with native
 }
 
 // Drawer is the cash drawer's connector.

@@ -105,7 +105,7 @@ func TestErrorsNameFileLineAndField(t *testing.T) {
 		{"unknown key", "cutter: none", "cuter: none", `x.yaml:16: unknown key "cuter"`},
 		{"unknown nested key", "fs_size: true", "fs_sice: true", `x.yaml:14: unknown key "fs_sice"`},
 		{"wrong type", "pin: 2", "pin: two", "x.yaml:17: cannot unmarshal"},
-		{"wrong value", "encoding: gbk", "encoding: latin1", "x.yaml:14: cjk.encoding: want gbk, gb18030"},
+		{"wrong value", "encoding: gbk", "encoding: latin1", "x.yaml:14: cjk.encoding: want gb2312, gbk, gb18030, none"},
 		{"too many columns", "columns: 32", "columns: 33", "x.yaml:13: paper.columns: want columns of 12 dots"},
 		{"fact without source", `  cutter: {source: "tear bar only", confidence: reported}`, "", `facts: want source and confidence for "cutter"`},
 		{"two documents", "kind: printer", "kind: printer\n---\nkind: printer", "x.yaml"},

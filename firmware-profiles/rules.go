@@ -11,16 +11,18 @@ func (p Printer) rules() []rule {
 	rules := []rule{
 		oneOf("kind", p.Kind, KindPrinter),
 		filled("driver", p.Driver),
-		oneOf("cutter", p.Cutter, "none", "partial", "full"),
+		oneOf("cutter", p.Cutter, "none", "partial", "full", "partial_feed", "full_feed"),
 		between("paper.width_mm", p.Paper.WidthMM, 40, 120),
 		between("paper.dots", p.Paper.Dots, 200, 1000),
 		{"paper.dots", p.Paper.Dots%8 == 0, "a multiple of 8"},
 		between("paper.dpi", p.Paper.DPI, 150, 300),
 		between("paper.columns", p.Paper.Columns, 16, 96),
 		{"paper.columns", p.Paper.Columns*12 <= p.Paper.Dots, "columns of 12 dots that fit the dots"},
-		oneOf("cjk.encoding", p.CJK.Encoding, "gbk", "gb18030"),
+		oneOf("cjk.encoding", p.CJK.Encoding, "gb2312", "gbk", "gb18030", "none"),
 		oneOf("cjk.around", p.CJK.Around, "job", "run"),
-		filled("cjk.on", p.CJK.On),
+		{"cjk.on", p.CJK.On != "" || p.CJK.Encoding == "none" && !p.CJK.Ask, "bytes, unless cjk.encoding is none"},
+		{"cjk.ask", !p.CJK.Ask || p.Status.GSI, "status.gs_i as well"},
+		{"cjk.four_byte", !p.CJK.FourByte || p.CJK.Encoding == "gb18030", "cjk.encoding gb18030 as well"},
 		{"cjk.off", p.CJK.Around != "run" || p.CJK.Off != "", "bytes, because cjk.around is run"},
 		between("quirks.max_raster_rows", p.Quirks.MaxRasterRows, 24, 960),
 		between("quirks.chunk_bytes", p.Quirks.ChunkBytes, 16, 4096),
@@ -34,6 +36,10 @@ func (p Printer) rules() []rule {
 		between("timing.confirm_ms", p.Timing.ConfirmMS, 500, 60_000),
 		{"timing.offline_ms", p.Timing.OfflineMS >= p.Timing.AnswerMS, "at least timing.answer_ms"},
 		{"status.asb", !p.Status.ASB || p.Status.DLEEOT, "status.dle_eot as well"},
+		{"status.resume", !p.Status.Resume || p.Status.ASB && (p.Status.GSH || p.Status.GSR), "status.asb, and status.gs_h or status.gs_r, as well"},
+		oneOf("pictures", p.Pictures, "", "raster", "graphics", "column"),
+		oneOf("buzzer", p.Buzzer, "", "none", "esc_b"),
+		{"qr.max_module", !p.QR.Native && p.QR.MaxModule == 0 || p.QR.Native && p.QR.MaxModule >= 3 && p.QR.MaxModule <= 16, "3 to 16 with qr.native, else absent"},
 	}
 	if p.Drawer.Connector {
 		rules = append(rules,
@@ -46,7 +52,7 @@ func (p Printer) rules() []rule {
 	rules = append(rules, matchRules(p.Match)...)
 	rules = append(rules, serialRules(p.Serial)...)
 	return append(rules, factRules(p.Facts, p,
-		"match", "paper", "cjk", "status", "cutter", "drawer", "serial", "usb", "quirks", "timing")...)
+		"match", "paper", "cjk", "status", "qr", "pictures", "cutter", "drawer", "buzzer", "serial", "usb", "quirks", "timing")...)
 }
 
 func (s Scanner) rules() []rule {
