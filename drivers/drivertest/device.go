@@ -164,8 +164,11 @@ func runDevice(t *testing.T, build func(t *testing.T) drivers.Device, use func(c
 		if h, err := d.CheckHealth(t.Context(), drivers.HealthInternal); err != nil || !h.OK || h.At.IsZero() {
 			t.Errorf("health %+v, %v", h, err)
 		}
-		if _, err := d.CheckHealth(t.Context(), drivers.HealthInteractive); !errors.Is(err, drivers.ErrIllegal) {
-			t.Errorf("a level that is not supported: got %v", err)
+		if h, err := d.CheckHealth(t.Context(), drivers.HealthInteractive); !errors.Is(err, drivers.ErrIllegal) && (err != nil || h.OK && h.Question.IsZero()) {
+			t.Errorf("a level that asks a person: no question and not refused: %+v, %v", h, err)
+		}
+		if _, err := d.CheckHealth(t.Context(), 99); !errors.Is(err, drivers.ErrIllegal) {
+			t.Errorf("a level that is none: got %v", err)
 		}
 	})
 }

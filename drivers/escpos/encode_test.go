@@ -30,7 +30,7 @@ func profile(t *testing.T, name string) profiles.Printer {
 
 func encode(t *testing.T, p profiles.Printer, items ...receipt.Item) escpos.Document {
 	t.Helper()
-	doc, err := escpos.Encode(receipt.New(items...), p)
+	doc, err := escpos.Encode(receipt.New(items...), p, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,8 +86,8 @@ func TestBytesOfEachItem(t *testing.T) {
 func TestReplacedCharactersAreNoted(t *testing.T) {
 	doc := encode(t, profile(t, "epson-tm-t70ii-ch"), receipt.Text("𠮷野家 𠮷"), receipt.Text("\ue000"))
 	want := []string{
-		"U+E000 is not in the printer's font: printed as □ (1 times)",
-		"U+20BB7 is not in the printer's font: printed as □ (2 times)",
+		"U+E000 is in no font: printed as a box (1 times)",
+		"U+20BB7 is in no font: printed as a box (2 times)",
 	}
 	if diff := cmp.Diff(want, doc.Notes); diff != "" {
 		t.Error(diff)
@@ -102,7 +102,7 @@ func TestGoldenReceipts(t *testing.T) {
 		receipt.QR("dcpos:pay:0197f1b2-7c3d-7e11-9a2b-3c4d5e6f7a8b"), receipt.Centered("谢谢"), receipt.KickDrawer(), receipt.Cut())
 	for _, name := range []string{"escpos-80mm-gb18030", "epson-tm-t88", "pos-5890"} {
 		t.Run(name, func(t *testing.T) {
-			doc, err := escpos.Encode(r, profile(t, name))
+			doc, err := escpos.Encode(r, profile(t, name), nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -144,7 +144,7 @@ func TestPicturesAvoidTheHeightsThatFail(t *testing.T) {
 		p.Quirks.MaxRasterRows = rapid.IntRange(24, 960).Draw(rt, "max rows")
 		p.Quirks.AvoidRowMultiple = rapid.SampledFrom([]int{0, 24, 48}).Draw(rt, "avoid")
 		data := rapid.StringMatching(`[ -~]{1,120}`).Draw(rt, "data")
-		doc, err := escpos.Encode(receipt.New(receipt.QR(data)), p)
+		doc, err := escpos.Encode(receipt.New(receipt.QR(data)), p, nil)
 		if err != nil {
 			rt.Fatal(err)
 		}
@@ -176,7 +176,7 @@ func TestTooBigIsRefusedBeforeAnythingIsSent(t *testing.T) {
 		"row":  receipt.New(receipt.Row(receipt.Cell{Text: "a", Width: 200})),
 		"kind": receipt.New(receipt.Item{Kind: "poem"}),
 	} {
-		if _, err := escpos.Encode(r, profile(t, "pos-5890")); err == nil {
+		if _, err := escpos.Encode(r, profile(t, "pos-5890"), nil); err == nil {
 			t.Errorf("%s: no error", name)
 		}
 	}

@@ -262,14 +262,15 @@ func TestSilenceIsUnknown(t *testing.T) {
 		})
 	})
 	t.Run("enabling a printer that should answer", func(t *testing.T) {
-		inBubble(t, "epson-tm-t70ii-ch", device.PrinterOptions{}, func(t *testing.T, r *rig) {
+		p := profile(t, "epson-tm-t70ii-ch")
+		inBubble(t, p.Name, device.PrinterOptions{}, func(t *testing.T, r *rig) {
 			t.Helper()
 			r.model.SetSilent(true)
 			if err := errors.Join(r.Open(t.Context()), r.Claim(t.Context())); err != nil {
 				t.Fatal(err)
 			}
 			start := time.Now()
-			if err := r.Enable(t.Context()); !errors.Is(err, drivers.ErrOffline) || time.Since(start) != 10*time.Second {
+			if err := r.Enable(t.Context()); !errors.Is(err, drivers.ErrOffline) || time.Since(start) != 10*time.Second+p.Timing.Answer() {
 				t.Errorf("got %v after %v", err, time.Since(start))
 			}
 		})
