@@ -14,6 +14,7 @@ import (
 	"dcpos/drivers/drivertest"
 	"dcpos/drivers/escpos"
 	"dcpos/drivers/receipt"
+	"dcpos/drivers/receipt/draw"
 	"dcpos/drivers/transport"
 	"dcpos/drivers/transporttest"
 	profiles "dcpos/firmware-profiles"
@@ -22,6 +23,13 @@ import (
 )
 
 var labFont = sync.OnceValues(func() (*device.Font, error) { return device.OpenFont("") })
+
+// ourFont is read once: in a bubble of virtual time nothing may wait for a disk.
+var ourFont = sync.OnceValue(func() *draw.Font {
+	f := draw.NewFont("")
+	f.Has('\U000F0000') // opens all files
+	return f
+})
 
 // rig is a driver and a modelled printer, joined in memory.
 type rig struct {
@@ -54,7 +62,7 @@ func newRig(t *testing.T, p profiles.Printer, o device.PrinterOptions) *rig {
 		})
 		return transport.NewStream("memory", host), nil
 	}
-	r.Printer = escpos.New(p, dial, escpos.Options{Name: "printer", FirstMark: 95*2 + 3})
+	r.Printer = escpos.New(p, dial, escpos.Options{Name: "printer", FirstMark: 95*2 + 3, Font: ourFont()})
 	t.Cleanup(func() {
 		if err := r.Close(); err != nil {
 			t.Errorf("close: %v", err)
