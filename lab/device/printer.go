@@ -109,6 +109,7 @@ type Printer struct {
 	qr      qrCode
 	stored  *picture // by GS ( L, not printed yet
 	trip    *trip
+	lagging bool // the head is behind: what comes stays in the memory
 	done    []Receipt
 	unknown []string
 	failed  error
@@ -256,24 +257,29 @@ type trip struct {
 	power bool
 }
 
+// lag is how many bytes may be in the memory and not on paper yet when the power fails.
+const lag = 64
+
 // arrive takes bytes; true when the line broke within them.
 func (p *Printer) arrive(b []byte) bool {
 	p.mu.Lock()
 	t := p.trip
-	if t != nil && len(b) >= t.bytes {
+	tripped := t != nil && len(b) >= t.bytes
+	if tripped {
 		b = b[:t.bytes]
-	} else if t != nil {
+	}
+	if t != nil {
 		t.bytes -= len(b)
-		t = nil
+		p.lagging = t.power && t.bytes < lag
 	}
 	p.mu.Unlock()
 	p.take(b)
-	if t == nil {
+	if !tripped {
 		return false
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.trip = nil
+	p.trip, p.lagging = nil, false
 	if t.power {
 		p.forgetAll()
 	}
@@ -362,7 +368,7 @@ func (p *Printer) take(b []byte) {
 
 func (p *Printer) work() {
 	before := p.report()
-	for !p.offline() && len(p.in) > 0 {
+	for !p.offline() && !p.lagging && len(p.in) > 0 {
 		n := p.step(p.in)
 		if n == 0 {
 			break
@@ -473,7 +479,7 @@ func (p *Printer) SetCutterStuck(stuck bool) { p.change(func() { p.cutter = stuc
 func (p *Printer) SetJam(jam bool) { p.change(func() { p.jam = jam }) }
 
 // PullCableAfter lets the line break when so many more bytes have come. What came is
-// printed; with power, the memory is lost as well.
+// printed; with power, the last of it was not yet, and the memory is lost.
 func (p *Printer) PullCableAfter(bytes int, power bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
