@@ -112,20 +112,19 @@ func language(heard []byte) string {
 		return ""
 	case heard[0]&0xF0 == 0xB0:
 		return "SII"
-	case heard[0]&0x91 == 0x01 && len(heard) >= 2 && starLength(heard[0], heard[1]) == len(heard):
+	case heard[0]&0x91 == 0x01 && starLength(heard[0]) <= len(heard):
 		return "Star"
 	}
 	return ""
 }
 
-// shortestStar is the shortest report of Star's: two bytes of head and the five with
-// cover, errors and paper.
-const shortestStar = 7
-
-func starLength(first, second byte) int {
-	n := int(first>>2&0x18|first>>1&0x07) + int(second>>6&0x02)
-	if n < shortestStar {
-		return -1
+// starLength is how long a report of Star's is at least, by its first byte (some models
+// add two bytes more). Shorter than its shortest, with cover, errors and paper, is none.
+func starLength(first byte) int {
+	const shortest = 7
+	n := int(first>>2&0x18 | first>>1&0x07)
+	if n < shortest {
+		return maxRecent + 1
 	}
 	return n
 }
