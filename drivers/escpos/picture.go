@@ -11,6 +11,7 @@ const (
 	gsRaster     = "\x1dv0\x00" // xL xH bytes in a row, yL yH rows, data
 	gsGraphics   = "\x1d(L"     // pL pH, 30 fn …
 	escColumns   = "\x1b*\x21"  // nL nH columns of 24 dots, data
+	escFeedDots  = "\x1bJ"      // n dots
 	bandHeight   = 24           // rows of one ESC * 33
 	graphicsHead = 10           // bytes of GS ( L function 112 before the data
 	maxGraphics  = 0xffff - graphicsHead
@@ -74,23 +75,34 @@ func (e *encoder) graphics(b receipt.Bitmap) {
 	}
 }
 
-// bands is ESC * 33: bands of 24 rows, column by column, with lines set close.
+// bands is ESC * 33: bands of 24 rows, column by column, with lines set close. A white
+// band is fed, so that a drawn line keeps its distance to the next.
 func (e *encoder) bands(b receipt.Bitmap) {
 	e.command(escSpacing, bandHeight)
 	for top := 0; top < b.Height(); top += bandHeight {
-		data := make([]byte, 3*b.Width)
-		for x := range b.Width {
-			for y := range bandHeight {
-				if b.At(x, top+y) {
-					data[3*x+y/8] |= 0x80 >> (y % 8)
-				}
-			}
+		data, inked := band(b, top)
+		if !inked {
+			e.command(escFeedDots, byte(min(bandHeight, b.Height()-top)))
+			continue
 		}
 		e.command(escColumns, byte(b.Width), byte(b.Width>>8))
 		e.dots(data)
 		e.buf.WriteByte('\n')
 	}
 	e.command(escSpacing0)
+}
+
+func band(b receipt.Bitmap, top int) (data []byte, inked bool) {
+	data = make([]byte, 3*b.Width)
+	for x := range b.Width {
+		for y := range bandHeight {
+			if b.At(x, top+y) {
+				data[3*x+y/8] |= 0x80 >> (y % 8)
+				inked = true
+			}
+		}
+	}
+	return data, inked
 }
 
 // dots writes the bytes of a picture so that none of them reads as a real-time command:

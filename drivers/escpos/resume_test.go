@@ -304,7 +304,7 @@ func faults() []fault {
 func TestAnyTroubleAtAnyMoment(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		f := rapid.SampledFrom(faults()).Draw(rt, "fault")
-		at := time.Duration(rapid.IntRange(0, 4000).Draw(rt, "at ms")) * time.Millisecond
+		at := time.Duration(rapid.IntRange(0, 700).Draw(rt, "at ms")) * time.Millisecond
 		last := time.Duration(rapid.IntRange(1, 40_000).Draw(rt, "for ms")) * time.Millisecond
 		patience := time.Duration(rapid.SampledFrom([]int{0, 5, 60}).Draw(rt, "patience s")) * time.Second
 		p := profile(t, rapid.SampledFrom([]string{"epson-tm-t70ii-ch", "escpos-80mm-gb18030"}).Draw(rt, "profile"))
