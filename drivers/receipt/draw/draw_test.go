@@ -239,6 +239,12 @@ func TestBothFonts(t *testing.T) {
 	if f := draw.NewFont(""); !f.Has('元') || !f.Has('𠮷') || f.Has('\U000F0000') {
 		t.Error("what one font lacks the next has")
 	}
+	for _, r := range "℃ⅤⅩǎ㙍𠮷元" { // some of them are empty in WenQuanYi's
+		b, missing, err := draw.NewFont("").Line(receipt.Line{Text: string(r)})
+		if err != nil || len(missing) != 0 || !inked(b, image.Rect(0, 0, 24, 24)) {
+			t.Errorf("%c: missing %q, %v, or white", r, string(missing), err)
+		}
+	}
 	for _, path := range []string{"/usr/share/fonts/truetype/wqy/wqy-microhei.ttc", "/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc"} {
 		f := draw.NewFont(path)
 		if err := f.Ready(); err != nil {

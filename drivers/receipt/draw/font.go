@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"unicode"
 
 	"golang.org/x/image/font"
 	"golang.org/x/image/font/opentype"
@@ -56,13 +57,13 @@ type cell [cellHeight]uint32
 
 // Font draws letters from font files. Methods may be called from several goroutines.
 type Font struct {
-	mu      sync.Mutex
-	closed  []string // files not opened yet
-	open    []*outlines
-	err     error // of the files that could not be opened
-	buffer  sfnt.Buffer
-	cells   map[rune]cell
-	lacking map[rune]bool
+	mu     sync.Mutex
+	closed []string // files not opened yet
+	open   []*outlines
+	err    error // of the files that could not be opened
+	buffer sfnt.Buffer
+	cells  map[rune]cell
+	known  map[rune]*outlines // which font has a letter; nil: none
 }
 
 // outlines is one font that is open.
@@ -74,7 +75,7 @@ type outlines struct {
 // NewFont makes a font of a file that is opened at the first letter; "" takes the files
 // of Debian's packages, each opened when the ones before it lack a letter.
 func NewFont(path string) *Font {
-	f := &Font{closed: usual(), cells: map[rune]cell{}, lacking: map[rune]bool{}}
+	f := &Font{closed: usual(), cells: map[rune]cell{}, known: map[rune]*outlines{}}
 	if path != "" {
 		f.closed = []string{path}
 	}
@@ -170,18 +171,31 @@ func (f *Font) Has(r rune) bool {
 
 // with is the first font that has a character, nil when none has. The lock is held.
 func (f *Font) with(r rune) *outlines {
-	if f.lacking[r] {
-		return nil
+	if o, ok := f.known[r]; ok {
+		return o
 	}
-	for i := 0; i < len(f.open) || f.next(); i++ {
-		if n, err := f.open[i].font.GlyphIndex(&f.buffer, r); err == nil && n != 0 {
-			return f.open[i]
+	var found *outlines
+	for i := 0; found == nil && (i < len(f.open) || f.next()); i++ {
+		if f.drawable(f.open[i], r) {
+			found = f.open[i]
 		}
 	}
-	if len(f.lacking) < maxCells {
-		f.lacking[r] = true
+	if len(f.known) >= maxCells {
+		clear(f.known)
 	}
-	return nil
+	f.known[r] = found
+	return found
+}
+
+// drawable reports whether a font has a character and something to draw for it: some of
+// WenQuanYi's, such as ℃, come out empty, and a receipt must not lose a sign unseen.
+func (f *Font) drawable(o *outlines, r rune) bool {
+	n, err := o.font.GlyphIndex(&f.buffer, r)
+	if err != nil || n == 0 {
+		return false
+	}
+	segments, err := o.font.LoadGlyph(&f.buffer, n, fixed.I(chineseSize), nil)
+	return err == nil && (len(segments) > 0 || unicode.IsSpace(r))
 }
 
 // cellOf is a letter's dots; what all fonts lack is a box.
