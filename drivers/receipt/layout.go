@@ -138,7 +138,7 @@ func (o Options) columns(item Item) ([]Line, error) {
 		c.Text = o.clean(c.Text)
 		cells[i] = c
 	}
-	if isPair(cells) && Width(cells[0].Text)+1+Width(cells[1].Text) > room {
+	if isPair(cells) && max(Width(cells[0].Text)+1, 2)+Width(cells[1].Text) > room { // 2: the least that share gives
 		return stackPair(cells, room, item.Style), nil
 	}
 	widths, err := share(cells, room)
@@ -206,6 +206,9 @@ func share(cells []Cell, room int) ([]int, error) {
 			widths[i] = Width(c.Text)
 		default:
 			widths[i] = c.Width
+		}
+		if widths[i] > room { // before it is summed up: numbers from a journal may be huge
+			return nil, fmt.Errorf("cell %d is %d columns wide, the paper %d", i, widths[i], room)
 		}
 		left -= widths[i]
 	}
