@@ -28,14 +28,14 @@ const payment = "dcpos:pay:0197f1b2-7c3d-7e11-9a2b-3c4d5e6f7a8b"
 
 // everything is a receipt with all that one may have: logo, sizes, a line that no
 // two-byte font has, a QR code, the drawer and the cut.
-func everything(t testing.TB) receipt.Receipt {
-	t.Helper()
+func everything(tb testing.TB) receipt.Receipt {
+	tb.Helper()
 	ring := func(x, y int) bool {
 		d := (x-48)*(x-48) + (y-48)*(y-48)
 		return d < 46*46 && d > 36*36 || d < 40*40 && (y > 42 && y < 54 || x > 42 && x < 54)
 	}
 	return receipt.New(
-		receipt.Image(pngOf(t, 96, 96, ring)),
+		receipt.Image(pngOf(tb, 96, 96, ring)),
 		receipt.Text("测试 TEST", receipt.Style{Bold: true, Size: receipt.Tall, Align: receipt.Center, Invert: true}),
 		receipt.Title("王府井冰雪超市"),
 		receipt.Centered("Wangfujing Ice & Snow Market"),
@@ -55,12 +55,12 @@ type bench struct {
 	model   device.PrinterOptions
 }
 
-func benches(t testing.TB) []bench {
-	t.Helper()
+func benches(tb testing.TB) []bench {
+	tb.Helper()
 	find := func(name string) profiles.Printer {
 		p, err := profiles.FindPrinter(name)
 		if err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		return p
 	}

@@ -17,8 +17,8 @@ import (
 )
 
 // pngOf is a picture of noise or of one colour.
-func pngOf(t testing.TB, width, height int, black func(x, y int) bool) []byte {
-	t.Helper()
+func pngOf(tb testing.TB, width, height int, black func(x, y int) bool) []byte {
+	tb.Helper()
 	img := image.NewGray(image.Rect(0, 0, width, height))
 	for y := range height {
 		for x := range width {
@@ -29,7 +29,7 @@ func pngOf(t testing.TB, width, height int, black func(x, y int) bool) []byte {
 	}
 	var b bytes.Buffer
 	if err := png.Encode(&b, img); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return b.Bytes()
 }

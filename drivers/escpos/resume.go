@@ -84,8 +84,8 @@ func (p *Printer) await(ctx context.Context, l *link, h *help) error {
 // write writes one piece. A printer that has said why it takes no data is given as long
 // as the job has patience; one that has not, the profile's time.
 func (p *Printer) write(ctx context.Context, l *link, b []byte, h *help) error {
-	ctx, stop := context.WithCancelCause(ctx)
-	defer stop(nil)
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
 	done := make(chan error, 1)
 	go func() {
 		_, err := l.conn.Write(ctx, b)
@@ -103,8 +103,10 @@ func (p *Printer) write(ctx context.Context, l *link, b []byte, h *help) error {
 		case <-timer.C:
 			reason := trouble(p.Snapshot())
 			if reason == "" || h.left <= 0 {
-				stop(context.DeadlineExceeded)
-				<-done
+				stop()
+				if err := <-done; err == nil {
+					return nil // it was taken just now
+				}
 				return context.DeadlineExceeded
 			}
 			wait := min(limit, h.left)

@@ -51,19 +51,30 @@ func TestJobGoesOnAfterAPersonHelped(t *testing.T) {
 		reasons []string
 	}{
 		{
-			"new paper, and it goes on by itself", device.PrinterOptions{}, slip(),
-			func(p *device.Printer) { p.SetPaperLeft(100) }, func(p *device.Printer) { p.SetPaper(true) }, []string{"paper", ""},
+			"new paper, and it goes on by itself",
+			device.PrinterOptions{},
+			slip(),
+			func(p *device.Printer) { p.SetPaperLeft(100) }, func(p *device.Printer) { p.SetPaper(true) },
+			[]string{"paper", ""},
 		},
 		{
-			"new paper, and it wants DLE ENQ 1", device.PrinterOptions{WaitsForRecovery: true}, slip(),
-			func(p *device.Printer) { p.SetPaperLeft(100) }, func(p *device.Printer) { p.SetPaper(true) }, []string{"paper", "offline", ""},
+			"new paper, and it wants DLE ENQ 1",
+			device.PrinterOptions{WaitsForRecovery: true},
+			slip(),
+			func(p *device.Printer) { p.SetPaperLeft(100) }, func(p *device.Printer) { p.SetPaper(true) },
+			[]string{"paper", "offline", ""},
 		},
 		{
-			"paper in a long receipt", device.PrinterOptions{WaitsForRecovery: true}, long(),
-			func(p *device.Printer) { p.SetPaperLeft(500) }, func(p *device.Printer) { p.SetPaper(true) }, []string{"paper", "offline", ""},
+			"paper in a long receipt",
+			device.PrinterOptions{WaitsForRecovery: true},
+			long(),
+			func(p *device.Printer) { p.SetPaperLeft(500) }, func(p *device.Printer) { p.SetPaper(true) },
+			[]string{"paper", "offline", ""},
 		},
 		{
-			"the cover is opened for the new roll", device.PrinterOptions{}, slip(),
+			"the cover is opened for the new roll",
+			device.PrinterOptions{},
+			slip(),
 			func(p *device.Printer) { p.SetPaperLeft(100) },
 			func(p *device.Printer) {
 				p.SetCover(true)
@@ -71,11 +82,15 @@ func TestJobGoesOnAfterAPersonHelped(t *testing.T) {
 				p.SetPaper(true)
 				synctest.Wait()
 				p.SetCover(false)
-			}, []string{"paper", "cover", ""},
+			},
+			[]string{"paper", "cover", ""},
 		},
 		{
-			"a jam is cleared", device.PrinterOptions{}, slip(),
-			func(p *device.Printer) { p.SetJam(true) }, func(p *device.Printer) { p.SetJam(false) }, []string{"error", ""},
+			"a jam is cleared",
+			device.PrinterOptions{},
+			slip(),
+			func(p *device.Printer) { p.SetJam(true) }, func(p *device.Printer) { p.SetJam(false) },
+			[]string{"error", ""},
 		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -1,6 +1,7 @@
 package escpos
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -190,7 +191,7 @@ func TestEveryFirstByteOfOtherLanguages(t *testing.T) {
 		if got := language(report); (got == "Star") != isStar {
 			t.Errorf("% x: got %q, Star %v", report, got, isStar)
 		}
-		if isStar && (language(report[:length-1]) != "" || language(append(report, 0, 0)) != "Star") {
+		if isStar && (language(report[:length-1]) != "" || language(slices.Concat(report, []byte{0, 0})) != "Star") {
 			t.Errorf("half of % x is taken for Star's, or a longer one is not", report)
 		}
 	}

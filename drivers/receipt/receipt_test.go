@@ -191,15 +191,15 @@ func TestReceiptSurvivesJSON(t *testing.T) {
 	}
 }
 
-func pictureOf(t testing.TB, width, height int) []byte {
-	t.Helper()
+func pictureOf(tb testing.TB, width, height int) []byte {
+	tb.Helper()
 	img := image.NewNRGBA(image.Rect(0, 0, width, height))
 	for i := range width * height / 2 {
 		img.SetNRGBA(i%width, i/width, color.NRGBA{A: 0xff}) // the upper half is black, the rest transparent
 	}
 	var b bytes.Buffer
 	if err := png.Encode(&b, img); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return b.Bytes()
 }

@@ -216,9 +216,7 @@ func (p *Printer) receive(ctx context.Context, r io.Reader) error {
 		if gone {
 			return nil
 		}
-		if p.pace(ctx, n) != nil {
-			return nil
-		}
+		p.pace(ctx, n)
 		if err != nil {
 			if errors.Is(err, io.EOF) || errors.Is(err, io.ErrClosedPipe) || errors.Is(err, os.ErrClosed) {
 				return nil
@@ -237,17 +235,15 @@ func (p *Printer) readSize() int {
 }
 
 // pace takes the time that so many bytes need on the line.
-func (p *Printer) pace(ctx context.Context, n int) error {
+func (p *Printer) pace(ctx context.Context, n int) {
 	if p.opt.BytesPerSecond <= 0 || n == 0 {
-		return nil
+		return
 	}
 	timer := time.NewTimer(time.Duration(n) * time.Second / time.Duration(p.opt.BytesPerSecond))
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-		return nil
 	case <-ctx.Done():
-		return ctx.Err()
 	}
 }
 

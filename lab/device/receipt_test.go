@@ -109,7 +109,8 @@ func TestChineseReceiptOnPaper(t *testing.T) {
 	}{
 		{"epson-tm-t70ii-ch", device.PrinterOptions{StartsWithoutChinese: true}, drivers.ConfirmedByJobID, "\n[picture 231x231]\n"},
 		{
-			"escpos-80mm-gb18030", device.PrinterOptions{Answers: &device.Answers{DLEEOT: true, ASB: true, GSR: true}, LosesChinese: true},
+			"escpos-80mm-gb18030",
+			device.PrinterOptions{Answers: &device.Answers{DLEEOT: true, ASB: true, GSR: true}, LosesChinese: true},
 			drivers.ConfirmedByStatus, "[picture 232x287]",
 		},
 		{"pos-5890", device.PrinterOptions{

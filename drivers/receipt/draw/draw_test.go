@@ -27,8 +27,8 @@ var update = flag.Bool("update", false, "write the golden files anew")
 const payment = "dcpos:pay:0197f1b2-7c3d-7e11-9a2b-3c4d5e6f7a8b"
 
 // logo is a ring with a bar, as a PNG of so many dots.
-func logo(t testing.TB, size int) []byte {
-	t.Helper()
+func logo(tb testing.TB, size int) []byte {
+	tb.Helper()
 	img := image.NewNRGBA(image.Rect(0, 0, size, size))
 	for y := range size {
 		for x := range size {
@@ -41,16 +41,16 @@ func logo(t testing.TB, size int) []byte {
 	}
 	var b bytes.Buffer
 	if err := png.Encode(&b, img); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return b.Bytes()
 }
 
 // slip has everything that a receipt may have.
-func slip(t testing.TB) receipt.Receipt {
-	t.Helper()
+func slip(tb testing.TB) receipt.Receipt {
+	tb.Helper()
 	return receipt.New(
-		receipt.Image(logo(t, 120)),
+		receipt.Image(logo(tb, 120)),
 		receipt.Text("测试 TEST", receipt.Style{Bold: true, Size: receipt.Tall, Align: receipt.Center, Invert: true}),
 		receipt.Title("王府井冰雪超市"),
 		receipt.Centered("Wangfujing Ice & Snow <Market>"),
