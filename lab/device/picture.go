@@ -35,7 +35,7 @@ func (p *Printer) gsL(args []byte) {
 	case len(args) >= 10 && args[0] == 0x30 && args[1] == 112 && args[2] == 0x30 && args[5] == 0x31:
 		width, rows := int(args[6])+int(args[7])<<8, int(args[8])+int(args[9])<<8
 		rowBytes := (width + 7) / 8
-		if len(args) != 10+rowBytes*rows || args[3] < 1 || args[3] > 2 || args[4] < 1 || args[4] > 2 {
+		if width == 0 || len(args) != 10+rowBytes*rows || args[3] < 1 || args[3] > 2 || args[4] < 1 || args[4] > 2 {
 			p.strange(args[:10])
 			return
 		}
