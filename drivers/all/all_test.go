@@ -30,7 +30,7 @@ func TestEveryProfileHasItsDriver(t *testing.T) {
 			t.Errorf("%s: no driver %q", name, p.Driver)
 			continue
 		}
-		if d := build(p, nil, "", nil); d.Info().Profile != name || d.Columns() != p.Paper.Columns {
+		if d := build(p, nil, "", ""); d.Info().Profile != name || d.Columns() != p.Paper.Columns {
 			t.Errorf("%s: %+v", name, d.Info())
 		}
 	}

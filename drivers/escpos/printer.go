@@ -19,8 +19,10 @@ import (
 type Options struct {
 	// Name is the device's name in this till. Default: the profile's name.
 	Name string
-	// Font draws what the printer's own font lacks. Nil: that is printed as boxes.
-	Font *draw.Font
+	// Font draws what the printer's own font lacks, and stays open. Default: one of FontFile
+	// (see draw.NewFont), which Close closes.
+	Font     *draw.Font
+	FontFile string
 	// Now stamps readings and results. Default: time.Now.
 	Now func() time.Time
 	// FirstMark is the process id of the first job (GS ( H). Default: random, so that an
@@ -34,6 +36,7 @@ type Printer struct {
 	profile profiles.Printer
 	dial    transport.Dial
 	font    *draw.Font
+	ownFont bool
 	now     func() time.Time
 
 	life     drivers.Lifecycle
@@ -68,11 +71,16 @@ func New(p profiles.Printer, dial transport.Dial, o Options) *Printer {
 		_, _ = rand.Read(b[:]) // never fails (crypto/rand)
 		o.FirstMark = binary.BigEndian.Uint32(b[:])
 	}
+	own := o.Font == nil
+	if own {
+		o.Font = draw.NewFont(o.FontFile)
+	}
 	return &Printer{
 		name:    o.Name,
 		profile: p,
 		dial:    dial,
 		font:    o.Font,
+		ownFont: own,
 		now:     o.Now,
 		turn:    make(chan struct{}, 1),
 		info:    drivers.DeviceInfo{Category: drivers.CategoryPOSPrinter, Name: o.Name, Profile: p.Name},
@@ -234,6 +242,9 @@ func (p *Printer) Release(ctx context.Context) error {
 func (p *Printer) Close() error {
 	err := p.disconnect() // first, so that a call under way ends
 	p.life.Closed()
+	if p.ownFont {
+		err = errors.Join(err, p.font.Close())
+	}
 	return err
 }
 

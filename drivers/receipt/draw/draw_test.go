@@ -234,6 +234,33 @@ func TestFontThatIsMissingOrBroken(t *testing.T) {
 	}
 }
 
+// A closed font holds no file, and opens it again when it is used.
+func TestClosedFontHoldsNoFile(t *testing.T) {
+	count := func() int {
+		entries, err := os.ReadDir("/proc/self/fd")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(entries)
+	}
+	f := draw.NewFont("")
+	before := count()
+	for range 3 {
+		if !f.Has('𠮷') {
+			t.Fatal("no font")
+		}
+		if n := count(); n != before+2 {
+			t.Errorf("%d files open, want two more than %d", n, before)
+		}
+		if err := f.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if n := count(); n != before {
+			t.Errorf("%d files open, want %d", n, before)
+		}
+	}
+}
+
 // Both of Debian's fonts are read; Noto's has PostScript outlines in a collection.
 func TestBothFonts(t *testing.T) {
 	if f := draw.NewFont(""); !f.Has('元') || !f.Has('𠮷') || f.Has('\U000F0000') {

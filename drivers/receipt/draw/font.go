@@ -57,6 +57,8 @@ type cell [cellHeight]uint32
 
 // Font draws letters from font files. Methods may be called from several goroutines.
 type Font struct {
+	files []string // in the order they are asked
+
 	mu     sync.Mutex
 	closed []string // files not opened yet
 	open   []*outlines
@@ -68,6 +70,7 @@ type Font struct {
 
 // outlines is one font that is open.
 type outlines struct {
+	file  *os.File // letters are read from it when they are drawn
 	font  *sfnt.Font
 	faces [2]font.Face // for the narrow and the wide cell
 }
@@ -75,11 +78,26 @@ type outlines struct {
 // NewFont makes a font of a file that is opened at the first letter; "" takes the files
 // of Debian's packages, each opened when the ones before it lack a letter.
 func NewFont(path string) *Font {
-	f := &Font{closed: usual(), cells: map[rune]cell{}, known: map[rune]*outlines{}}
+	f := &Font{files: usual(), cells: map[rune]cell{}, known: map[rune]*outlines{}}
 	if path != "" {
-		f.closed = []string{path}
+		f.files = []string{path}
 	}
+	f.closed = f.files
 	return f
+}
+
+// Close closes the files and forgets the letters. Used again, the font opens them anew.
+func (f *Font) Close() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var all error
+	for _, o := range f.open {
+		all = errors.Join(all, o.file.Close())
+	}
+	f.open, f.closed, f.err = nil, f.files, nil
+	clear(f.cells)
+	clear(f.known)
+	return all
 }
 
 // Ready opens a file if none is open. ErrNoFont is inside the error.
@@ -106,7 +124,7 @@ func (f *Font) next() bool {
 	return false
 }
 
-// read opens one file. It stays open: letters are read from it when they are drawn.
+// read opens one file; it stays open.
 func read(path string) (o *outlines, err error) {
 	file, err := os.Open(path) //nolint:gosec // the path is the terminal's own configuration
 	if err != nil {
@@ -121,7 +139,7 @@ func read(path string) (o *outlines, err error) {
 	if err != nil {
 		return nil, err
 	}
-	o = &outlines{}
+	o = &outlines{file: file}
 	best := -1
 	for _, candidate := range fonts {
 		parsed, perr := opentype.ParseReaderAt(candidate)
