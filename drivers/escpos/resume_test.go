@@ -153,16 +153,12 @@ func TestNobodyHelps(t *testing.T) {
 // A printer that takes no more bytes, because it is full and out of paper, is waited for
 // as well; one that hangs without a reason is not.
 func TestFullMemoryIsWaitedForAndAHangIsNot(t *testing.T) {
-	big := receipt.New()
-	for range 40 {
-		big.Add(receipt.Image(pngOf(t, 576, 400, func(x, y int) bool { return (x+y)%3 == 0 })))
-	}
-	big.Add(receipt.Text("谢谢"), receipt.Cut())
+	big := receipt.New(receipt.Image(pngOf(t, 576, 400, func(x, y int) bool { return (x+y)%3 == 0 })), receipt.Text("谢谢"), receipt.Cut())
 	t.Run("full", func(t *testing.T) {
-		inBubble(t, "epson-tm-t70ii-ch", device.PrinterOptions{}, func(t *testing.T, r *rig) {
+		inBubble(t, "epson-tm-t70ii-ch", device.PrinterOptions{Memory: 8 << 10}, func(t *testing.T, r *rig) {
 			t.Helper()
 			r.start(t)
-			r.model.SetPaperLeft(1000)
+			r.model.SetPaperLeft(20)
 			go func() {
 				time.Sleep(2 * time.Minute)
 				r.model.SetPaper(true)
@@ -176,7 +172,7 @@ func TestFullMemoryIsWaitedForAndAHangIsNot(t *testing.T) {
 		})
 	})
 	t.Run("hang", func(t *testing.T) {
-		inBubble(t, "epson-tm-t70ii-ch", device.PrinterOptions{BytesPerSecond: 20_000}, func(t *testing.T, r *rig) {
+		inBubble(t, "epson-tm-t70ii-ch", device.PrinterOptions{BytesPerSecond: 1000}, func(t *testing.T, r *rig) {
 			t.Helper()
 			r.start(t)
 			go func() {
@@ -285,6 +281,9 @@ func TestUnpluggedAtEveryByte(t *testing.T) {
 			for n := 1; n < len(doc.Bytes)+shortTalk; n++ {
 				if n > 150 && n < len(doc.Bytes)-100 && n%7 != 0 {
 					continue // within the drawn line one byte is like another
+				}
+				if name != "epson-tm-t70ii-ch" && n%3 != 0 {
+					continue
 				}
 				what := fmt.Sprintf("%s, power %v, after %d bytes", name, power, n)
 				synctest.Test(t, func(t *testing.T) {

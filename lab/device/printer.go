@@ -44,6 +44,9 @@ type PrinterOptions struct {
 	WaitsForRecovery bool
 	// BytesPerSecond is the speed of the line; 0: as fast as it comes.
 	BytesPerSecond int
+	// Memory is how many bytes it holds that it has not acted on, before it takes no more.
+	// Default: half a megabyte, as the large ones; small ones have 4 KiB.
+	Memory int
 	// Receipt is called for every receipt, in order; it must not call the printer.
 	Receipt func(Receipt)
 	// Directory, when set, gets <n>.png and <n>.txt of every receipt.
@@ -139,6 +142,9 @@ func NewPrinter(opt PrinterOptions) (*Printer, error) {
 	}
 	if opt.TearAfter == 0 {
 		p.opt.TearAfter = time.Second
+	}
+	if opt.Memory == 0 {
+		p.opt.Memory = maxMemory
 	}
 	if opt.Maker == "" {
 		p.opt.Maker = "DCPOS-LAB"
@@ -291,12 +297,12 @@ func (p *Printer) forgetAll() {
 
 // room waits while the memory is full, as an off-line printer's becomes.
 func (p *Printer) room(ctx context.Context) error {
-	if p.Pending() < maxMemory {
+	if p.Pending() < p.opt.Memory {
 		return nil
 	}
 	ticker := time.NewTicker(20 * time.Millisecond)
 	defer ticker.Stop()
-	for p.Pending() >= maxMemory {
+	for p.Pending() >= p.opt.Memory {
 		select {
 		case <-ticker.C:
 		case <-ctx.Done():

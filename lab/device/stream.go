@@ -16,7 +16,7 @@ const lineSpacing = 30
 const (
 	maxPicture = 256 << 10 // bytes of one GS v 0
 	maxRows    = 24_000    // three metres of paper in one piece
-	maxMemory  = 512 << 10 // bytes received and not acted on, before it takes no more
+	maxMemory  = 512 << 10 // bytes received and not acted on, unless an option says otherwise
 )
 
 // mode is what commands set.

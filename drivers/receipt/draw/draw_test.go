@@ -309,8 +309,8 @@ func inked(b receipt.Bitmap, where image.Rectangle) bool {
 }
 
 func TestCodesFitThePaper(t *testing.T) {
-	for _, dots := range []int{384, 512, 576} {
-		for n := 1; n <= 900; n += 29 {
+	for _, dots := range []int{384, 576} {
+		for n := 1; n <= 900; n += 89 {
 			c, err := draw.QR(bytes.Repeat([]byte{'x'}, n), dots)
 			if err != nil {
 				t.Fatal(err)
