@@ -178,6 +178,7 @@ func (p *Printer) insist(ctx context.Context, l *link, question []byte, answered
 	deadline := p.profile.Timing.Offline()
 	l.drain()
 	data, wait := question, min(flushAfter, deadline)
+	repeated := false
 	for {
 		err := l.write(ctx, data, wait)
 		if err == nil {
@@ -186,13 +187,28 @@ func (p *Printer) insist(ctx context.Context, l *link, question []byte, answered
 			err = l.why(ctx, err)
 		}
 		if !errors.Is(err, errSilent) {
+			if repeated && err == nil {
+				err = p.settle(ctx, l)
+			}
 			return err
 		}
+		repeated = true
 		if deadline -= wait; deadline <= 0 {
 			return err
 		}
 		data, wait = append(make([]byte, flushBytes), question...), min(flushEvery, deadline)
 	}
+}
+
+// settle lets late answers to a repeated question pass. Answers do not say which question
+// they belong to: left over, one would be taken for the answer to the next, in the worst
+// case for the confirmation of a receipt that is not printed.
+func (p *Printer) settle(ctx context.Context, l *link) error {
+	if err := wait(ctx, p.profile.Timing.Answer()); err != nil {
+		return err
+	}
+	l.drain()
+	return nil
 }
 
 func (p *Printer) unheard(l *link) {
@@ -287,6 +303,7 @@ func (p *Printer) confirm(ctx context.Context, l *link, sent int, h *help) outco
 	if question == nil {
 		return unknown
 	}
+	l.drain() // what has come so far answers something else
 	if err := p.write(ctx, l, question, h); err != nil {
 		return p.unconfirmed(ctx, l, sent)
 	}

@@ -154,8 +154,10 @@ func TestNobodyHelps(t *testing.T) {
 // as well; one that hangs without a reason is not.
 func TestFullMemoryIsWaitedForAndAHangIsNot(t *testing.T) {
 	big := receipt.New(receipt.Image(pngOf(t, 576, 400, func(x, y int) bool { return (x+y)%3 == 0 })), receipt.Text("谢谢"), receipt.Cut())
+	p := profile(t, "epson-tm-t70ii-ch")
+	p.Quirks.MaxRasterRows = 50 // slices that fit the small memory
 	t.Run("full", func(t *testing.T) {
-		inBubble(t, "epson-tm-t70ii-ch", device.PrinterOptions{Memory: 8 << 10}, func(t *testing.T, r *rig) {
+		inBubbleOf(t, p, device.PrinterOptions{Memory: 8 << 10}, func(t *testing.T, r *rig) {
 			t.Helper()
 			r.start(t)
 			r.model.SetPaperLeft(20)
@@ -172,7 +174,7 @@ func TestFullMemoryIsWaitedForAndAHangIsNot(t *testing.T) {
 		})
 	})
 	t.Run("hang", func(t *testing.T) {
-		inBubble(t, "epson-tm-t70ii-ch", device.PrinterOptions{BytesPerSecond: 1000}, func(t *testing.T, r *rig) {
+		inBubbleOf(t, p, device.PrinterOptions{BytesPerSecond: 1000}, func(t *testing.T, r *rig) {
 			t.Helper()
 			r.start(t)
 			go func() {
