@@ -43,7 +43,7 @@ bench: ## every benchmark, for docs/PERFORMANCE.md
 	$(GO) test -run '^$$' -bench . -benchmem ./...
 
 golden: ## rewrite golden files after looking at the difference
-	$(GO) test ./drivers/escpos -update
+	$(GO) test ./drivers/escpos ./drivers/receipt/draw -update
 
 fuzz: ## every fuzz target for FUZZTIME (default 20s)
 	@for p in $$($(GO) list ./...); do \

@@ -16,6 +16,9 @@ type DeviceConfig struct {
 	Name string `json:"name" yaml:"name"`
 	// Profile is a name of firmware-profiles, such as "escpos-80mm-gb18030".
 	Profile string `json:"profile" yaml:"profile"`
+	// Font is the font file that draws what a printer's own font lacks; empty takes those of
+	// Debian's fonts-wqy-microhei and fonts-noto-cjk. Printers.
+	Font string `json:"font,omitempty" yaml:"font,omitempty"`
 	// Transport is where it hangs.
 	Transport TransportConfig `json:"transport" yaml:"transport"`
 }

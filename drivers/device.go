@@ -52,7 +52,10 @@ type Health struct {
 	Code  ErrorCode // what is wrong; 0 when OK
 	Text  pos.Text  // for a person
 	Hint  pos.Text  // what to do; empty when OK
-	At    time.Time
+	// Question is what to ask a person, of HealthInteractive; the device is well when the
+	// answer is yes and OK is true as well. Empty: there is nothing to ask.
+	Question pos.Text
+	At       time.Time
 }
 
 // DeviceInfo says which device this is.
@@ -64,6 +67,9 @@ type DeviceInfo struct {
 	Maker    string // as the device says itself; empty when it does not
 	Model    string // likewise
 	Firmware string // likewise
+	// Chinese is the encoding of a printer's Chinese font: gb2312, gbk, gb18030, or none when
+	// Chinese is drawn; as the printer says, else as the profile does. Empty for others.
+	Chinese string
 }
 
 // Device is what all categories share. The order is Open, Claim, Enable, use,

@@ -58,6 +58,7 @@ type PrinterStatus struct {
 	PaperEnd     Reading `json:"paper_end"`      // nothing to print on
 	PaperNearEnd Reading `json:"paper_near_end"` // a metre or so is left
 	CutterError  Reading `json:"cutter_error"`   // the cutter is stuck
+	HeadHot      Reading `json:"head_hot"`       // it pauses and goes on by itself, mostly until the head has cooled
 	Fault        Reading `json:"fault"`          // any other error that needs a person or a restart
 	DrawerOpen   Reading `json:"drawer_open"`    // by the drawer's switch, where the profile says how it is wired
 }
@@ -136,6 +137,13 @@ type PrintJob struct {
 	// Duplicate puts 补打 DUPLICATE above the receipt. Set it on every print after one
 	// whose result had MayBeOnPaper.
 	Duplicate bool
+	// Patience is how long a job that stopped on the way (no paper, cover open, an error) waits
+	// for a person to help, on printers that then print on from where they stopped (profile:
+	// status.resume): one receipt, no duplicate. 0, or another printer: it ends as PAUSED at once.
+	Patience time.Duration
+	// Stopped, when set, is called with the reason when the job begins to wait so, again when
+	// the reason changes, and with an empty reason when it goes on. It must not block.
+	Stopped func(PauseReason)
 }
 
 // PrintResult is how a job ended.
@@ -146,6 +154,8 @@ type PrintResult struct {
 	ConfirmedBy Confirmation `json:"confirmed_by"`
 	BytesSent   int          `json:"bytes_sent"`
 	BytesTotal  int          `json:"bytes_total"`
+	// Resumed: the job stopped on the way, a person helped, and it went on.
+	Resumed bool `json:"resumed,omitempty"`
 	// Notes name what could not be printed as written, such as a rare character
 	// printed as □; in English, for the journal.
 	Notes []string  `json:"notes,omitempty"`

@@ -48,6 +48,7 @@ type PrinterStatus struct {
 	PaperEnd     Reading `json:"paper_end"`
 	PaperNearEnd Reading `json:"paper_near_end"`
 	CutterError  Reading `json:"cutter_error"`
+	HeadHot      Reading `json:"head_hot"`
 	Fault        Reading `json:"fault"`
 	DrawerOpen   Reading `json:"drawer_open"`
 }

@@ -288,7 +288,7 @@ func (d *drill) day(sales int) {
 			d.writes.Store(int64(1 + d.rng.IntN(8)))
 		}
 		if d.rng.IntN(3) == 0 {
-			d.bytes.Store(int64(d.rng.IntN(7000)))
+			d.bytes.Store(int64(d.rng.IntN(2500)))
 		}
 		if d.rng.IntN(3) > 0 {
 			d.spoil()
@@ -524,7 +524,7 @@ func TestPowerGoesWhileItPrints(t *testing.T) {
 	for _, kiosk := range []bool{false, true} {
 		t.Run(fmt.Sprintf("kiosk=%t", kiosk), func(t *testing.T) {
 			inDrill(t, 1, func(d *drill) { d.kiosk = kiosk }, func(d *drill) {
-				d.bytes.Store(4000)
+				d.bytes.Store(700)
 				p := d.sell("o1")
 				time.Sleep(time.Second)
 				if !d.dead.Load() {

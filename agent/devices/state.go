@@ -95,6 +95,14 @@ func nearEnd() trouble {
 	}
 }
 
+func headHot() trouble {
+	return trouble{
+		"head_hot",
+		pos.Text{ZH: "打印头过热,暂停打印", EN: "The print head is hot and rests"},
+		pos.Text{ZH: "请稍候,冷却后自动继续", EN: "Wait: it goes on by itself when it has cooled"},
+	}
+}
+
 func hung(stuck int) trouble {
 	if stuck >= maxStuck {
 		return trouble{
@@ -141,6 +149,8 @@ func ofPrinter(s drivers.PrinterStatus) (State, trouble) {
 		return bad(drivers.ErrPaperEnd)
 	case s.CutterError.Value == drivers.Yes, s.Fault.Value == drivers.Yes:
 		return bad(drivers.ErrFailure)
+	case s.HeadHot.Value == drivers.Yes:
+		return StateError, headHot()
 	case s.Online.Value == drivers.No:
 		return bad(drivers.ErrOffline)
 	case s.PaperNearEnd.Value == drivers.Yes:

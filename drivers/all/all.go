@@ -21,14 +21,14 @@ import (
 	profiles "dcpos/firmware-profiles"
 )
 
-// NewPrinter makes a closed printer.
-type NewPrinter func(p profiles.Printer, dial transport.Dial, name string) drivers.POSPrinter
+// NewPrinter makes a closed printer; font is the file that draws what its own font lacks.
+type NewPrinter func(p profiles.Printer, dial transport.Dial, name, font string) drivers.POSPrinter
 
 // Printers are the printer drivers by the name that profiles use.
 func Printers() map[string]NewPrinter {
 	return map[string]NewPrinter{
-		"escpos": func(p profiles.Printer, dial transport.Dial, name string) drivers.POSPrinter {
-			return escpos.New(p, dial, escpos.Options{Name: name})
+		"escpos": func(p profiles.Printer, dial transport.Dial, name, font string) drivers.POSPrinter {
+			return escpos.New(p, dial, escpos.Options{Name: name, FontFile: font})
 		},
 	}
 }
@@ -54,7 +54,7 @@ func OpenPrinter(ctx context.Context, cfg drivers.DeviceConfig) (drivers.POSPrin
 		return nil, drivers.Trouble(category, "open "+cfg.Name, drivers.ErrNoService, unknownDriver(profile.Driver, Printers()))
 	}
 	dial := Dial(cfg.Transport, profile.Serial, profile.Match, usb.Want(profile.USB))
-	p := build(profile, dial, cfg.Name)
+	p := build(profile, dial, cfg.Name, cfg.Font)
 	if err := start(ctx, p); err != nil {
 		return nil, err
 	}

@@ -135,13 +135,14 @@ func printerBench(t *testing.T, name string) {
 		model, err := device.NewPrinter(device.PrinterOptions{
 			WidthMM: width, Font: glyphs, NoCutter: p.Cutter == "none", TearAfter: time.Minute,
 			Answers: &device.Answers{DLEEOT: p.Status.DLEEOT, ASB: p.Status.ASB, GSR: p.Status.GSR, GSI: p.Status.GSI, GSH: p.Status.GSH},
-			GBKOnly: p.CJK.Encoding == "gbk", ChineseSizeByFS: p.CJK.FSSize, LosesChinese: p.Quirks.ImageLosesCJK,
+			Chinese: map[string]device.ChineseFont{"gbk": device.GBK, "gb2312": device.GB2312, "none": device.LatinOnly}[p.CJK.Encoding],
+			Buzzer:  p.Buzzer == "esc_b", ChineseSizeByFS: p.CJK.FSSize, LosesChinese: p.Quirks.ImageLosesCJK,
 			StartsWithoutChinese: strings.HasPrefix(p.Name, "epson"),
 		})
 		if err != nil {
 			t.Fatal(err)
 		}
-		return closing(t, all.Printers()[p.Driver](p, served(t, model), "")), model
+		return closing(t, all.Printers()[p.Driver](p, served(t, model), "", "")), model
 	}
 	drivertest.RunPrinter(t, func(t *testing.T) drivers.POSPrinter {
 		t.Helper()
@@ -375,7 +376,7 @@ func TestADisplayBehindAPrinter(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := closing(t, all.Printers()[profile.Driver](profile, served(t, model), "front"))
+	p := closing(t, all.Printers()[profile.Driver](profile, served(t, model), "front", ""))
 	if _, err := all.OpenLineDisplayBehind(t.Context(), p, drivers.DeviceConfig{Profile: "epson-dm-d-shared"}); !errors.Is(err, drivers.ErrNoHardware) {
 		t.Errorf("printer not open: got %v", err)
 	}

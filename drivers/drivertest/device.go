@@ -164,10 +164,19 @@ func runDevice(t *testing.T, build func(t *testing.T) drivers.Device, use func(c
 		if h, err := d.CheckHealth(t.Context(), drivers.HealthInternal); err != nil || !h.OK || h.At.IsZero() {
 			t.Errorf("health %+v, %v", h, err)
 		}
-		if _, err := d.CheckHealth(t.Context(), drivers.HealthInteractive); !errors.Is(err, drivers.ErrIllegal) {
-			t.Errorf("a level that is not supported: got %v", err)
-		}
+		levels(t, d)
 	})
+}
+
+// levels checks that a health level is refused, or asks a person what it says it asks.
+func levels(t *testing.T, d drivers.Device) {
+	t.Helper()
+	if h, err := d.CheckHealth(t.Context(), drivers.HealthInteractive); !errors.Is(err, drivers.ErrIllegal) && (err != nil || h.OK && h.Question.IsZero()) {
+		t.Errorf("a level that asks a person: no question and not refused: %+v, %v", h, err)
+	}
+	if _, err := d.CheckHealth(t.Context(), 99); !errors.Is(err, drivers.ErrIllegal) {
+		t.Errorf("a level that is none: got %v", err)
+	}
 }
 
 func must(t *testing.T, err error) {

@@ -2,6 +2,7 @@ package escpos
 
 import (
 	"bytes"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -57,8 +58,8 @@ func FuzzDecoder(f *testing.F) {
 		for _, b := range in {
 			one = append(one, single.feed([]byte{b})...)
 		}
-		if diff := cmp.Diff(all, one, cmp.AllowUnexported(answer{})); diff != "" {
-			t.Fatalf("pieces matter: %s", diff)
+		if !slices.EqualFunc(all, one, func(a, b answer) bool { return a.kind == b.kind && bytes.Equal(a.data, b.data) }) {
+			t.Fatalf("pieces matter: %v and %v", all, one)
 		}
 		if len(whole.pending) > maxBlock {
 			t.Fatalf("%d bytes are kept", len(whole.pending))

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"fmt"
 	"strings"
+	"unicode/utf8"
 
 	"dcpos/drivers/receipt"
+	"dcpos/drivers/receipt/draw"
 	profiles "dcpos/firmware-profiles"
 )
 
@@ -22,8 +24,8 @@ const (
 	gsInvert     = "\x1dB"     // n: 0 off, 1 on
 	gsCutFull    = "\x1dV\x00" // where the paper stands
 	gsCutPartial = "\x1dV\x01"
-	gsRaster     = "\x1dv0\x00" // xL xH bytes in a row, yL yH rows, data
-	fsSize       = "\x1c!"      // 04h double width, 08h double height, for Chinese alone
+	gsFeedCut    = "\x1dV" // 65 full, 66 partial; n more dots than the way to the cutter
+	fsSize       = "\x1c!" // 04h double width, 08h double height, for Chinese alone
 )
 
 // tallSpacing keeps lines of double height (48 dots) apart from the next. Its unit is a
@@ -36,15 +38,17 @@ type Document struct {
 	Bytes []byte
 	// Notes name what could not be printed as written.
 	Notes []string
-	// Lines, Characters, QRCodes and Cuts are for the statistics.
-	Lines, Characters, QRCodes, Cuts int
+	// The rest is for the statistics.
+	Lines, Feeds, Characters, QRCodes, Cuts int
 }
 
-// Encode lays the receipt out on the profile's paper and turns it into bytes. It
-// fails when the layout does (see receipt.Layout) or a QR code does not fit the paper.
-func Encode(r receipt.Receipt, p profiles.Printer) (Document, error) {
-	e := &encoder{profile: p, font: newFont(p.CJK.Encoding)}
-	lines, err := receipt.Layout(r, receipt.Options{Columns: p.Paper.Columns, Replace: e.font.replace})
+// Encode lays the receipt out on the profile's paper and turns it into bytes. A line
+// with a character that the printer's font lacks is drawn with ours; ours may be nil,
+// or find no file, and then the character is a box and a note says so. It fails when the
+// layout does (see receipt.Layout) or a QR code does not fit the paper.
+func Encode(r receipt.Receipt, p profiles.Printer, ours *draw.Font) (Document, error) {
+	e := &encoder{profile: p, charset: newCharset(p.CJK.Encoding, p.CJK.FourByte), ours: ours, boxes: boxes{}}
+	lines, err := receipt.Layout(r, receipt.Options{Columns: p.Paper.Columns, Dots: p.Paper.Dots, Replace: e.charset.replace})
 	if err != nil {
 		return Document{}, err
 	}
@@ -55,19 +59,22 @@ func Encode(r receipt.Receipt, p profiles.Printer) (Document, error) {
 		}
 	}
 	e.doc.Bytes = e.buf.Bytes()
-	e.doc.Notes = e.font.notes()
+	e.doc.Notes = append(e.doc.Notes, e.boxes.notes()...)
 	return e.doc, nil
 }
 
 type encoder struct {
 	profile profiles.Printer
-	font    *font
+	charset *charset
+	ours    *draw.Font
+	boxes   boxes
+	noted   bool // that there is no font
 	buf     bytes.Buffer
 	doc     Document
 }
 
 func (e *encoder) chineseOn() {
-	if e.profile.CJK.Around == "job" {
+	if e.profile.CJK.Encoding != noFont && e.profile.CJK.Around == "job" {
 		e.buf.WriteString(e.profile.CJK.On)
 	}
 }
@@ -81,9 +88,12 @@ func (e *encoder) line(l receipt.Line) error {
 	switch l.Kind {
 	case receipt.KindText:
 		e.text(l)
+	case receipt.KindImage:
+		e.picture(l.Image, true)
 	case receipt.KindFeed:
 		if l.Lines > 0 {
 			e.command(escFeed, byte(l.Lines))
+			e.doc.Feeds += l.Lines
 		}
 	case receipt.KindQR:
 		return e.qr(l.Data)
@@ -97,7 +107,39 @@ func (e *encoder) line(l receipt.Line) error {
 	return nil
 }
 
+// text prints a line: as letters where the printer has them all, else drawn.
 func (e *encoder) text(l receipt.Line) {
+	e.doc.Lines++
+	e.doc.Characters += utf8.RuneCountInString(l.Text)
+	lacking := e.charset.lacking(l.Text)
+	if len(lacking) > 0 {
+		if e.drawn(l) {
+			return
+		}
+		e.boxes.add(lacking)
+		l.Text = e.charset.boxed(l.Text)
+	}
+	e.letters(l)
+}
+
+// drawn prints a line as a picture; false when there is no font to draw with.
+func (e *encoder) drawn(l receipt.Line) bool {
+	if e.ours == nil {
+		return false
+	}
+	b, missing, err := e.ours.Line(l)
+	if err != nil {
+		if !e.noted {
+			e.doc.Notes, e.noted = append(e.doc.Notes, err.Error()), true
+		}
+		return false
+	}
+	e.boxes.add(missing)
+	e.picture(b, false)
+	return true
+}
+
+func (e *encoder) letters(l receipt.Line) {
 	body := l.Text
 	if !l.Style.Invert {
 		body = strings.TrimRight(body, " ")
@@ -138,7 +180,6 @@ func (e *encoder) text(l receipt.Line) {
 	if l.Style.Bold {
 		e.command(escBold, 0)
 	}
-	e.doc.Lines++
 }
 
 // run writes text; on mixed profiles with the Chinese font on around Chinese only.
@@ -146,16 +187,11 @@ func (e *encoder) run(text string) {
 	around := e.profile.CJK.Around == "run"
 	chinese := false
 	for _, r := range text {
-		e.doc.Characters++
 		if around && chinese != (r >= 0x80) {
 			chinese = !chinese
 			e.buf.WriteString(map[bool]string{true: e.profile.CJK.On, false: e.profile.CJK.Off}[chinese])
 		}
-		if r < 0x80 {
-			e.buf.WriteByte(byte(r))
-		} else {
-			e.buf.Write(e.font.bytes(r))
-		}
+		e.buf.Write(e.charset.bytes(r))
 	}
 	if chinese {
 		e.buf.WriteString(e.profile.CJK.Off)
@@ -169,11 +205,16 @@ func (e *encoder) cut() {
 	switch e.profile.Cutter {
 	case "full":
 		e.command(gsCutFull)
-		e.doc.Cuts++
 	case "partial":
 		e.command(gsCutPartial)
-		e.doc.Cuts++
+	case "full_feed":
+		e.command(gsFeedCut, 65, 0)
+	case "partial_feed":
+		e.command(gsFeedCut, 66, 0)
+	default:
+		return
 	}
+	e.doc.Cuts++
 }
 
 // pulse opens the drawer; empty when the profile has no connector.

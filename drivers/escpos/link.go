@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -13,6 +14,9 @@ import (
 // maxPiece is the most that is written at once, so that a stuck printer is noticed
 // after a few kilobytes and a flush of the port ends the write.
 const maxPiece = 4096
+
+// maxRecent is longer than any status report of a printer.
+const maxRecent = 64
 
 // errSilent is returned by ask when no answer came in time.
 var errSilent = errors.New("the printer does not answer")
@@ -28,8 +32,9 @@ type link struct {
 	lost    chan struct{}    // closed when listening ended
 	stop    context.CancelFunc
 
-	mu  sync.Mutex
-	err error // why listening ended
+	mu   sync.Mutex
+	err  error  // why listening ended
+	last []byte // what came since the last question, up to maxRecent
 }
 
 func newLink(conn transport.Conn, heard func(asb []byte), ended func()) *link {
@@ -62,10 +67,24 @@ func (l *link) listen(ctx context.Context) {
 			}
 			return
 		}
+		l.keep(buf[:n])
 		for _, a := range d.feed(buf[:n]) {
 			l.deliver(a)
 		}
 	}
+}
+
+func (l *link) keep(b []byte) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.last = append(l.last, b[:min(len(b), maxRecent-len(l.last))]...)
+}
+
+// recent is what came since the last drain, whether it was understood or not.
+func (l *link) recent() []byte {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.last)
 }
 
 func (l *link) deliver(a answer) {
@@ -109,6 +128,9 @@ func (l *link) write(ctx context.Context, p []byte, limit time.Duration) error {
 
 // drain forgets answers to earlier questions.
 func (l *link) drain() {
+	l.mu.Lock()
+	l.last = nil
+	l.mu.Unlock()
 	for {
 		select {
 		case <-l.answers:

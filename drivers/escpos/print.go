@@ -24,10 +24,12 @@ const (
 	markCount = markBase * markBase * markBase * markBase
 )
 
-// clearBuffers is DLE DC4 function 8, and recover DLE ENQ 2 (Epson's reference).
+// Real-time commands (Epson's reference): DLE DC4 function 8, and DLE ENQ 2, which
+// recovers and clears, and 1, which recovers and prints on from the line of the error.
 var (
 	clearBuffers = []byte{0x10, 0x14, 8, 1, 3, 20, 1, 6, 2, 8}
 	recoverClear = []byte{0x10, 0x05, 2}
+	recoverGoOn  = []byte{0x10, 0x05, 1}
 )
 
 // Print implements drivers.POSPrinter.
@@ -36,7 +38,7 @@ func (p *Printer) Print(ctx context.Context, job drivers.PrintJob) (drivers.Prin
 	if err := p.life.NeedEnabled(); err != nil {
 		return result, p.lifecycle("print on", err)
 	}
-	doc, err := Encode(marked(job), p.profile)
+	doc, err := Encode(marked(job), p.model(), p.font)
 	if err != nil {
 		return result, p.trouble("print on", drivers.ErrIllegal, err)
 	}
@@ -46,7 +48,9 @@ func (p *Printer) Print(ctx context.Context, job drivers.PrintJob) (drivers.Prin
 	}
 	defer p.give()
 	end := p.life.Begin()
-	o := p.loop(ctx, doc)
+	h := p.helper(job)
+	o := p.loop(ctx, doc, h)
+	result.Resumed = h.resumed
 	result.State, result.Reason, result.ConfirmedBy = o.state, o.reason, o.by
 	result.BytesSent, result.At = o.sent, p.now()
 	end(o.state == drivers.PrintPaused)
@@ -73,6 +77,7 @@ func (p *Printer) count(doc Document, o outcome) {
 	if o.state == drivers.PrintConfirmed {
 		p.counters.Add(drivers.ReceiptLinePrintedCount, int64(doc.Lines))
 		p.counters.Add(drivers.ReceiptCharacterPrintedCount, int64(doc.Characters))
+		p.counters.Add(drivers.ReceiptLineFeedCount, int64(doc.Lines+doc.Feeds))
 		p.counters.Add(drivers.BarcodePrintedCount, int64(doc.QRCodes))
 		p.counters.Add(drivers.PaperCutCount, int64(doc.Cuts))
 	}
@@ -95,7 +100,7 @@ func paused(reason drivers.PauseReason, sent int, err error) outcome {
 }
 
 // loop is the print loop: ask, initialise, send, confirm.
-func (p *Printer) loop(ctx context.Context, doc Document) outcome {
+func (p *Printer) loop(ctx context.Context, doc Document, h *help) outcome {
 	reason, err := p.ready(ctx)
 	if ctx.Err() != nil {
 		return outcome{state: drivers.PrintCancelled, by: drivers.ConfirmedByNone, err: ctx.Err()}
@@ -113,17 +118,17 @@ func (p *Printer) loop(ctx context.Context, doc Document) outcome {
 		}
 		return paused(p.orOffline(), 0, err)
 	}
-	sent, err := p.send(ctx, l, doc.Bytes)
+	sent, err := p.send(ctx, l, doc.Bytes, h)
 	if err != nil {
 		reason := p.orOffline()
 		p.forget(l)
 		return paused(reason, sent, err)
 	}
-	return p.confirm(ctx, l, sent)
+	return p.confirm(ctx, l, sent, h)
 }
 
-// ready asks whether the printer would print, and gives a fault that can be recovered
-// one chance. An empty reason means yes, or that the printer answers no questions.
+// ready asks whether the printer would print, and gives a fault that can be recovered,
+// or an earlier job that it waits to go on with, one chance. An empty reason means yes, or that the printer answers no questions.
 func (p *Printer) ready(ctx context.Context) (drivers.PauseReason, error) {
 	l, err := p.connected()
 	if err != nil {
@@ -139,7 +144,7 @@ func (p *Printer) ready(ctx context.Context) (drivers.PauseReason, error) {
 		return drivers.PausedOffline, err
 	}
 	reason := trouble(p.Snapshot())
-	if reason != drivers.PausedError {
+	if reason != drivers.PausedError && reason != drivers.PausedOffline {
 		return reason, nil
 	}
 	if err := l.write(ctx, recoverClear, p.profile.Timing.Write()); err != nil {
@@ -173,6 +178,7 @@ func (p *Printer) insist(ctx context.Context, l *link, question []byte, answered
 	deadline := p.profile.Timing.Offline()
 	l.drain()
 	data, wait := question, min(flushAfter, deadline)
+	repeated := false
 	for {
 		err := l.write(ctx, data, wait)
 		if err == nil {
@@ -181,13 +187,28 @@ func (p *Printer) insist(ctx context.Context, l *link, question []byte, answered
 			err = l.why(ctx, err)
 		}
 		if !errors.Is(err, errSilent) {
+			if repeated && err == nil {
+				err = p.settle(ctx, l)
+			}
 			return err
 		}
+		repeated = true
 		if deadline -= wait; deadline <= 0 {
 			return err
 		}
 		data, wait = append(make([]byte, flushBytes), question...), min(flushEvery, deadline)
 	}
+}
+
+// settle lets late answers to a repeated question pass. Answers do not say which question
+// they belong to: left over, one would be taken for the answer to the next, in the worst
+// case for the confirmation of a receipt that is not printed.
+func (p *Printer) settle(ctx context.Context, l *link) error {
+	if err := wait(ctx, p.profile.Timing.Answer()); err != nil {
+		return err
+	}
+	l.drain()
+	return nil
 }
 
 func (p *Printer) unheard(l *link) {
@@ -237,18 +258,20 @@ func (p *Printer) initialise(ctx context.Context, l *link) error {
 	}
 }
 
-// send writes the document in pieces and stops when the printer reports trouble. It
-// returns how many bytes may have reached the printer.
-func (p *Printer) send(ctx context.Context, l *link, data []byte) (int, error) {
+// send writes the document in pieces and stops when the printer reports trouble that
+// nobody removes. It returns how many bytes may have reached the printer.
+func (p *Printer) send(ctx context.Context, l *link, data []byte, h *help) (int, error) {
 	piece := min(p.profile.Quirks.ChunkBytes, maxPiece)
 	pause := time.Duration(p.profile.Quirks.ChunkDelayMS) * time.Millisecond
 	sent := 0
 	for sent < len(data) {
 		if reason := trouble(p.Snapshot()); reason != "" {
-			return sent, reason.Code()
+			if err := p.await(ctx, l, h); err != nil {
+				return sent, fmt.Errorf("%w: %w", reason.Code(), err)
+			}
 		}
 		n := min(piece, len(data)-sent)
-		err := l.write(ctx, data[sent:sent+n], p.profile.Timing.Write())
+		err := p.write(ctx, l, data[sent:sent+n], h)
 		sent += n // a write that failed may have taken all of it
 		if err != nil {
 			return sent, l.why(ctx, err)
@@ -274,28 +297,42 @@ func wait(ctx context.Context, d time.Duration) error {
 }
 
 // confirm asks whether all of it has been printed.
-func (p *Printer) confirm(ctx context.Context, l *link, sent int) outcome {
+func (p *Printer) confirm(ctx context.Context, l *link, sent int, h *help) outcome {
 	question, fits, by := p.confirmation()
 	unknown := outcome{state: drivers.PrintUnknown, by: drivers.ConfirmedByNone, sent: sent}
 	if question == nil {
 		return unknown
 	}
-	if err := l.write(ctx, question, p.profile.Timing.Write()); err != nil {
+	l.drain() // what has come so far answers something else
+	if err := p.write(ctx, l, question, h); err != nil {
 		return p.unconfirmed(ctx, l, sent)
 	}
 	timer := time.NewTimer(p.profile.Timing.Confirm())
 	defer timer.Stop()
 	for {
 		select {
+		case a := <-l.answers: // before all else: what has been confirmed is on paper
+			if fits(a) {
+				return outcome{state: drivers.PrintConfirmed, by: by, sent: sent}
+			}
+			continue
+		default:
+		}
+		if reason := trouble(p.Snapshot()); reason != "" {
+			if err := p.await(ctx, l, h); err != nil {
+				reason = p.orReason(reason)
+				p.forget(l)
+				return paused(reason, sent, err)
+			}
+			timer.Reset(p.profile.Timing.Confirm())
+			continue
+		}
+		select {
 		case a := <-l.answers:
 			if fits(a) {
 				return outcome{state: drivers.PrintConfirmed, by: by, sent: sent}
 			}
 		case <-l.changed:
-			if reason := trouble(p.Snapshot()); reason != "" {
-				p.forget(l)
-				return paused(reason, sent, nil)
-			}
 		case <-timer.C:
 			return p.unconfirmed(ctx, l, sent)
 		case <-l.lost:
@@ -363,9 +400,12 @@ func (p *Printer) forget(l *link) {
 }
 
 // orOffline is the known trouble, or offline when none is known.
-func (p *Printer) orOffline() drivers.PauseReason {
-	if reason := trouble(p.Snapshot()); reason != "" {
-		return reason
+func (p *Printer) orOffline() drivers.PauseReason { return p.orReason(drivers.PausedOffline) }
+
+// orReason is the known trouble, or the one given when none is known.
+func (p *Printer) orReason(reason drivers.PauseReason) drivers.PauseReason {
+	if known := trouble(p.Snapshot()); known != "" {
+		return known
 	}
-	return drivers.PausedOffline
+	return reason
 }

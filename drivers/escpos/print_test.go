@@ -14,6 +14,7 @@ import (
 	"dcpos/drivers/drivertest"
 	"dcpos/drivers/escpos"
 	"dcpos/drivers/receipt"
+	"dcpos/drivers/receipt/draw"
 	"dcpos/drivers/transport"
 	"dcpos/drivers/transporttest"
 	profiles "dcpos/firmware-profiles"
@@ -22,6 +23,13 @@ import (
 )
 
 var labFont = sync.OnceValues(func() (*device.Font, error) { return device.OpenFont("") })
+
+// ourFont is read once: in a bubble of virtual time nothing may wait for a disk.
+var ourFont = sync.OnceValue(func() *draw.Font {
+	f := draw.NewFont("")
+	f.Has('\U000F0000') // opens all files
+	return f
+})
 
 // rig is a driver and a modelled printer, joined in memory.
 type rig struct {
@@ -54,7 +62,7 @@ func newRig(t *testing.T, p profiles.Printer, o device.PrinterOptions) *rig {
 		})
 		return transport.NewStream("memory", host), nil
 	}
-	r.Printer = escpos.New(p, dial, escpos.Options{Name: "printer", FirstMark: 95*2 + 3})
+	r.Printer = escpos.New(p, dial, escpos.Options{Name: "printer", FirstMark: 95*2 + 3, Font: ourFont()})
 	t.Cleanup(func() {
 		if err := r.Close(); err != nil {
 			t.Errorf("close: %v", err)
@@ -83,10 +91,14 @@ func slip() receipt.Receipt {
 // inBubble runs a check in virtual time against a printer of the profile and model.
 func inBubble(t *testing.T, name string, o device.PrinterOptions, check func(t *testing.T, r *rig)) {
 	t.Helper()
+	inBubbleOf(t, profile(t, name), o, check)
+}
+
+func inBubbleOf(t *testing.T, p profiles.Printer, o device.PrinterOptions, check func(t *testing.T, r *rig)) {
+	t.Helper()
 	if _, err := labFont(); err != nil { // outside: the bubble's clock must not wait for a disk
 		t.Fatal(err)
 	}
-	p := profile(t, name)
 	synctest.Test(t, func(t *testing.T) { check(t, newRig(t, p, o)) })
 }
 
@@ -149,6 +161,60 @@ func TestConversation(t *testing.T) {
 	if err := printer.Close(); err != nil {
 		t.Error(err)
 	}
+}
+
+// A printer that answers late, and then twice because it was asked twice: the left over
+// answers are taken neither for the state of the paper nor for a confirmation.
+func TestLateAnswersAreTakenForNothingElse(t *testing.T) {
+	p := profile(t, "pos-5890")
+	p.Status = profiles.Status{GSR: true}
+	p.Quirks.ChunkDelayMS = 0
+	flush := string(make([]byte, 8192))
+	doc := encode(t, p, receipt.Text("元"))
+	synctest.Test(t, func(t *testing.T) {
+		play := &transporttest.Playback{Ops: []transporttest.IO{
+			{W: []byte("\x1b@\x1dr\x01")},
+			{W: []byte(flush + "\x1b@\x1dr\x01"), R: []byte{0}},
+			{Silence: 500 * time.Millisecond, R: []byte{0}},
+			{W: doc.Bytes},
+			{W: []byte("\x1dr\x01")},
+		}}
+		printer := escpos.New(p, play.Dial, escpos.Options{})
+		if err := errors.Join(printer.Open(t.Context()), printer.Claim(t.Context()), printer.Enable(t.Context())); err != nil {
+			t.Fatal(err)
+		}
+		got, err := printer.Print(t.Context(), drivers.PrintJob{Receipt: receipt.New(receipt.Text("元"))})
+		wantState(t, got, err, drivers.PrintUnknown, "")
+		if err := printer.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	p.Status = profiles.Status{DLEEOT: true}
+	hello := "\x10\x04\x02\x1b@"
+	synctest.Test(t, func(t *testing.T) {
+		play := &transporttest.Playback{Ops: []transporttest.IO{
+			{W: []byte(hello)},
+			{W: []byte(flush + hello), R: []byte{0x32}},
+			{Silence: 300 * time.Millisecond, R: []byte{0x32}},
+			{W: []byte(hello), R: []byte{0x32}},
+			{W: []byte("\x10\x04\x01"), R: []byte{0x1a}},
+			{W: []byte("\x10\x04\x02"), R: []byte{0x32}},
+			{W: []byte("\x10\x04\x03"), R: []byte{0x12}},
+			{W: []byte("\x10\x04\x04"), R: []byte{0x7e}},
+		}}
+		printer := escpos.New(p, play.Dial, escpos.Options{})
+		if err := errors.Join(printer.Open(t.Context()), printer.Claim(t.Context()), printer.Enable(t.Context())); err != nil {
+			t.Fatal(err)
+		}
+		got, err := printer.Print(t.Context(), drivers.PrintJob{Receipt: receipt.New(receipt.Text("元"))})
+		wantState(t, got, err, drivers.PrintPaused, drivers.PausedPaper)
+		if s := printer.Snapshot(); s.CoverOpen.Value != drivers.No || s.Fault.Value != drivers.No || s.Online.Value != drivers.No {
+			t.Errorf("answers went to other questions: %+v", s)
+		}
+		if err := printer.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 func TestConfirmedOnPaper(t *testing.T) {
@@ -265,14 +331,15 @@ func TestSilenceIsUnknown(t *testing.T) {
 		})
 	})
 	t.Run("enabling a printer that should answer", func(t *testing.T) {
-		inBubble(t, "epson-tm-t70ii-ch", device.PrinterOptions{}, func(t *testing.T, r *rig) {
+		p := profile(t, "epson-tm-t70ii-ch")
+		inBubble(t, p.Name, device.PrinterOptions{}, func(t *testing.T, r *rig) {
 			t.Helper()
 			r.model.SetSilent(true)
 			if err := errors.Join(r.Open(t.Context()), r.Claim(t.Context())); err != nil {
 				t.Fatal(err)
 			}
 			start := time.Now()
-			if err := r.Enable(t.Context()); !errors.Is(err, drivers.ErrOffline) || time.Since(start) != 10*time.Second {
+			if err := r.Enable(t.Context()); !errors.Is(err, drivers.ErrOffline) || time.Since(start) != 10*time.Second+p.Timing.Answer() {
 				t.Errorf("got %v after %v", err, time.Since(start))
 			}
 		})

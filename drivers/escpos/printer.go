@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"dcpos/drivers"
-	"dcpos/drivers/receipt"
+	"dcpos/drivers/receipt/draw"
 	"dcpos/drivers/transport"
 	profiles "dcpos/firmware-profiles"
 )
@@ -19,6 +19,10 @@ import (
 type Options struct {
 	// Name is the device's name in this till. Default: the profile's name.
 	Name string
+	// Font draws what the printer's own font lacks, and stays open. Default: one of FontFile
+	// (see draw.NewFont), which Close closes.
+	Font     *draw.Font
+	FontFile string
 	// Now stamps readings and results. Default: time.Now.
 	Now func() time.Time
 	// FirstMark is the process id of the first job (GS ( H). Default: random, so that an
@@ -26,11 +30,13 @@ type Options struct {
 	FirstMark uint32
 }
 
-// Printer is an ESC/POS printer. It also drives the drawer that hangs on it.
+// Printer is an ESC/POS printer. It also drives the drawer that hangs on it, and its buzzer.
 type Printer struct {
 	name    string
 	profile profiles.Printer
 	dial    transport.Dial
+	font    *draw.Font
+	ownFont bool
 	now     func() time.Time
 
 	life     drivers.Lifecycle
@@ -42,13 +48,16 @@ type Printer struct {
 	link   *link
 	info   drivers.DeviceInfo
 	status drivers.PrinterStatus
+	told   string // the encoding of its font as the printer says; empty when it does not
 	mark   uint32
+	slip   uint32 // number of the last test slip
 }
 
 var (
-	_ drivers.POSPrinter = (*Printer)(nil)
-	_ drivers.CashDrawer = (*Printer)(nil)
-	_ drivers.Reporter   = (*Printer)(nil)
+	_ drivers.POSPrinter    = (*Printer)(nil)
+	_ drivers.CashDrawer    = (*Printer)(nil)
+	_ drivers.ToneIndicator = (*Printer)(nil)
+	_ drivers.Reporter      = (*Printer)(nil)
 )
 
 // New makes a closed printer.
@@ -64,15 +73,22 @@ func New(p profiles.Printer, dial transport.Dial, o Options) *Printer {
 		_, _ = rand.Read(b[:]) // never fails (crypto/rand)
 		o.FirstMark = binary.BigEndian.Uint32(b[:])
 	}
+	own := o.Font == nil
+	if own {
+		o.Font = draw.NewFont(o.FontFile)
+	}
 	return &Printer{
 		name:    o.Name,
 		profile: p,
 		dial:    dial,
+		font:    o.Font,
+		ownFont: own,
 		now:     o.Now,
 		turn:    make(chan struct{}, 1),
 		changed: make(chan struct{}, 1),
 		info:    drivers.DeviceInfo{Category: drivers.CategoryPOSPrinter, Name: o.Name, Profile: p.Name},
 		mark:    o.FirstMark,
+		slip:    o.FirstMark % 10_000,
 	}
 }
 
@@ -126,14 +142,19 @@ func (p *Printer) update(change func(s *drivers.PrinterStatus, at time.Time)) {
 	before := p.status
 	change(&p.status, p.now())
 	after := p.status
-	if before.CoverOpen.Value != drivers.Yes && after.CoverOpen.Value == drivers.Yes {
-		p.counters.Add(drivers.ReceiptCoverOpenCount, 1)
-	}
-	if before.Fault.Value != drivers.Yes && after.Fault.Value == drivers.Yes {
-		p.counters.Add(drivers.PrinterFaultCount, 1)
-	}
-	if before.Online.Value != drivers.Yes && after.Online.Value == drivers.Yes {
-		p.counters.Add(drivers.OnlineTransitionCount, 1)
+	for _, c := range []struct {
+		was, is drivers.Reading
+		name    drivers.StatisticName
+	}{
+		{before.CoverOpen, after.CoverOpen, drivers.ReceiptCoverOpenCount},
+		{before.CutterError, after.CutterError, drivers.FailedPaperCutCount},
+		{before.HeadHot, after.HeadHot, drivers.MaximumTempReachedCount},
+		{before.Fault, after.Fault, drivers.PrinterFaultCount},
+		{before.Online, after.Online, drivers.OnlineTransitionCount},
+	} {
+		if c.was.Value != drivers.Yes && c.is.Value == drivers.Yes {
+			p.counters.Add(c.name, 1)
+		}
 	}
 	if !before.Same(after) {
 		p.tell()
@@ -218,6 +239,9 @@ func (p *Printer) Enable(ctx context.Context) error {
 		return p.lost("enable", err)
 	}
 	if err := p.hello(ctx, l); err != nil {
+		if language := p.otherLanguage(ctx, l, err); language != "" {
+			return p.foreign(language)
+		}
 		return p.lost("enable", err)
 	}
 	p.identify(ctx, l)
@@ -228,27 +252,6 @@ func (p *Printer) Enable(ctx context.Context) error {
 	}
 	p.life.Enabled()
 	return nil
-}
-
-// identify asks maker, model and firmware where the profile says that they are told. A
-// printer that keeps silent about them is none the worse.
-func (p *Printer) identify(ctx context.Context, l *link) {
-	if !p.profile.Status.GSI {
-		return
-	}
-	text := func(n byte) string {
-		a, err := l.ask(ctx, []byte{0x1d, 'I', n}, p.profile.Timing.Answer(), func(a answer) bool {
-			return a.kind == answerBlock && a.data[0] == 0x5F
-		})
-		if err != nil {
-			return ""
-		}
-		return string(a.data[1:])
-	}
-	maker, model, firmware := text(66), text(67), text(65)
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.info.Maker, p.info.Model, p.info.Firmware = maker, model, firmware
 }
 
 // Release implements drivers.Device.
@@ -267,6 +270,9 @@ func (p *Printer) Release(ctx context.Context) error {
 func (p *Printer) Close() error {
 	err := p.disconnect() // first, so that a call under way ends
 	p.life.Closed()
+	if p.ownFont {
+		err = errors.Join(err, p.font.Close())
+	}
 	return err
 }
 
@@ -332,35 +338,6 @@ func (p *Printer) Status(ctx context.Context) (drivers.PrinterStatus, error) {
 	return p.Snapshot(), nil
 }
 
-// CheckHealth implements drivers.Device. HealthExternal prints a short test slip.
-func (p *Printer) CheckHealth(ctx context.Context, level drivers.HealthLevel) (drivers.Health, error) {
-	h := drivers.Health{Level: level}
-	var err error
-	switch level {
-	case drivers.HealthInternal:
-		_, err = p.Status(ctx)
-		if reason := trouble(p.Snapshot()); err == nil && reason != "" {
-			err = reason.Code()
-		}
-	case drivers.HealthExternal:
-		_, err = p.Print(ctx, drivers.PrintJob{ID: "health", Receipt: receipt.New(
-			receipt.Title("打印测试"), receipt.Centered("printer test"),
-			receipt.Pair(p.name, p.now().Format("2006-01-02 15:04:05")), receipt.Cut())})
-	case drivers.HealthInteractive:
-		return h, p.trouble("check health of", drivers.ErrIllegal, nil)
-	default:
-		return h, p.trouble("check health of", drivers.ErrIllegal, fmt.Errorf("level %d", level))
-	}
-	if e := p.life.NeedEnabled(); e != nil {
-		return h, p.lifecycle("check health of", e)
-	}
-	h.At, h.OK = p.now(), err == nil
-	if code, ok := errors.AsType[drivers.ErrorCode](err); ok {
-		h.Code, h.Text, h.Hint = code, code.Text(), code.Hint()
-	}
-	return h, nil
-}
-
 // OpenDrawer implements drivers.CashDrawer. A printer that is off-line would give the
 // pulse later, when nobody expects it: then nothing is sent.
 func (p *Printer) OpenDrawer(ctx context.Context) error {
@@ -375,18 +352,26 @@ func (p *Printer) OpenDrawer(ctx context.Context) error {
 		return p.trouble("open drawer of", drivers.ErrBusy, err)
 	}
 	defer p.give()
+	if err := p.atOnce(ctx, "open drawer of", bytes); err != nil {
+		p.counters.Add(drivers.DrawerFailedOpenCount, 1)
+		return err
+	}
+	p.counters.Add(drivers.DrawerGoodOpenCount, 1)
+	return nil
+}
+
+// atOnce sends a command that is of use only now; the turn is held.
+func (p *Printer) atOnce(ctx context.Context, operation string, command []byte) error {
 	reason, err := p.ready(ctx)
 	if reason == "" && err == nil {
 		var l *link
 		if l, err = p.connected(); err == nil {
-			err = l.write(ctx, bytes, p.profile.Timing.Write())
+			err = l.write(ctx, command, p.profile.Timing.Write())
 		}
 	}
 	if reason != "" || err != nil {
-		p.counters.Add(drivers.DrawerFailedOpenCount, 1)
-		return p.stopped("open drawer of", reason, err)
+		return p.stopped(operation, reason, err)
 	}
-	p.counters.Add(drivers.DrawerGoodOpenCount, 1)
 	return nil
 }
 
@@ -405,4 +390,39 @@ func (p *Printer) DrawerOpened(ctx context.Context) (drivers.Reading, error) {
 	}
 	s, err := p.Status(ctx)
 	return s.DrawerOpen, err
+}
+
+// Sound implements drivers.ToneIndicator. As with the drawer, a printer that is off-line
+// gets nothing: it would sound later.
+func (p *Printer) Sound(ctx context.Context, t drivers.Tone) error {
+	if err := p.life.NeedEnabled(); err != nil {
+		return p.lifecycle("sound", err)
+	}
+	bytes := beeps(t)
+	if bytes == nil || p.profile.Buzzer != "esc_b" {
+		return p.trouble("sound", drivers.ErrIllegal, nil)
+	}
+	if err := p.take(ctx); err != nil {
+		return p.trouble("sound", drivers.ErrBusy, err)
+	}
+	defer p.give()
+	if err := p.atOnce(ctx, "sound", bytes); err != nil {
+		return err
+	}
+	p.counters.Add(drivers.ToneSoundedCount, 1)
+	return nil
+}
+
+// beeps is ESC B n t: n times, each of t times 50 ms (manuals of Chinese-market
+// printers, such as Zjiang's); nil for a tone that is none.
+func beeps(t drivers.Tone) []byte {
+	switch t {
+	case drivers.ToneGood:
+		return []byte{0x1b, 'B', 1, 2}
+	case drivers.ToneBad:
+		return []byte{0x1b, 'B', 2, 8}
+	case drivers.ToneAttention:
+		return []byte{0x1b, 'B', 3, 3}
+	}
+	return nil
 }

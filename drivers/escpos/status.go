@@ -21,7 +21,8 @@ func applyASB(s *drivers.PrinterStatus, b []byte, d profiles.Drawer, at time.Tim
 	s.Online = set(b[0]&0x08 == 0)
 	s.CoverOpen = set(b[0]&0x20 != 0)
 	s.CutterError = set(b[1]&0x08 != 0)
-	s.Fault = set(b[1]&0x64 != 0) // recoverable, unrecoverable, recovers by itself
+	s.Fault = set(b[1]&0x24 != 0) // recoverable, unrecoverable
+	s.HeadHot = set(b[1]&0x40 != 0)
 	s.PaperNearEnd = set(b[2]&0x03 != 0)
 	s.PaperEnd = set(b[2]&0x0C == 0x0C)
 	applyDrawer(s, b[0]&0x04 != 0, d, at)
@@ -41,7 +42,8 @@ func applyRealTime(s *drivers.PrinterStatus, n int, b byte, d profiles.Drawer, a
 		}
 	case askError:
 		s.CutterError = set(b&0x08 != 0)
-		s.Fault = set(b&0x64 != 0)
+		s.Fault = set(b&0x24 != 0)
+		s.HeadHot = set(b&0x40 != 0)
 	case askPaper:
 		s.PaperNearEnd = set(b&0x0C != 0)
 		s.PaperEnd = set(b&0x60 == 0x60)
@@ -69,7 +71,7 @@ func trouble(s drivers.PrinterStatus) drivers.PauseReason {
 		return drivers.PausedCover
 	case s.PaperEnd.Value == drivers.Yes:
 		return drivers.PausedPaper
-	case s.CutterError.Value == drivers.Yes, s.Fault.Value == drivers.Yes:
+	case s.CutterError.Value == drivers.Yes, s.Fault.Value == drivers.Yes, s.HeadHot.Value == drivers.Yes:
 		return drivers.PausedError
 	case s.Online.Value == drivers.No:
 		return drivers.PausedOffline

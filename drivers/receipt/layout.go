@@ -13,6 +13,7 @@ const (
 	minColumns = 16
 	maxColumns = 96
 	maxQRBytes = 900 // at level M and 3 dots a module this still fits 58 mm paper
+	columnDots = 12  // of font A
 )
 
 // Line is one line of a layout: text that fits, or one of the other kinds.
@@ -22,6 +23,7 @@ type Line struct {
 	Text   string // of text: with Indent never wider than the paper
 	Style  Style  // of text; Align is always Left, it has become Indent
 	Data   []byte // of qr
+	Image  Bitmap // of image; never wider than the paper
 	Lines  int    // of feed
 }
 
@@ -29,6 +31,8 @@ type Line struct {
 type Options struct {
 	// Columns of normal size on the paper: 32 on 58 mm, 48 on 80 mm (203 dpi).
 	Columns int
+	// Dots of the printing width, for pictures. Default: twelve for each column.
+	Dots int
 	// Replace returns what the printer shows for a character, before widths are
 	// counted. Default: Plain.
 	Replace func(r rune) string
@@ -37,13 +41,16 @@ type Options struct {
 // Layout fits a receipt to a width. It never cuts a two-column character in half and
 // never makes a line wider than the paper. It fails only on nonsense: a width outside
 // 16–96 columns, an unknown kind, more lines than a receipt can have, an empty or
-// oversized QR code.
+// oversized QR code, a picture that is no PNG.
 func Layout(r Receipt, o Options) ([]Line, error) {
 	if o.Columns < minColumns || o.Columns > maxColumns {
 		return nil, fmt.Errorf("lay out receipt: %d columns, want %d to %d", o.Columns, minColumns, maxColumns)
 	}
 	if len(r.Items) > maxItems {
 		return nil, fmt.Errorf("lay out receipt: %d items, at most %d", len(r.Items), maxItems)
+	}
+	if o.Dots == 0 {
+		o.Dots = o.Columns * columnDots
 	}
 	if o.Replace == nil {
 		o.Replace = Plain
@@ -74,6 +81,12 @@ func (o Options) item(item Item) ([]Line, error) {
 			return nil, fmt.Errorf("qr of %d bytes, want 1 to %d", len(item.Data), maxQRBytes)
 		}
 		return []Line{{Kind: KindQR, Data: item.Data}}, nil
+	case KindImage:
+		b, err := decodePicture(item.Data)
+		if err != nil {
+			return nil, err
+		}
+		return []Line{{Kind: KindImage, Image: b.fitted(o.Dots)}}, nil
 	case KindFeed:
 		if item.Lines < 0 || item.Lines > maxFeed {
 			return nil, fmt.Errorf("feed %d lines, want 0 to %d", item.Lines, maxFeed)
@@ -125,7 +138,7 @@ func (o Options) columns(item Item) ([]Line, error) {
 		c.Text = o.clean(c.Text)
 		cells[i] = c
 	}
-	if isPair(cells) && Width(cells[0].Text)+1+Width(cells[1].Text) > room {
+	if isPair(cells) && max(Width(cells[0].Text)+1, 2)+Width(cells[1].Text) > room { // 2: the least that share gives
 		return stackPair(cells, room, item.Style), nil
 	}
 	widths, err := share(cells, room)
@@ -193,6 +206,9 @@ func share(cells []Cell, room int) ([]int, error) {
 			widths[i] = Width(c.Text)
 		default:
 			widths[i] = c.Width
+		}
+		if widths[i] > room { // before it is summed up: numbers from a journal may be huge
+			return nil, fmt.Errorf("cell %d is %d columns wide, the paper %d", i, widths[i], room)
 		}
 		left -= widths[i]
 	}
@@ -271,7 +287,7 @@ func (o Options) clean(s string) string {
 
 // Text shows the receipt as plain text of that many columns, one line of paper per
 // line; a line of double width has its spaces doubled so that it stands where the
-// printer puts it; a QR code is shown as "[QR] data". It returns the layout's error.
+// printer puts it; a QR code is shown as "[QR] data", a picture as its size. It returns the layout's error.
 func (r Receipt) Text(columns int) (string, error) {
 	lines, err := Layout(r, Options{Columns: columns})
 	if err != nil {
@@ -286,6 +302,8 @@ func (r Receipt) Text(columns int) (string, error) {
 			b.WriteString(strings.Repeat("\n", l.Lines))
 		case KindQR:
 			b.WriteString("[QR] " + string(l.Data) + "\n")
+		case KindImage:
+			fmt.Fprintf(&b, "[picture %dx%d]\n", l.Image.Width, l.Image.Height())
 		case KindCut, KindDrawer, KindColumns, KindRule:
 		}
 	}

@@ -9,6 +9,7 @@ const (
 	KindColumns Kind = "columns" // cells beside one another
 	KindRule    Kind = "rule"    // a line across the paper
 	KindQR      Kind = "qr"      // a QR code, centred
+	KindImage   Kind = "image"   // a black and white picture, such as a logo, centred
 	KindFeed    Kind = "feed"    // blank lines
 	KindCut     Kind = "cut"     // the end of the paper
 	KindDrawer  Kind = "drawer"  // a pulse to the cash drawer
@@ -64,7 +65,7 @@ type Item struct {
 	Text  string `json:"text,omitempty"`  // of text; of rule: the character it is made of
 	Cells []Cell `json:"cells,omitempty"` // of columns
 	Style Style  `json:"style,omitzero"`
-	Data  []byte `json:"data,omitempty"` // of qr
+	Data  []byte `json:"data,omitempty"` // of qr: what it says; of image: a PNG
 	Lines int    `json:"lines,omitempty"`
 }
 
@@ -110,6 +111,10 @@ func DoubleRule() Item { return Item{Kind: KindRule, Text: "="} }
 
 // QR is a QR code of the data, level M, as large as fits well.
 func QR(data string) Item { return Item{Kind: KindQR, Data: []byte(data)} }
+
+// Image is a picture as a PNG: one dot of it is a dot on paper, what is darker than
+// middle grey is black. One that is wider than the paper is made to fit.
+func Image(png []byte) Item { return Item{Kind: KindImage, Data: png} }
 
 // Feed is n blank lines.
 func Feed(n int) Item { return Item{Kind: KindFeed, Lines: n} }

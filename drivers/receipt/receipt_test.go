@@ -1,7 +1,11 @@
 package receipt_test
 
 import (
+	"bytes"
 	"encoding/json"
+	"image"
+	"image/color"
+	"image/png"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -36,6 +40,7 @@ func TestText(t *testing.T) {
 		{"pair", receipt.Pair("合计", "¥12.00"), "合计         ￥12.00\n"},
 		{"pair that just fits", receipt.Pair("合计 Total 12", "123456"), "合计 Total 12 123456\n"},
 		{"pair that does not fit", receipt.Pair("合计 Total 12", "1234567"), "合计 Total 12\n             1234567\n"},
+		{"pair with hardly room for an empty left", receipt.Pair("", "1234567890123456789"), " 1234567890123456789\n"},
 		{"pair without a left", receipt.Pair("", "1.00"), "                1.00\n"},
 		{
 			"row", receipt.Row(receipt.Cell{Text: "可乐"}, receipt.Cell{Text: "2", Width: 3, Align: right}, receipt.Cell{Text: "9.00", Width: 6, Align: right}),
@@ -184,4 +189,75 @@ func TestReceiptSurvivesJSON(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
+}
+
+func pictureOf(tb testing.TB, width, height int) []byte {
+	tb.Helper()
+	img := image.NewNRGBA(image.Rect(0, 0, width, height))
+	for i := range width * height / 2 {
+		img.SetNRGBA(i%width, i/width, color.NRGBA{A: 0xff}) // the upper half is black, the rest transparent
+	}
+	var b bytes.Buffer
+	if err := png.Encode(&b, img); err != nil {
+		tb.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+func TestPictureFitsThePaper(t *testing.T) {
+	for _, tc := range []struct{ width, height, dots, wantWidth, wantHeight int }{
+		{100, 40, 0, 100, 40},
+		{384, 10, 0, 384, 10},
+		{768, 100, 0, 384, 50},
+		{2048, 2, 0, 384, 1},
+		{600, 60, 576, 576, 57},
+	} {
+		lines, err := receipt.Layout(receipt.New(receipt.Image(pictureOf(t, tc.width, tc.height))), receipt.Options{Columns: 32, Dots: tc.dots})
+		if err != nil || len(lines) != 1 || lines[0].Kind != receipt.KindImage {
+			t.Fatal(lines, err)
+		}
+		b := lines[0].Image
+		if b.Width != tc.wantWidth || b.Height() != tc.wantHeight {
+			t.Errorf("%d by %d became %d by %d", tc.width, tc.height, b.Width, b.Height())
+		}
+		if !b.At(0, 0) || !b.At(b.Width-1, 0) || tc.height > 2 && b.At(0, b.Height()-1) || b.At(-1, 0) || b.At(0, -1) || b.At(b.Width, 0) {
+			t.Errorf("%d by %d: black and white are not where they were", tc.width, tc.height)
+		}
+	}
+}
+
+// FuzzLayout takes receipts as they come from a journal: nothing may panic, and no line is
+// wider than the paper.
+func FuzzLayout(f *testing.F) {
+	for _, r := range []receipt.Receipt{
+		receipt.New(receipt.Title("王府井"), receipt.Pair("a", "b"), receipt.Rule(), receipt.QR("x"), receipt.Feed(1), receipt.Cut()),
+		receipt.New(receipt.Image(pictureOf(f, 9, 9)), receipt.Row(receipt.Cell{Text: "商品"}, receipt.Cell{Text: "9", Width: 4, Align: receipt.Right})),
+	} {
+		data, err := json.Marshal(r)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data, 32)
+	}
+	f.Add([]byte(`{"items":[{"kind":"columns","cells":[{"width":-7,"text":"x"},{"width":9223372036854775807}]}]}`), 48)
+	f.Add([]byte(`{"items":[{"kind":"columns","cells":[{"width":9223372036854775807},{"width":9223372036854775807},{"text":"x"}]}]}`), 48)
+	f.Fuzz(func(t *testing.T, data []byte, columns int) {
+		var r receipt.Receipt
+		if json.Unmarshal(data, &r) != nil {
+			return
+		}
+		lines, err := receipt.Layout(r, receipt.Options{Columns: columns})
+		if err != nil {
+			return
+		}
+		for _, l := range lines {
+			room := columns
+			if l.Style.Size.Wide() {
+				room /= 2
+			}
+			if w := l.Indent + receipt.Width(l.Text); w > room || l.Image.Width > columns*12 {
+				t.Fatalf("%q takes %d of %d columns, a picture %d dots", l.Text, w, room, l.Image.Width)
+			}
+		}
+	})
 }

@@ -30,9 +30,14 @@ type glyph struct {
 	sx, sy int // how many times wider and higher
 	bold   bool
 	invert bool
+	// columns, when set, are dots of ESC * instead of a character: three bytes each.
+	columns []byte
 }
 
 func (g glyph) width() int {
+	if g.columns != nil {
+		return len(g.columns) / 3
+	}
 	if g.wide {
 		return chineseWidth * g.sx
 	}
@@ -49,11 +54,32 @@ func (p *paper) print(font *Font, line []glyph, spacing int) {
 	}
 	top := len(p.rows)
 	p.feed(max(height, spacing))
+	bands := 0
 	for _, g := range line {
+		if g.columns != nil {
+			p.band(g, top)
+			bands = g.width()
+			continue
+		}
 		p.draw(font, g, top+height-g.height())
+	}
+	if bands > 0 {
+		p.note(bands, max(height, spacing))
+		return
 	}
 	p.lines = append(p.lines, text(line))
 	p.high = 0
+}
+
+// band puts 24 dots high columns on the paper.
+func (p *paper) band(g glyph, top int) {
+	for x := range g.width() {
+		for y := range cellHeight {
+			if g.columns[3*x+y/8]&(0x80>>(y%8)) != 0 && g.x+x < p.dots {
+				p.rows[top+y][g.x+x] = true
+			}
+		}
+	}
 }
 
 // note puts a picture into the text; slices of one picture are one.

@@ -27,14 +27,26 @@ type PrinterOptions struct {
 	// initialisation, or by Tear.
 	NoCutter  bool
 	TearAfter time.Duration // default one second
-	// GBKOnly: the font has no characters beyond GBK.
-	GBKOnly bool
+	// Chinese is the font of two-byte characters. Default: GB18030.
+	Chinese ChineseFont
+	// FontAnswer is what GS I 69 tells; default: what belongs to Chinese. "-" tells nothing.
+	FontAnswer string
 	// ChineseSizeByFS: GS ! does not enlarge Chinese, FS ! does.
 	ChineseSizeByFS bool
 	// LosesChinese: a picture switches the Chinese font off.
 	LosesChinese bool
 	// StartsWithoutChinese: FS & is off after an initialisation, as Epson's are.
 	StartsWithoutChinese bool
+	// Buzzer: ESC B sounds it.
+	Buzzer bool
+	// WaitsForRecovery: after paper or cover, a job that was interrupted goes on only after
+	// DLE ENQ 1, or never after DLE ENQ 2.
+	WaitsForRecovery bool
+	// BytesPerSecond is the speed of the line; 0: as fast as it comes.
+	BytesPerSecond int
+	// Memory is how many bytes it holds that it has not acted on, before it takes no more.
+	// Default: half a megabyte, as the large ones; small ones have 4 KiB.
+	Memory int
 	// Receipt is called for every receipt, in order; it must not call the printer.
 	Receipt func(Receipt)
 	// Directory, when set, gets <n>.png and <n>.txt of every receipt.
@@ -44,6 +56,18 @@ type PrinterOptions struct {
 	// Maker and Model are told by GS I.
 	Maker, Model string
 }
+
+// ChineseFont is which two-byte characters a printer has.
+type ChineseFont string
+
+// The fonts.
+const (
+	GB18030   ChineseFont = ""       // two-byte characters only
+	GB18030x4 ChineseFont = "x4"     // the four-byte ones as well
+	GBK       ChineseFont = "gbk"    //
+	GB2312    ChineseFont = "gb2312" //
+	LatinOnly ChineseFont = "latin"  // none: every byte is a character of code page 437
+)
 
 // Answers are the questions that a printer answers.
 type Answers struct{ DLEEOT, ASB, GSR, GSI, GSH bool }
@@ -81,11 +105,18 @@ type Printer struct {
 	nearEnd bool
 	noPaper bool
 	cover   bool
-	cutter  bool // stuck
+	cutter  bool // in error
+	jam     bool // paper lies in the cutter: it fails again and again
+	waiting bool // for the host to let an interrupted job go on
 	drawer  bool // open
 	silent  bool
 	stalled chan struct{} // closed when not stalled
 	kicks   int
+	beeps   int
+	qr      qrCode
+	stored  *picture // by GS ( L, not printed yet
+	trip    *trip
+	lagging bool // the head is behind: what comes stays in the memory
 	done    []Receipt
 	unknown []string
 	failed  error
@@ -115,6 +146,9 @@ func NewPrinter(opt PrinterOptions) (*Printer, error) {
 	}
 	if opt.TearAfter == 0 {
 		p.opt.TearAfter = time.Second
+	}
+	if opt.Memory == 0 {
+		p.opt.Memory = maxMemory
 	}
 	if opt.Maker == "" {
 		p.opt.Maker = "DCPOS-LAB"
@@ -177,7 +211,7 @@ func (p *Printer) Serve(ctx context.Context, rw io.ReadWriteCloser) error {
 var errHungUp = errors.New("host hung up")
 
 func (p *Printer) receive(ctx context.Context, r io.Reader) error {
-	buf := make([]byte, 4096)
+	buf := make([]byte, p.readSize())
 	for {
 		select {
 		case <-p.stall():
@@ -188,7 +222,11 @@ func (p *Printer) receive(ctx context.Context, r io.Reader) error {
 			return nil //nolint:nilerr // the context has ended
 		}
 		n, err := r.Read(buf)
-		p.take(buf[:n])
+		gone := p.arrive(buf[:n])
+		if gone {
+			return nil
+		}
+		p.pace(ctx, n)
 		if err != nil {
 			if errors.Is(err, io.EOF) || errors.Is(err, io.ErrClosedPipe) || errors.Is(err, os.ErrClosed) {
 				return nil
@@ -198,14 +236,77 @@ func (p *Printer) receive(ctx context.Context, r io.Reader) error {
 	}
 }
 
+// readSize is how much is read at once: a tenth of a second's worth on a slow line.
+func (p *Printer) readSize() int {
+	if p.opt.BytesPerSecond > 0 {
+		return max(1, min(4096, p.opt.BytesPerSecond/10))
+	}
+	return 4096
+}
+
+// pace takes the time that so many bytes need on the line.
+func (p *Printer) pace(ctx context.Context, n int) {
+	if p.opt.BytesPerSecond <= 0 || n == 0 {
+		return
+	}
+	timer := time.NewTimer(time.Duration(n) * time.Second / time.Duration(p.opt.BytesPerSecond))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+// trip is what happens after so many more bytes: the cable is pulled, or power fails too.
+type trip struct {
+	bytes int
+	power bool
+}
+
+// lag is how many bytes may be in the memory and not on paper yet when the power fails.
+const lag = 64
+
+// arrive takes bytes; true when the line broke within them.
+func (p *Printer) arrive(b []byte) bool {
+	p.mu.Lock()
+	t := p.trip
+	tripped := t != nil && len(b) >= t.bytes
+	if tripped {
+		b = b[:t.bytes]
+	}
+	if t != nil {
+		t.bytes -= len(b)
+		p.lagging = t.power && t.bytes < lag
+	}
+	p.mu.Unlock()
+	p.take(b)
+	if !tripped {
+		return false
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.trip, p.lagging = nil, false
+	if t.power {
+		p.forgetAll()
+	}
+	return true
+}
+
+// forgetAll is what a power cut does: memory and settings are gone, the paper stays.
+func (p *Printer) forgetAll() {
+	p.in, p.seen, p.asb, p.stored, p.qr = nil, nil, 0, nil, qrCode{}
+	p.cutter, p.waiting = false, false
+	p.reset()
+}
+
 // room waits while the memory is full, as an off-line printer's becomes.
 func (p *Printer) room(ctx context.Context) error {
-	if p.Pending() < maxMemory {
+	if p.Pending() < p.opt.Memory {
 		return nil
 	}
 	ticker := time.NewTicker(20 * time.Millisecond)
 	defer ticker.Stop()
-	for p.Pending() >= maxMemory {
+	for p.Pending() >= p.opt.Memory {
 		select {
 		case <-ticker.C:
 		case <-ctx.Done():
@@ -273,7 +374,7 @@ func (p *Printer) take(b []byte) {
 
 func (p *Printer) work() {
 	before := p.report()
-	for !p.offline() && len(p.in) > 0 {
+	for !p.offline() && !p.lagging && len(p.in) > 0 {
 		n := p.step(p.in)
 		if n == 0 {
 			break
@@ -376,8 +477,34 @@ func (p *Printer) SetPaperLeft(dots int) {
 // SetNearEnd sets the sensor that sees the roll getting thin.
 func (p *Printer) SetNearEnd(near bool) { p.change(func() { p.nearEnd = near }) }
 
-// SetCutterStuck blocks or frees the cutter.
+// SetCutterStuck puts the cutter in error or takes it out; the host's DLE ENQ frees it.
 func (p *Printer) SetCutterStuck(stuck bool) { p.change(func() { p.cutter = stuck }) }
+
+// SetJam puts paper into the cutter, so that the next cut fails and so does every
+// recovery, or takes it out, after which a recovery succeeds.
+func (p *Printer) SetJam(jam bool) { p.change(func() { p.jam = jam }) }
+
+// PullCableAfter lets the line break when so many more bytes have come. What came is
+// printed; with power, the last of it was not yet, and the memory is lost.
+func (p *Printer) PullCableAfter(bytes int, power bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.trip = &trip{bytes, power}
+}
+
+// Beeps is how often the buzzer sounded.
+func (p *Printer) Beeps() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.beeps
+}
+
+// Waiting reports whether an interrupted job waits for the host's DLE ENQ.
+func (p *Printer) Waiting() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.waiting
+}
 
 // SetDrawer opens or closes the drawer by hand.
 func (p *Printer) SetDrawer(open bool) { p.change(func() { p.drawer = open }) }
@@ -405,7 +532,9 @@ func (p *Printer) change(f func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	before := p.report()
+	interrupted := p.opt.WaitsForRecovery && p.offline() && len(p.in) > 0
 	f()
+	p.waiting = p.waiting || interrupted && !p.offline()
 	p.changed(before)
 	p.work()
 }

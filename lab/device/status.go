@@ -4,7 +4,7 @@ package device
 // reference (DLE EOT, GS a, GS r, GS I, GS ( H) on its own, not from the driver.
 
 // offline reports whether the printer acts on nothing but real-time commands.
-func (p *Printer) offline() bool { return p.cover || p.noPaper || p.cutter }
+func (p *Printer) offline() bool { return p.cover || p.noPaper || p.cutter || p.waiting }
 
 // report is the automatic status of four bytes.
 func (p *Printer) report() [4]byte {
@@ -17,6 +17,9 @@ func (p *Printer) report() [4]byte {
 	}
 	if p.cover {
 		r[0] |= 0x20
+	}
+	if p.waiting {
+		r[1] |= 0x01
 	}
 	if p.cutter {
 		r[1] |= 0x08
@@ -58,8 +61,8 @@ func (p *Printer) realTime(b byte) {
 	if t := end(3, 0x10, 0x04); t != nil && t[2] >= 1 && t[2] <= 4 {
 		p.realTimeStatus(t[2])
 	}
-	if t := end(3, 0x10, 0x05, 2); t != nil {
-		p.recoverError()
+	if t := end(3, 0x10, 0x05); t != nil && (t[2] == 1 || t[2] == 2) {
+		p.recoverError(t[2] == 2)
 	}
 	if t := end(5, 0x10, 0x14, 1); t != nil && t[3] <= 1 && t[4] >= 1 && t[4] <= 8 {
 		p.kick()
@@ -70,12 +73,20 @@ func (p *Printer) realTime(b byte) {
 	}
 }
 
-func (p *Printer) recoverError() {
-	if !p.cutter {
+// recoverError is DLE ENQ: out of the error, and on from the line of the error or, with
+// clear, without what was left of the job.
+func (p *Printer) recoverError(clearMemory bool) {
+	if !p.cutter && !p.waiting {
 		return
 	}
 	before := p.report()
-	p.cutter, p.in, p.mode.line = false, nil, nil
+	p.cutter, p.waiting = false, false
+	if clearMemory {
+		p.in, p.mode.line, p.mode.uncut = nil, nil, false
+	}
+	if p.mode.uncut {
+		p.cut()
+	}
 	p.changed(before)
 }
 
@@ -93,6 +104,7 @@ func (p *Printer) realTimeStatus(n byte) {
 	case 1:
 		set(p.drawer, 0x04)
 		set(p.offline(), 0x08)
+		set(p.waiting, 0x20)
 	case 2:
 		set(p.cover, 0x04)
 		set(p.noPaper, 0x20)
@@ -140,7 +152,11 @@ func (p *Printer) gsI(n byte) {
 	case 1, '1':
 		p.send(0x20)
 	case 2, '2':
-		p.send(0x03) // two-byte characters, cutter
+		if p.opt.Chinese == LatinOnly {
+			p.send(0x02) // cutter
+		} else {
+			p.send(0x03) // two-byte characters, cutter
+		}
 	case 3, '3':
 		p.send(0x01)
 	case 65:
@@ -152,12 +168,25 @@ func (p *Printer) gsI(n byte) {
 	case 68:
 		text("LAB000001")
 	case 69:
-		if p.opt.GBKOnly {
-			text("CHINA GB2312")
-		} else {
-			text("CHINA GB18030")
+		if font := p.fontAnswer(); font != "" {
+			text(font)
 		}
 	}
+}
+
+// fontAnswer is the answer of GS I 69; a printer without such a font gives none.
+func (p *Printer) fontAnswer() string {
+	switch {
+	case p.opt.FontAnswer == "-":
+		return ""
+	case p.opt.FontAnswer != "":
+		return p.opt.FontAnswer
+	case p.opt.Chinese == LatinOnly:
+		return ""
+	case p.opt.Chinese == GB2312 || p.opt.Chinese == GBK:
+		return "CHINA GB2312"
+	}
+	return "CHINA GB18030"
 }
 
 // gsA answers GS a n: the report once, when anything is switched on.

@@ -16,7 +16,7 @@ const lineSpacing = 30
 const (
 	maxPicture = 256 << 10 // bytes of one GS v 0
 	maxRows    = 24_000    // three metres of paper in one piece
-	maxMemory  = 512 << 10 // bytes received and not acted on, before it takes no more
+	maxMemory  = 512 << 10 // bytes received and not acted on, unless an option says otherwise
 )
 
 // mode is what commands set.
@@ -30,6 +30,7 @@ type mode struct {
 	size    byte // GS !
 	fsSize  byte // FS !
 	chinese bool
+	uncut   bool // a cut failed
 }
 
 // reset is ESC @.
@@ -126,6 +127,12 @@ func (p *Printer) esc(b []byte) int {
 		return need(b, 3, func() { p.feedLines(int(b[2])) })
 	case 'J':
 		return need(b, 3, func() { p.flush(); p.advance(int(b[2])) })
+	case 'B':
+		if p.opt.Buzzer {
+			return need(b, 4, func() { p.beeps += int(b[2]) })
+		}
+	case '*':
+		return p.columns(b)
 	case '-', 't', 'R', 'M', '{', ' ':
 		return need(b, 3, func() {})
 	case 'p':
@@ -187,19 +194,24 @@ func (p *Printer) gs(b []byte) int {
 	return p.strange(b[:2])
 }
 
-// extended is GS ( x pL pH …; only function H is known, the others are passed over.
+// extended is GS ( x pL pH …; H, k and L are known, the others are passed over.
 func (p *Printer) extended(b []byte) int {
 	if len(b) < 5 {
 		return 0
 	}
 	n := 5 + int(b[3]) + int(b[4])<<8
 	return need(b, n, func() {
-		if b[2] == 'H' {
+		switch args := b[5:n]; b[2] {
+		case 'H':
 			p.flush()
-			p.gsH(b[5:n])
-			return
+			p.gsH(args)
+		case 'k':
+			p.gsK(args)
+		case 'L':
+			p.gsL(args)
+		default:
+			p.strange(b[:3])
 		}
-		p.strange(b[:3])
 	})
 }
 
@@ -213,15 +225,10 @@ func (p *Printer) raster(b []byte) int {
 		return p.strange(b[:8])
 	}
 	return need(b, 8+rowBytes*rows, func() {
-		p.flush()
-		sx, sy := 1+int(b[3]&1), 1+int(b[3]>>1&1)
-		left := p.indent(rowBytes * 8 * sx)
-		p.paper.raster(b[8:8+rowBytes*rows], rowBytes, rows, left, sx, sy)
-		p.useUp(rows * sy)
-		p.paper.note(rowBytes*8*sx, rows*sy)
-		if p.opt.LosesChinese {
-			p.mode.chinese = false
-		}
+		p.show(picture{
+			bits: b[8 : 8+rowBytes*rows], rowBytes: rowBytes, width: rowBytes * 8, rows: rows,
+			sx: 1 + int(b[3]&1), sy: 1 + int(b[3]>>1&1),
+		})
 	})
 }
 
@@ -243,7 +250,7 @@ func (p *Printer) character(b []byte) int {
 	case b[0] < 0x80:
 		p.put(rune(b[0]), false)
 		return 1
-	case !p.mode.chinese || b[0] == 0x80 || b[0] == 0xff:
+	case p.opt.Chinese == LatinOnly || !p.mode.chinese || b[0] == 0x80 || b[0] == 0xff:
 		p.put(charmap.CodePage437.DecodeByte(b[0]), false)
 		return 1
 	case len(b) < 2:
@@ -253,7 +260,11 @@ func (p *Printer) character(b []byte) int {
 		if len(b) < 4 {
 			return 0
 		}
-		p.put('\u3013', true) // a four-byte code prints as two wrong characters
+		if p.opt.Chinese == GB18030x4 {
+			p.put(p.decode(b[:4]), true)
+			return 4
+		}
+		p.put('\u3013', true) // to most fonts a four-byte code is two wrong characters
 		p.put('\u3013', true)
 		return 4
 	}
@@ -261,12 +272,19 @@ func (p *Printer) character(b []byte) int {
 	return 2
 }
 
-func (p *Printer) decode(pair []byte) rune {
+func (p *Printer) decode(code []byte) rune {
 	coding := simplifiedchinese.GB18030.NewDecoder()
-	if p.opt.GBKOnly {
+	switch p.opt.Chinese {
+	case GBK:
 		coding = simplifiedchinese.GBK.NewDecoder()
+	case GB2312:
+		coding = simplifiedchinese.GBK.NewDecoder()
+		if code[0] < 0xA1 || code[0] > 0xF7 || code[1] < 0xA1 { // what GBK added around it
+			return '\u3013'
+		}
+	case GB18030, GB18030x4, LatinOnly:
 	}
-	out, err := coding.Bytes(pair)
+	out, err := coding.Bytes(code)
 	if err != nil {
 		return '\u3013'
 	}
@@ -339,9 +357,15 @@ func (p *Printer) useUp(dots int) {
 	p.noPaper = p.paperAt == 0
 }
 
+// cut cuts the paper. In a jam the cutter fails, and the cut is still to be done.
 func (p *Printer) cut() {
 	p.flush()
-	if !p.opt.NoCutter {
+	switch {
+	case p.opt.NoCutter:
+	case p.jam:
+		p.cutter, p.mode.uncut = true, true
+	default:
+		p.mode.uncut = false
 		p.finish(true)
 	}
 }
