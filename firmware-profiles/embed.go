@@ -8,13 +8,13 @@ import (
 	"strings"
 )
 
-//go:embed printer scanner [a-z]*.yaml
+//go:embed printer scanner nfc [a-z]*.yaml
 var files embed.FS
 
 // Files are the shipped profiles, read-only.
 func Files() fs.FS { return files }
 
-// Names lists the shipped profiles of a kind ("printer", "scanner", "class"), sorted.
+// Names lists the shipped profiles of a kind ("printer", "scanner", "nfc", "class"), sorted.
 func Names(kind Kind) ([]string, error) {
 	entries, err := fs.ReadDir(files, kind.folder())
 	if err != nil {
@@ -45,6 +45,15 @@ func FindScanner(name string) (Scanner, error) {
 		return Scanner{}, err
 	}
 	return ParseScanner(file, data)
+}
+
+// FindNFC returns the shipped reader profile of that name; ErrUnknown when there is none.
+func FindNFC(name string) (NFC, error) {
+	data, file, err := read(KindNFC, name)
+	if err != nil {
+		return NFC{}, err
+	}
+	return ParseNFC(file, data)
 }
 
 // FindClass returns the shipped terminal class of that name; ErrUnknown when there is none.

@@ -1,6 +1,9 @@
 package profiles
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // NFC is one model of contactless reader.
 type NFC struct {
@@ -40,3 +43,28 @@ func (t NFCTiming) Card() time.Duration { return milliseconds(t.CardMS) }
 
 // Poll is the pause between two looks for a card.
 func (t NFCTiming) Poll() time.Duration { return milliseconds(t.PollMS) }
+
+// readerLanguages are the drivers of readers.
+func readerLanguages() []string { return []string{"pcsc", "ccid", "pn532"} }
+
+func (n NFC) rules() []rule {
+	rules := []rule{
+		oneOf("kind", n.Kind, KindNFC),
+		oneOf("driver", n.Driver, readerLanguages()...),
+		oneOf("signals.language", n.Signals.Language, "", "acr122u"),
+		{"signals.quiet_detect", !n.Signals.QuietDetect || n.Signals.Language != "", "signals.language as well"},
+		{"signals.language", n.Signals.Language == "" || n.Driver != "pn532", "nothing: the chip has neither light nor buzzer"},
+		{"match.pcsc", n.Driver != "pcsc" || len(n.Match.PCSC) > 0, "the beginning of the reader's name at the daemon"},
+		{"serial", n.Driver != "pn532" || n.Serial != (Serial{}), "how the line is set"},
+		between("timing.answer_ms", n.Timing.AnswerMS, 50, 10_000),
+		between("timing.card_ms", n.Timing.CardMS, 500, 60_000),
+		between("timing.poll_ms", n.Timing.PollMS, 50, 2000),
+	}
+	for i, name := range n.Match.PCSC {
+		rules = append(rules, filled(fmt.Sprintf("match.pcsc.%d", i), name))
+	}
+	rules = append(rules, productRules(n.Products)...)
+	rules = append(rules, matchRules(n.Match)...)
+	rules = append(rules, serialRules(n.Serial)...)
+	return append(rules, factRules(n.Facts, n, "match", "serial", "usb", "signals", "timing")...)
+}

@@ -39,6 +39,17 @@ func ParseScanner(file string, data []byte) (Scanner, error) {
 	return s, doc.check(s.rules())
 }
 
+// ParseNFC reads a reader profile, as strictly as ParsePrinter.
+func ParseNFC(file string, data []byte) (NFC, error) {
+	var n NFC
+	doc, err := decode(file, data, &n)
+	if err != nil {
+		return NFC{}, err
+	}
+	n.Name = nameOf(file)
+	return n, doc.check(n.rules())
+}
+
 // ParseClass reads a terminal class, as strictly as ParsePrinter.
 func ParseClass(file string, data []byte) (Class, error) {
 	var c Class
@@ -64,10 +75,14 @@ func Check(file string, data []byte) (Kind, error) {
 		_, err = ParsePrinter(file, data)
 	case KindScanner:
 		_, err = ParseScanner(file, data)
+	case KindNFC:
+		_, err = ParseNFC(file, data)
 	case KindClass:
 		_, err = ParseClass(file, data)
+	case KindDisplay:
+		fallthrough
 	default:
-		err = fmt.Errorf("%s: kind: %q, want printer, scanner or class", file, head.Kind)
+		err = fmt.Errorf("%s: kind: %q, want printer, scanner, nfc or class", file, head.Kind)
 	}
 	return head.Kind, err
 }

@@ -55,6 +55,8 @@ type Product struct {
 type Match struct {
 	USB []USBMatch `yaml:"usb"`
 	GSI []GSIMatch `yaml:"gs_i"`
+	// PCSC are beginnings of the reader's name at the PC/SC daemon.
+	PCSC []string `yaml:"pcsc"`
 }
 
 // USBMatch is one USB identity. PID "*" is any of the vendor's.

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"time"
 
 	"dcpos/drivers"
 	"dcpos/drivers/nfc/apdu"
 	"dcpos/drivers/transport"
+	profiles "dcpos/firmware-profiles"
 )
 
 // Port is one claimed reader in its own language. A Reader calls Activate, Exchange,
@@ -32,6 +34,23 @@ type Port interface {
 	Close() error
 	// String names the port for logs.
 	String() string
+}
+
+// leastPoll keeps a profile that says nothing from making a port busy.
+const leastPoll = 50 * time.Millisecond
+
+// Pause waits between two looks at a card, where the reader does not tell by itself. It
+// ends early with lost (then the error is nil: the next call finds out why) or with ctx.
+func Pause(ctx context.Context, t profiles.NFCTiming, lost <-chan struct{}) error {
+	timer := time.NewTimer(max(t.Poll(), leastPoll))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-lost:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	return nil
 }
 
 // Dial claims a reader. Errors are those of transport.Dial.

@@ -71,14 +71,17 @@ type Function interface {
 	Class(ctx context.Context) ([]byte, error)
 }
 
-// Resetter is a Conn whose device can be reset through its port. After a reset the Conn is
-// of no further use but to be closed.
+// Resetter is a Conn whose device can be reset through its port.
 type Resetter interface {
+	Conn
+
+	// Reset resets the device and closes the Conn, whatever comes of it.
 	Reset(ctx context.Context) error
 }
 
-// Reset opens a port, resets the device behind it and closes the port.
-// errors.ErrUnsupported: the port knows no reset. The port must not be open already.
+// Reset opens a port, resets the device behind it and closes the port. The port must not
+// be open already. errors.ErrUnsupported: the port knows no reset; else the errors of dial
+// and the system's.
 func Reset(ctx context.Context, dial Dial) error {
 	conn, err := dial(ctx)
 	if err != nil {
@@ -88,9 +91,5 @@ func Reset(ctx context.Context, dial Dial) error {
 	if !ok {
 		return errors.Join(fmt.Errorf("reset %s: %w", conn, errors.ErrUnsupported), conn.Close())
 	}
-	err = r.Reset(ctx)
-	if closing := conn.Close(); err == nil && closing != nil && !errors.Is(closing, ErrGone) {
-		return closing
-	}
-	return err
+	return r.Reset(ctx)
 }

@@ -74,7 +74,7 @@ func TestMatch(t *testing.T) {
 		{[]ID{{"28e9", "0288"}}, false},
 		{[]ID{{"zzzz", "0289"}}, false},
 	} {
-		if got := (Match{IDs: tc.ids}).fits(d); got != tc.want {
+		if got := (Match{IDs: tc.ids}).fits(d, Printer); got != tc.want {
 			t.Errorf("%v: got %v", tc.ids, got)
 		}
 	}
