@@ -393,9 +393,8 @@ func (r *Reader) Release(ctx context.Context) error {
 
 // Close implements drivers.Device.
 func (r *Reader) Close() error {
-	err := r.disconnect(context.Background())
-	r.life.Closed()
-	return err
+	r.life.Closed() // first, so that a call that is interrupted knows why
+	return r.disconnect(context.Background())
 }
 
 func (r *Reader) disconnect(ctx context.Context) error {

@@ -225,7 +225,7 @@ func (h *pnHost) command(ctx context.Context, command []byte) {
 // frame wraps a response and, if it is asked to, spoils it.
 func (p *PN532) frame(content []byte) []byte {
 	var out []byte
-	if len(content) == 1 { // the error frame
+	if content[0] == syntaxError()[0] {
 		out = []byte{0x00, 0x00, 0xFF, 0x01, 0xFF, content[0], -content[0], 0x00}
 	} else {
 		content = append([]byte{0xD5}, content...)

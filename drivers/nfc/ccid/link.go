@@ -26,6 +26,7 @@ type link struct {
 
 	mu  sync.Mutex
 	err error // why it ended
+	dec decoder
 
 	seq byte // guarded by turn
 }
@@ -39,7 +40,6 @@ func newLink(conn transport.Conn) *link {
 
 func (l *link) listen(ctx context.Context) {
 	defer close(l.ended)
-	var d decoder
 	buf := make([]byte, 4096)
 	for {
 		n, err := l.conn.Read(ctx, buf)
@@ -49,7 +49,9 @@ func (l *link) listen(ctx context.Context) {
 			l.mu.Unlock()
 			return
 		}
-		messages, _ := d.feed(buf[:n]) // noise answers nothing: the command times out
+		l.mu.Lock()
+		messages, _ := l.dec.feed(buf[:n]) // noise answers nothing: the command times out
+		l.mu.Unlock()
 		for _, m := range messages {
 			l.deliver(m)
 		}
@@ -138,6 +140,9 @@ func (l *link) once(ctx context.Context, command message, limit time.Duration) (
 	if err := l.failure(); err != nil {
 		return message{}, err
 	}
+	l.mu.Lock()
+	l.dec.buf = nil // half an answer belongs to a command that was given up
+	l.mu.Unlock()
 	l.seq++
 	command.seq = l.seq
 	writing, cancel := context.WithTimeout(ctx, limit)
