@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"sync"
 	"testing"
 	"time"
 
@@ -17,120 +16,20 @@ import (
 	"dcpos/lab/device"
 )
 
-// conn is the USB function of a modelled reader, in memory.
-type conn struct {
-	model *device.CCID
-
-	once    sync.Once
-	closed  chan struct{}
-	gone    <-chan struct{}
-	in      chan []byte
-	left    []byte
-	noTells bool // no interrupt endpoint
-	mu      sync.Mutex
-	spoil   func(response []byte) [][]byte // what comes instead of a response
-}
-
-func (c *conn) Read(ctx context.Context, p []byte) (int, error) {
-	if len(c.left) == 0 {
-		select {
-		case c.left = <-c.in:
-		case <-ctx.Done():
-			return 0, ctx.Err()
-		case <-c.closed:
-			return 0, transport.ErrClosed
-		case <-c.gone:
-			return 0, transport.ErrGone
-		}
-	}
-	n := copy(p, c.left)
-	c.left = c.left[n:]
-	return n, nil
-}
-
-func (c *conn) Write(_ context.Context, p []byte) (int, error) {
-	select {
-	case <-c.closed:
-		return 0, transport.ErrClosed
-	case <-c.gone:
-		return 0, transport.ErrGone
-	default:
-	}
-	message := bytes.Clone(p)
-	go c.model.Command(message, func(response []byte) {
-		c.mu.Lock()
-		spoil := c.spoil
-		c.mu.Unlock()
-		pieces := [][]byte{response}
-		if spoil != nil {
-			pieces = spoil(response)
-		}
-		for _, piece := range pieces {
-			select {
-			case c.in <- piece:
-			case <-c.closed:
-			}
-		}
-	})
-	return len(p), nil
-}
-
-func (c *conn) Interrupt(ctx context.Context) ([]byte, error) {
-	if c.noTells {
-		return nil, errors.ErrUnsupported
-	}
-	select {
-	case packet := <-c.model.Notify():
-		return packet, nil
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	case <-c.closed:
-		return nil, transport.ErrClosed
-	case <-c.gone:
-		return nil, transport.ErrGone
-	}
-}
-
-func (c *conn) Class(context.Context) ([]byte, error) { return c.model.ClassDescriptor(), nil }
-
-func (c *conn) Close() error {
-	c.once.Do(func() { close(c.closed) })
-	return nil
-}
-
-func (c *conn) String() string { return "model:acr122u" }
-
 // bench is one modelled reader on a socket that can be pulled.
 type bench struct {
-	model *device.CCID
-	card  *device.Card
-	pull  func()
-	conns chan *conn // every connection that was made
-	dial  transport.Dial
+	model  *device.CCID
+	card   *device.Card
+	socket *device.CCIDSocket
 }
 
 var aid = []byte(drivertest.TapAID)
 
-func newBench(t testing.TB, opt device.CCIDOptions, noTells bool) *bench {
+func newBench(t testing.TB, opt device.CCIDOptions) *bench {
 	t.Helper()
-	gone := make(chan struct{})
-	b := &bench{model: device.NewCCID(opt), card: device.NewEchoCard(aid, device.CardOptions{}), conns: make(chan *conn, 64)}
-	b.pull = sync.OnceFunc(func() { close(gone) })
-	b.dial = func(context.Context) (transport.Conn, error) {
-		select {
-		case <-gone:
-			return nil, transport.ErrNotFound
-		default:
-		}
-		c := &conn{model: b.model, closed: make(chan struct{}), gone: gone, in: make(chan []byte, 64), noTells: noTells}
-		select {
-		case b.conns <- c:
-		default:
-		}
-		return c, nil
-	}
-	t.Cleanup(b.model.Close)
-	return b
+	model := device.NewCCID(opt)
+	t.Cleanup(model.Close)
+	return &bench{model: model, card: device.NewEchoCard(aid, device.CardOptions{}), socket: model.Socket()}
 }
 
 func profile(t testing.TB) profiles.NFC {
@@ -146,12 +45,12 @@ func profile(t testing.TB) profiles.NFC {
 func (b *bench) reader(t testing.TB) *nfc.Reader {
 	t.Helper()
 	p := profile(t)
-	return nfc.New(p, ccid.Dial(p, b.dial), nfc.Options{})
+	return nfc.New(p, ccid.Dial(p, b.socket.Dial), nfc.Options{})
 }
 
 func (b *bench) taps() drivertest.Taps {
 	return drivertest.Taps{
-		Tap: func() { b.model.Tap(b.card) }, Take: func() { b.model.Take(nil) }, Unplug: b.pull, Lights: true,
+		Tap: func() { b.model.Tap(b.card) }, Take: func() { b.model.Take(nil) }, Unplug: b.socket.Pull, Lights: true,
 	}
 }
 
@@ -175,7 +74,7 @@ func TestSuite(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			drivertest.RunNFCReader(t, func(t *testing.T) (drivers.NFCReader, drivertest.Taps) {
 				t.Helper()
-				b := newBench(t, opt, false)
+				b := newBench(t, opt)
 				return b.reader(t), b.taps()
 			})
 		})
@@ -183,7 +82,8 @@ func TestSuite(t *testing.T) {
 	t.Run("without interrupt endpoint", func(t *testing.T) {
 		drivertest.RunNFCReader(t, func(t *testing.T) (drivers.NFCReader, drivertest.Taps) {
 			t.Helper()
-			b := newBench(t, device.CCIDOptions{}, true)
+			b := newBench(t, device.CCIDOptions{})
+			b.socket.NoInterrupt = true
 			return b.reader(t), b.taps()
 		})
 	})
@@ -195,7 +95,7 @@ func TestLightsOfTheACR122U(t *testing.T) {
 		data [4]byte
 	}
 	var lights []light
-	b := newBench(t, device.CCIDOptions{Light: func(p2 byte, data [4]byte) { lights = append(lights, light{p2, data}) }}, false)
+	b := newBench(t, device.CCIDOptions{Light: func(p2 byte, data [4]byte) { lights = append(lights, light{p2, data}) }})
 	r := started(t, b.reader(t))
 	if !b.model.Quiet() {
 		t.Error("its own beep is on")
@@ -228,11 +128,11 @@ func TestLightsOfTheACR122U(t *testing.T) {
 }
 
 func TestSlowCardKeepsTheWaitAlive(t *testing.T) {
-	b := newBench(t, device.CCIDOptions{}, false)
+	b := newBench(t, device.CCIDOptions{})
 	b.card = device.NewEchoCard(aid, device.CardOptions{Slow: 300 * time.Millisecond, RandomUID: true})
 	p := profile(t)
 	p.Timing.CardMS = 1000
-	r := started(t, nfc.New(p, ccid.Dial(p, b.dial), nfc.Options{}))
+	r := started(t, nfc.New(p, ccid.Dial(p, b.socket.Dial), nfc.Options{}))
 	b.model.Tap(b.card)
 	c, err := r.WaitCard(t.Context())
 	if err != nil {
@@ -254,27 +154,22 @@ func TestSlowCardKeepsTheWaitAlive(t *testing.T) {
 
 // A late answer to a command that was given up is never taken for the next one's.
 func TestStaleAnswers(t *testing.T) {
-	b := newBench(t, device.CCIDOptions{}, false)
+	b := newBench(t, device.CCIDOptions{})
 	b.card = device.NewEchoCard(aid, device.CardOptions{})
 	r := started(t, b.reader(t))
-	link := <-b.conns
 	b.model.Tap(b.card)
 	c, err := r.WaitCard(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	var held []byte
-	link.mu.Lock()
-	link.spoil = func(response []byte) [][]byte {
-		link.mu.Lock()
-		defer link.mu.Unlock()
+	b.socket.Spoil(func(response []byte) [][]byte {
 		if held == nil {
 			held = response
 			return nil
 		}
 		return [][]byte{held, response} // the late one first
-	}
-	link.mu.Unlock()
+	})
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	if _, err := c.Transmit(ctx, []byte{0, 0xE0, 0, 0, 1, 1}); !errors.Is(err, drivers.ErrTimeout) {
@@ -296,6 +191,13 @@ func TestStaleAnswers(t *testing.T) {
 	}
 }
 
+// failed turns an answer into one that says "failed".
+func failed(r []byte, fault byte) [][]byte {
+	copy(r[1:5], []byte{0, 0, 0, 0})
+	r[7], r[8] = r[7]|0x40, fault
+	return [][]byte{r[:10]}
+}
+
 // Noise, cut and foreign answers are timeouts or torn taps, never wrong answers; the reader
 // serves on.
 func TestSpoiledAnswers(t *testing.T) {
@@ -307,31 +209,25 @@ func TestSpoiledAnswers(t *testing.T) {
 		"wrong number":  func(r []byte) [][]byte { r[6] ^= 0x40; return [][]byte{r} },
 		"wrong message": func(r []byte) [][]byte { r[0] = 0x84; return [][]byte{r} },
 		"endless":       func(r []byte) [][]byte { r[9] = 1; return [][]byte{r} },
-		"parity":        func(r []byte) [][]byte { r[7] |= 0x40; r[8] = 0xFD; return [][]byte{r[:10]} },
-		"hardware":      func(r []byte) [][]byte { r[7] |= 0x40; r[8] = 0xFB; return [][]byte{r[:10]} },
+		"parity":        func(r []byte) [][]byte { return failed(r, 0xFD) },
+		"hardware":      func(r []byte) [][]byte { return failed(r, 0xFB) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := newBench(t, device.CCIDOptions{}, false)
+			b := newBench(t, device.CCIDOptions{})
 			r := started(t, b.reader(t))
-			link := <-b.conns
 			b.model.Tap(b.card)
 			c, err := r.WaitCard(t.Context())
 			if err != nil {
 				t.Fatal(err)
 			}
-			link.mu.Lock()
-			link.spoil = func(response []byte) [][]byte { // the next answer only
-				link.mu.Lock()
-				link.spoil = nil
-				link.mu.Unlock()
-				if response[1] != 0 || name == "parity" || name == "hardware" { // lengths of spoiled heads stay honest
-					for i := 1; i < 5 && (name == "parity" || name == "hardware"); i++ {
-						response[i] = 0
-					}
+			spoiled := false
+			b.socket.Spoil(func(response []byte) [][]byte { // the next answer only
+				if spoiled {
+					return [][]byte{response}
 				}
+				spoiled = true
 				return spoil(response)
-			}
-			link.mu.Unlock()
+			})
 			if got, err := c.Transmit(t.Context(), append([]byte{0, 0xA4, 4, 0, 7}, aid...)); err == nil {
 				t.Errorf("a wrong answer was taken: % x", got)
 			}
@@ -349,7 +245,7 @@ func TestSpoiledAnswers(t *testing.T) {
 }
 
 func TestSilentReaderIsOffline(t *testing.T) {
-	b := newBench(t, device.CCIDOptions{}, false)
+	b := newBench(t, device.CCIDOptions{})
 	r := started(t, b.reader(t))
 	b.model.Silence(true)
 	if _, err := r.WaitCard(t.Context()); !errors.Is(err, drivers.ErrOffline) {
@@ -366,17 +262,17 @@ func TestSilentReaderIsOffline(t *testing.T) {
 }
 
 func TestResetNeedsAPortThatKnowsIt(t *testing.T) {
-	b := newBench(t, device.CCIDOptions{}, false)
+	b := newBench(t, device.CCIDOptions{})
 	p := profile(t)
 	resets := 0
-	known := started(t, nfc.New(p, ccid.Dial(p, b.dial), nfc.Options{Reset: func(context.Context) error { resets++; return nil }}))
+	known := started(t, nfc.New(p, ccid.Dial(p, b.socket.Dial), nfc.Options{Reset: func(context.Context) error { resets++; return nil }}))
 	if err := known.Reset(t.Context()); err != nil || resets != 1 {
 		t.Errorf("%d resets, %v", resets, err)
 	}
 	if _, err := known.WaitCard(t.Context()); !errors.Is(err, drivers.ErrNotClaimed) {
 		t.Errorf("after a reset: %v", err)
 	}
-	unknown := nfc.New(p, ccid.Dial(p, b.dial), nfc.Options{Reset: func(ctx context.Context) error { return transport.Reset(ctx, b.dial) }})
+	unknown := nfc.New(p, ccid.Dial(p, b.socket.Dial), nfc.Options{Reset: func(ctx context.Context) error { return transport.Reset(ctx, b.socket.Dial) }})
 	if err := unknown.Reset(t.Context()); !errors.Is(err, drivers.ErrClosed) {
 		t.Errorf("closed: %v", err)
 	}
@@ -387,7 +283,7 @@ func TestResetNeedsAPortThatKnowsIt(t *testing.T) {
 }
 
 func BenchmarkRoundTrip(b *testing.B) {
-	bench := newBench(b, device.CCIDOptions{}, false)
+	bench := newBench(b, device.CCIDOptions{})
 	r := started(b, bench.reader(b))
 	bench.model.Tap(bench.card)
 	c, err := r.WaitCard(b.Context())

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"dcpos/drivers"
 	"dcpos/drivers/nfc"
@@ -58,23 +59,55 @@ func (p *port) Hello(ctx context.Context) (nfc.Identity, error) {
 	return nfc.Identity{}, p.daemon.Check(ctx)
 }
 
+const (
+	// noticed is how long the daemon may take to see that a card left, where it has to ask
+	// the reader: it does so every 400 ms (pcsc-lite, PCSCLITE_STATUS_POLL_RATE).
+	noticed = 600 * time.Millisecond
+	// mostTries is how often a card that did not wake is tried before the tap counts as torn.
+	mostTries = 3
+)
+
 // Activate implements nfc.Port.
 func (p *port) Activate(ctx context.Context) (drivers.CardInfo, error) {
-	visit, err := p.daemon.Wait(ctx)
-	if err != nil {
-		return drivers.CardInfo{}, err
-	}
-	if err := p.daemon.Connect(ctx); err != nil {
+	if err := p.connect(ctx); err != nil {
 		return drivers.CardInfo{}, torn(err)
 	}
-	p.mu.Lock()
-	p.visit = visit
-	p.mu.Unlock()
 	info, err := nfc.AskIdentity(ctx, p.Exchange)
 	if err != nil {
 		return info, errors.Join(err, p.daemon.Disconnect(ctx))
 	}
 	return info, nil
+}
+
+// connect waits for a card and connects it. A card that cannot be connected has either
+// left, and the daemon will notice in a moment, or does not wake.
+func (p *port) connect(ctx context.Context) error {
+	for try := 1; ; {
+		visit, err := p.daemon.Wait(ctx)
+		if err == nil {
+			err = p.daemon.Connect(ctx)
+		}
+		if err == nil {
+			p.mu.Lock()
+			p.visit = visit
+			p.mu.Unlock()
+			return nil
+		}
+		if !errors.Is(err, pcsc.ErrRemoved) || try == mostTries {
+			return err
+		}
+		soon, cancel := context.WithTimeout(ctx, noticed)
+		left := p.daemon.WaitRemoved(soon, visit)
+		cancel()
+		switch {
+		case left == nil:
+			try = 1
+		case ctx.Err() == nil && errors.Is(left, context.DeadlineExceeded):
+			try++
+		default:
+			return left
+		}
+	}
 }
 
 // Exchange implements nfc.Port.

@@ -154,7 +154,7 @@ func reason(err error) error {
 	case scard.ErrNoAccess:
 		return fmt.Errorf("%w: %w", transport.ErrAccess, err)
 	case scard.ErrRemovedCard, scard.ErrResetCard, scard.ErrNoSmartcard, scard.ErrUnpoweredCard, scard.ErrUnresponsiveCard,
-		scard.ErrUnsupportedCard, scard.ErrNotTransacted, scard.ErrProtoMismatch:
+		scard.ErrUnsupportedCard, scard.ErrNotTransacted, scard.ErrCommDataLost, scard.ErrProtoMismatch:
 		return fmt.Errorf("%w: %w", ErrRemoved, err)
 	}
 	return err
@@ -220,9 +220,10 @@ func insist(interrupt func(), ended <-chan struct{}) {
 // Visit tells one card's stay in the field from the next: the daemon counts them.
 type Visit uint32
 
-// Wait waits until a card is there, and returns its visit.
+// Wait waits until a card is there, and returns its visit. The daemon may not have noticed
+// yet that it left.
 func (r *Reader) Wait(ctx context.Context) (Visit, error) {
-	state, err := r.watch(ctx, func(s scard.StateFlag) bool { return present(s) && s&scard.StateMute == 0 })
+	state, err := r.watch(ctx, present)
 	return visit(state), err
 }
 
