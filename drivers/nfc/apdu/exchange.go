@@ -67,7 +67,10 @@ func once(ctx context.Context, carry Carry, c Command) ([]byte, Status, error) {
 		return nil, 0, err
 	}
 	_, status, err := Split(response)
-	return response, status, err
+	if err != nil {
+		return nil, 0, err
+	}
+	return response, status, nil
 }
 
 // whole sends one command and collects its answer.

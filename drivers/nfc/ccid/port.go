@@ -133,18 +133,24 @@ func (p *port) ask(ctx context.Context, m message) (message, error) {
 	return p.link.ask(ctx, m, p.timing.Answer())
 }
 
-// Activate implements nfc.Port.
+// Activate implements nfc.Port. A card that left before it woke was torn; but where
+// another one lies in its place already, that one counts.
 func (p *port) Activate(ctx context.Context) (drivers.CardInfo, error) {
-	for {
+	var torn error
+	for tries := 0; ; {
 		icc, err := p.status(ctx)
-		if err != nil {
+		switch {
+		case err != nil:
 			return drivers.CardInfo{}, err
-		}
-		if icc != iccAbsent {
+		case icc != iccAbsent:
 			info, err := p.wake(ctx)
-			if !errors.Is(err, drivers.ErrNoCard) {
+			if tries++; err == nil || !errors.Is(err, drivers.ErrTorn) || tries == mostTries {
 				return info, err
 			}
+			torn = err
+			continue
+		case torn != nil:
+			return drivers.CardInfo{}, torn
 		}
 		if err := p.change(ctx); err != nil {
 			return drivers.CardInfo{}, err
@@ -152,25 +158,13 @@ func (p *port) Activate(ctx context.Context) (drivers.CardInfo, error) {
 	}
 }
 
-// wake powers the card on and asks who it is. drivers.ErrNoCard: it left before it woke.
-func (p *port) wake(ctx context.Context) (info drivers.CardInfo, err error) {
-	for range mostTries {
-		p.mu.Lock()
-		p.visit = p.removals
-		p.mu.Unlock()
-		var m message
-		if m, err = p.link.ask(ctx, message{kind: powerOn}, p.timing.Card()); err == nil {
-			break
-		}
-		if m.kind == 0 || !errors.Is(err, drivers.ErrTorn) {
-			return info, err
-		}
-		if m.icc() == iccAbsent {
-			return info, fmt.Errorf("%w: %w", drivers.ErrNoCard, err)
-		}
-	}
-	if err != nil {
-		return info, err
+// wake powers the card on and asks who it is.
+func (p *port) wake(ctx context.Context) (drivers.CardInfo, error) {
+	p.mu.Lock()
+	p.visit = p.removals
+	p.mu.Unlock()
+	if _, err := p.link.ask(ctx, message{kind: powerOn}, p.timing.Card()); err != nil {
+		return drivers.CardInfo{}, err
 	}
 	return nfc.AskIdentity(ctx, p.Exchange)
 }
