@@ -37,7 +37,7 @@ func TestEveryFileIsValid(t *testing.T) {
 }
 
 func TestShippedNamesOpenAndBlueprintsDoNotShip(t *testing.T) {
-	for _, kind := range []profiles.Kind{profiles.KindPrinter, profiles.KindScanner, profiles.KindClass} {
+	for _, kind := range []profiles.Kind{profiles.KindPrinter, profiles.KindScanner, profiles.KindNFC, profiles.KindClass} {
 		names, err := profiles.Names(kind)
 		if err != nil || len(names) == 0 {
 			t.Fatalf("%s: %v %v", kind, names, err)
@@ -48,8 +48,11 @@ func TestShippedNamesOpenAndBlueprintsDoNotShip(t *testing.T) {
 				_, err = profiles.FindPrinter(name)
 			case profiles.KindScanner:
 				_, err = profiles.FindScanner(name)
+			case profiles.KindNFC:
+				_, err = profiles.FindNFC(name)
 			case profiles.KindClass:
 				_, err = profiles.FindClass(name)
+			case profiles.KindDisplay: // none ships
 			}
 			if err != nil {
 				t.Errorf("%s %s: %v", kind, name, err)

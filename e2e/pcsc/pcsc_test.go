@@ -47,10 +47,10 @@ type field struct {
 	in *testpcscd.Card
 }
 
-func newField(t testing.TB, d *testpcscd.Daemon) *field {
-	t.Helper()
-	f := &field{t: t, d: d, card: device.NewEchoCard(aid, device.CardOptions{})}
-	t.Cleanup(f.take)
+func newField(tb testing.TB, d *testpcscd.Daemon) *field {
+	tb.Helper()
+	f := &field{t: tb, d: d, card: device.NewEchoCard(aid, device.CardOptions{})}
+	tb.Cleanup(f.take)
 	return f
 }
 

@@ -25,26 +25,26 @@ type bench struct {
 
 var aid = []byte(drivertest.TapAID)
 
-func newBench(t testing.TB, opt device.CCIDOptions) *bench {
-	t.Helper()
+func newBench(tb testing.TB, opt device.CCIDOptions) *bench {
+	tb.Helper()
 	model := device.NewCCID(opt)
-	t.Cleanup(model.Close)
+	tb.Cleanup(model.Close)
 	return &bench{model: model, card: device.NewEchoCard(aid, device.CardOptions{}), socket: model.Socket()}
 }
 
-func profile(t testing.TB) profiles.NFC {
-	t.Helper()
+func profile(tb testing.TB) profiles.NFC {
+	tb.Helper()
 	p, err := profiles.FindNFC("acr122u-ccid")
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	p.Timing = profiles.NFCTiming{AnswerMS: 200, CardMS: 500, PollMS: 50}
 	return p
 }
 
-func (b *bench) reader(t testing.TB) *nfc.Reader {
-	t.Helper()
-	p := profile(t)
+func (b *bench) reader(tb testing.TB) *nfc.Reader {
+	tb.Helper()
+	p := profile(tb)
 	return nfc.New(p, ccid.Dial(p, b.socket.Dial), nfc.Options{})
 }
 
@@ -54,16 +54,16 @@ func (b *bench) taps() drivertest.Taps {
 	}
 }
 
-func started(t testing.TB, r *nfc.Reader) *nfc.Reader {
-	t.Helper()
+func started(tb testing.TB, r *nfc.Reader) *nfc.Reader {
+	tb.Helper()
 	for _, step := range []func(context.Context) error{r.Open, r.Claim, r.Enable} {
-		if err := step(t.Context()); err != nil {
-			t.Fatal(err)
+		if err := step(tb.Context()); err != nil {
+			tb.Fatal(err)
 		}
 	}
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		if err := r.Close(); err != nil {
-			t.Error(err)
+			tb.Error(err)
 		}
 	})
 	return r

@@ -18,10 +18,9 @@ import (
 	"dcpos/lab/device"
 )
 
-// fake is a daemon's reader with a field; it notices removals as late as it is told.
+// fake is a daemon's reader with a field.
 type fake struct {
-	field  *device.Field
-	notice time.Duration
+	field *device.Field
 
 	mu     sync.Mutex
 	gone   chan struct{}

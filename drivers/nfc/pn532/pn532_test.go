@@ -23,31 +23,31 @@ import (
 
 var aid = []byte(drivertest.TapAID)
 
-func profile(t testing.TB) profiles.NFC {
-	t.Helper()
+func profile(tb testing.TB) profiles.NFC {
+	tb.Helper()
 	p, err := profiles.FindNFC("pn532-uart")
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	p.Timing = profiles.NFCTiming{AnswerMS: 100, CardMS: 500, PollMS: 50}
 	return p
 }
 
-func onPTY(t testing.TB, model *device.PN532) (transport.Dial, *device.Bench) {
-	t.Helper()
+func onPTY(tb testing.TB, model *device.PN532) (transport.Dial, *device.Bench) {
+	tb.Helper()
 	bench, err := device.Start(context.Background(), model)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() { _ = bench.Unplug() }) // it may be unplugged already
+	tb.Cleanup(func() { _ = bench.Unplug() }) // it may be unplugged already
 	return func(ctx context.Context) (transport.Conn, error) {
 		return serial.Open(ctx, bench.Path, serial.Line{Baud: 115200})
 	}, bench
 }
 
 // inMemory serves the model on a line in memory; pull takes it away for good.
-func inMemory(t testing.TB, model *device.PN532) (dial transport.Dial, pull func()) {
-	t.Helper()
+func inMemory(tb testing.TB, model *device.PN532) (dial transport.Dial, pull func()) {
+	tb.Helper()
 	gone := make(chan struct{})
 	var mu sync.Mutex
 	var ends []io.Closer
@@ -72,7 +72,7 @@ func inMemory(t testing.TB, model *device.PN532) (dial transport.Dial, pull func
 			_ = e.Close() // it may be closed already
 		}
 	})
-	t.Cleanup(pull)
+	tb.Cleanup(pull)
 	return dial, pull
 }
 
@@ -91,17 +91,17 @@ func TestSuiteOnPTY(t *testing.T) {
 	})
 }
 
-func started(t testing.TB, p profiles.NFC, dial transport.Dial) *nfc.Reader {
-	t.Helper()
+func started(tb testing.TB, p profiles.NFC, dial transport.Dial) *nfc.Reader {
+	tb.Helper()
 	r := nfc.New(p, pn532.Dial(p, dial), nfc.Options{})
 	for _, step := range []func(context.Context) error{r.Open, r.Claim, r.Enable} {
-		if err := step(t.Context()); err != nil {
-			t.Fatal(err)
+		if err := step(tb.Context()); err != nil {
+			tb.Fatal(err)
 		}
 	}
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		if err := r.Close(); err != nil {
-			t.Error(err)
+			tb.Error(err)
 		}
 	})
 	return r
