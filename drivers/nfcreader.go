@@ -23,8 +23,9 @@ type NFCReader interface {
 	// Errors: ErrTimeout when ctx ended; ErrTorn when a card came and left, or could not be
 	// activated; ErrManyCards when several cards lie in the field and the reader can tell
 	// (PC/SC and CCID readers take one of them); ErrNoHardware when the port is gone and
-	// cannot be opened anew; ErrOffline when the reader does not answer; ErrFailure when it
-	// reports a fault. After each of them WaitCard may be called again.
+	// cannot be opened anew; ErrClaimed when another program holds the card; ErrOffline when
+	// the reader does not answer; ErrFailure when it reports a fault. After each of them
+	// WaitCard may be called again.
 	WaitCard(ctx context.Context) (Card, error)
 
 	// Signal shows and sounds what became of a tap, where the reader has light or buzzer;

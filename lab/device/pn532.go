@@ -263,7 +263,12 @@ func (p *PN532) act(ctx context.Context, c []byte) []byte {
 	case pnSAM:
 		p.set(func() { p.ready = true })
 		return []byte{c[0] + 1}
-	case pnRF, pnParameters:
+	case pnRF:
+		if len(c) == 3 && c[1] == 0x01 && c[2]&1 == 0 { // the field goes off: cards forget
+			p.set(func() { p.targets, p.rest, p.gather = nil, nil, nil })
+		}
+		return []byte{c[0] + 1}
+	case pnParameters:
 		return []byte{c[0] + 1}
 	case pnList:
 		return p.list(ctx, c)
@@ -305,6 +310,7 @@ func (p *PN532) list(ctx context.Context, c []byte) []byte {
 		p.mu.Lock()
 		ready := p.ready
 		p.mu.Unlock()
+		cards = slices.DeleteFunc(cards, p.selected)
 		if len(cards) > 0 && ready {
 			return p.found(c, cards[:min(len(cards), int(c[1]))])
 		}
@@ -314,6 +320,14 @@ func (p *PN532) list(ctx context.Context, c []byte) []byte {
 			return nil
 		}
 	}
+}
+
+// selected reports whether the card is active already: such a card hears no call until it
+// is released or has lost its power.
+func (p *PN532) selected(c *Card) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Contains(p.targets, c)
 }
 
 func (p *PN532) found(c []byte, cards []*Card) []byte {

@@ -80,13 +80,18 @@ func (l *link) close() error {
 	return err
 }
 
+// failure is why listening ended, nil while it goes on: the port is closed, or gone,
+// whatever ended it.
 func (l *link) failure() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if errors.Is(l.err, context.Canceled) {
+	switch {
+	case l.err == nil, errors.Is(l.err, transport.ErrGone), errors.Is(l.err, transport.ErrClosed):
+		return l.err
+	case errors.Is(l.err, context.Canceled):
 		return transport.ErrClosed
 	}
-	return l.err
+	return fmt.Errorf("%w: %w", transport.ErrGone, l.err)
 }
 
 // ask sends one command and waits for its answer; limit is for each sign of life. A

@@ -21,6 +21,8 @@ const (
 // Parameters.
 const (
 	samNormal      = 0x01 // no secure companion chip
+	rfField        = 0x01 // RFConfiguration: the field itself
+	fieldOff       = 0x00
 	rfMaxRetries   = 0x05 // RFConfiguration: how often the chip tries
 	retryForEver   = 0xFF // for MxRtyATR and MxRtyPassiveActivation
 	retryPSL       = 0x01

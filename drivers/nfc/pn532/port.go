@@ -57,15 +57,17 @@ func (p *port) Hello(ctx context.Context) (nfc.Identity, error) {
 }
 
 // Activate implements nfc.Port. The chip itself waits; nothing is polled but for a sign
-// of life.
+// of life. The field goes off for a moment before each wait: a card that was selected by a
+// wait that was given up is in the state ACTIVE of ISO/IEC 14443-3 and hears no further
+// call until it has lost its power.
 func (p *port) Activate(ctx context.Context) (drivers.CardInfo, error) {
 	for {
+		if _, err := p.link.ask(ctx, cmdRFConfiguration, rfField, fieldOff); err != nil {
+			return drivers.CardInfo{}, err
+		}
 		answer, err := p.link.watch(ctx, lookAgain, cmdInListPassive, mostTargets, iso14443A106)
 		if errors.Is(err, errSilent) && ctx.Err() == nil {
-			if _, err := p.link.ask(ctx, cmdGetFirmwareVersion); err != nil {
-				return drivers.CardInfo{}, err
-			}
-			continue
+			continue // the next question shows whether the chip is there
 		}
 		if err != nil {
 			return drivers.CardInfo{}, err
