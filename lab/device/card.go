@@ -53,6 +53,7 @@ type Card struct {
 
 	mu        sync.Mutex
 	uid       []byte
+	powered   bool // activated, and in the field ever since
 	selected  Applet
 	apdus     int // processed since made
 	tearAPDUs int // leave after so many more; negative: never
@@ -105,7 +106,7 @@ func (c *Card) UID() []byte {
 func (c *Card) Activate() (uid, ats []byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.selected = nil
+	c.selected, c.powered = nil, true
 	if c.opt.RandomUID {
 		c.uid = make([]byte, 4)
 		_, _ = rand.Read(c.uid) // never fails (crypto/rand)
@@ -124,7 +125,7 @@ func (c *Card) Transmit(command []byte) (response []byte, torn bool) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.cut(len(command)) || c.tearAPDUs == 0 {
+	if !c.powered || c.cut(len(command)) || c.tearAPDUs == 0 {
 		return nil, true
 	}
 	c.apdus++
@@ -149,6 +150,20 @@ func (c *Card) cut(n int) bool {
 	}
 	c.tearBytes -= n
 	return false
+}
+
+// leave takes the card's power: it is active no more, also when it comes back.
+func (c *Card) leave() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.powered, c.selected = false, nil
+}
+
+// active reports whether the card has been in the field since it was activated.
+func (c *Card) active() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.powered
 }
 
 // forget makes a torn card whole again, for when it comes back.
@@ -257,7 +272,13 @@ func (f *Field) Take(c *Card) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	before := len(f.cards)
-	f.cards = slices.DeleteFunc(f.cards, func(o *Card) bool { return c == nil || o == c })
+	f.cards = slices.DeleteFunc(f.cards, func(o *Card) bool {
+		leaves := c == nil || o == c
+		if leaves {
+			o.leave()
+		}
+		return leaves
+	})
 	if len(f.cards) != before {
 		f.wake()
 	}
@@ -286,5 +307,5 @@ func (f *Field) watch() ([]*Card, <-chan struct{}) {
 	return slices.Clone(f.cards), f.changed
 }
 
-// holds reports whether the card is in the field.
-func (f *Field) holds(c *Card) bool { return c != nil && slices.Contains(f.Cards(), c) }
+// holds reports whether the card is in the field and has been since it was activated.
+func (f *Field) holds(c *Card) bool { return c != nil && c.active() && slices.Contains(f.Cards(), c) }

@@ -192,7 +192,7 @@ func (m *CCID) icc() byte {
 	switch cards := m.Cards(); {
 	case len(cards) == 0:
 		return iccAbsent
-	case active != nil && slices.Contains(cards, active):
+	case active != nil && active.active() && slices.Contains(cards, active):
 		return iccActive
 	default:
 		return iccInactive

@@ -327,7 +327,7 @@ func (p *PN532) list(ctx context.Context, c []byte) []byte {
 func (p *PN532) selected(c *Card) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return slices.Contains(p.targets, c)
+	return c.active() && slices.Contains(p.targets, c)
 }
 
 func (p *PN532) found(c []byte, cards []*Card) []byte {

@@ -11,8 +11,10 @@ const (
 	descriptorType = 0x21
 )
 
-// Exchange levels of dwFeatures (table 5.1-1).
+// Bits of dwFeatures (table 5.1-1): a card is activated as it comes, and the exchange levels.
 const (
+	activatesItself = 0x00000004
+
 	levelShort    = 0x00020000
 	levelExtended = 0x00040000
 	levelMask     = 0x00070000
@@ -23,8 +25,9 @@ const shortMessage = 271
 
 // abilities are what the class descriptor says.
 type abilities struct {
-	extended   bool
-	maxMessage int // bytes of one message, head included
+	extended        bool
+	activatesItself bool
+	maxMessage      int // bytes of one message, head included
 }
 
 // parseClass finds the CCID class descriptor among an interface's class descriptors.
@@ -45,7 +48,7 @@ func parseClass(b []byte) (abilities, error) {
 func readClass(d []byte) (abilities, error) {
 	features := binary.LittleEndian.Uint32(d[40:])
 	most := binary.LittleEndian.Uint32(d[44:])
-	a := abilities{maxMessage: shortMessage}
+	a := abilities{maxMessage: shortMessage, activatesItself: features&activatesItself != 0}
 	switch features & levelMask {
 	case levelShort:
 	case levelExtended:

@@ -255,12 +255,12 @@ func (p *port) collect(ctx context.Context, answer message) ([]byte, error) {
 // transfer is one PC_to_RDR_XfrBlock. A card that was replaced since it was activated is
 // torn, whatever the new one would answer.
 func (p *port) transfer(ctx context.Context, level byte, data []byte) (message, error) {
-	if p.left() {
+	if p.left(iccActive) {
 		return message{}, fmt.Errorf("%w: the card left", drivers.ErrTorn)
 	}
 	m := message{kind: xfrBlock, specific: [3]byte{0, level, 0}, data: data}
 	answer, err := p.link.ask(ctx, m, p.timing.Card())
-	if err == nil && (answer.icc() != iccActive || p.left()) {
+	if err == nil && p.left(answer.icc()) {
 		return answer, fmt.Errorf("%w: the card left", drivers.ErrTorn)
 	}
 	if err != nil && answer.kind != 0 && answer.icc() == iccAbsent {
@@ -269,28 +269,29 @@ func (p *port) transfer(ctx context.Context, level byte, data []byte) (message, 
 	return answer, err
 }
 
-// left reports whether the reader told that the activated card is gone.
-func (p *port) left() bool {
+// left reports whether the activated card is gone, by the slot's state in an answer: a card
+// that took its place is inactive. Only where the reader activates cards by itself do its
+// notifications tell them apart; they may come late, and are not leaned on otherwise.
+func (p *port) left(icc byte) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.removals != p.visit
+	return icc != iccActive || p.can.activatesItself && p.removals != p.visit
 }
 
 // Removed implements nfc.Port.
 func (p *port) Removed(ctx context.Context) error {
-	for !p.left() {
+	for {
 		icc, err := p.status(ctx)
 		if err != nil {
 			return err
 		}
-		if icc == iccAbsent {
+		if p.left(icc) {
 			return nil
 		}
 		if err := p.change(ctx); err != nil {
 			return err
 		}
 	}
-	return nil
 }
 
 // Deselect implements nfc.Port.
