@@ -77,7 +77,10 @@ func alone() error {
 	if err == nil {
 		return errors.Join(errors.New("a pcscd runs on this machine: stop it for this test (systemctl stop pcscd.socket pcscd)"), conn.Close())
 	}
-	return os.MkdirAll(filepath.Dir(socket), 0o755) //nolint:gosec // as Debian's package makes it
+	if err := os.MkdirAll(filepath.Dir(socket), 0o755); err != nil { //nolint:gosec // as Debian's package makes it
+		return fmt.Errorf("%w: pcscd needs root, or a /run/pcscd that is yours", err)
+	}
+	return nil
 }
 
 // freePort finds a port that is free, and its neighbour too: the reader has two slots.

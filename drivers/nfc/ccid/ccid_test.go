@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"dcpos/drivers"
@@ -259,6 +260,42 @@ func TestSilentReaderIsOffline(t *testing.T) {
 	if _, err := r.WaitCard(t.Context()); err != nil {
 		t.Errorf("after it woke: %v", err)
 	}
+}
+
+// A thousand readers come, take a tap and are pulled out: nothing stays behind (the bubble
+// fails on a goroutine that is left), and the driver finds each new one.
+func TestThousandPlugs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		model := device.NewCCID(device.CCIDOptions{})
+		defer model.Close()
+		card := device.NewEchoCard(aid, device.CardOptions{})
+		socket := model.Socket()
+		p := profile(t)
+		r := started(t, nfc.New(p, ccid.Dial(p, func(ctx context.Context) (transport.Conn, error) { return socket.Dial(ctx) }), nfc.Options{}))
+		for n := range 1000 {
+			model.Tap(card)
+			c, err := r.WaitCard(t.Context())
+			if err != nil {
+				t.Fatalf("plug %d: %v", n, err)
+			}
+			socket.Pull()
+			_, err = c.Transmit(t.Context(), append([]byte{0, 0xA4, 4, 0, 7}, aid...))
+			if !errors.Is(err, drivers.ErrNoHardware) {
+				t.Fatalf("plug %d: pulled: %v", n, err)
+			}
+			if err := c.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := r.WaitCard(t.Context()); !errors.Is(err, drivers.ErrNoHardware) {
+				t.Fatalf("plug %d: absent: %v", n, err)
+			}
+			model.Take(nil)
+			socket = model.Socket()
+		}
+		if n := r.Statistics()[drivers.OnlineTransitionCount]; n != 999 {
+			t.Errorf("came back %d times", n)
+		}
+	})
 }
 
 func TestResetNeedsAPortThatKnowsIt(t *testing.T) {
