@@ -113,7 +113,7 @@ func (c *card) Close() error {
 	if stop := c.stop.Load(); stop != nil {
 		(*stop)()
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 2*c.reader.profile.Timing.Answer())
+	ctx, cancel := context.WithTimeout(context.Background(), 4*c.reader.profile.Timing.Answer())
 	defer cancel()
 	err := c.port.Deselect(ctx)
 	c.reader.forget(c)

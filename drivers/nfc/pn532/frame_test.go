@@ -66,7 +66,7 @@ func TestFramesAmongNoise(t *testing.T) {
 			if err != nil {
 				rt.Fatal(err)
 			}
-			i := len(framed) - len(data) - 3 // before the data, their sum and the last 00
+			i := len(framed) - len(data) - 3                                     // before the data, their sum and the last 00
 			framed[i], framed[len(framed)-2] = fromChip, framed[len(framed)-2]-1 // as the chip sends it
 			line, want = append(append(line, noise...), framed...), append(want, data)
 		}
