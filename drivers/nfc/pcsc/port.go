@@ -11,6 +11,7 @@ import (
 
 	"dcpos/drivers"
 	"dcpos/drivers/nfc"
+	"dcpos/drivers/transport"
 	"dcpos/drivers/transport/pcsc"
 )
 
@@ -79,8 +80,9 @@ func (p *port) Activate(ctx context.Context) (drivers.CardInfo, error) {
 	return info, nil
 }
 
-// connect waits for a card and connects it. A card that cannot be connected has either
-// left, and the daemon will notice in a moment, or does not wake.
+// connect waits for a card and connects it. A card that cannot be connected has left, and
+// the daemon will notice in a moment; or another program looks at it, as desktops do with
+// every card that comes, and lets it go in a moment; or it does not wake.
 func (p *port) connect(ctx context.Context) error {
 	for try := 1; ; {
 		visit, err := p.daemon.Wait(ctx)
@@ -93,7 +95,7 @@ func (p *port) connect(ctx context.Context) error {
 			p.mu.Unlock()
 			return nil
 		}
-		if !errors.Is(err, pcsc.ErrRemoved) || try == mostTries {
+		if try == mostTries || !errors.Is(err, pcsc.ErrRemoved) && !errors.Is(err, transport.ErrInUse) {
 			return err
 		}
 		soon, cancel := context.WithTimeout(ctx, noticed)

@@ -27,7 +27,8 @@ type fake struct {
 	closed chan struct{}
 	card   *device.Card
 	uid    []byte
-	mute   int // the next so many cards do not wake
+	mute   int // the next so many connections find a card that does not wake
+	others int // the next so many find that another program holds it
 	calls  []string
 }
 
@@ -86,6 +87,10 @@ func (f *fake) Connect(context.Context) error {
 	cards := f.field.Cards()
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.others > 0 {
+		f.others--
+		return transport.ErrInUse
+	}
 	if len(cards) == 0 || f.mute > 0 {
 		f.mute = max(0, f.mute-1)
 		return daemon.ErrRemoved
@@ -182,9 +187,9 @@ func TestSuite(t *testing.T) {
 	})
 }
 
-// A card that does not wake is tried a few times; then the tap is torn, and the customer is
+// A card that does not wake, or that another program holds, is tried a few times; then the tap is torn, and the customer is
 // told to hold it there again.
-func TestMuteCard(t *testing.T) {
+func TestCardThatCannotBeConnected(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := &bench{gone: make(chan struct{})}
 		r := b.reader()
@@ -212,7 +217,18 @@ func TestMuteCard(t *testing.T) {
 		if n := r.Statistics()[drivers.UnreadableCardCount]; n != 1 {
 			t.Errorf("%d unreadable cards", n)
 		}
-		b.last.mute = 0
+		b.last.mute, b.last.others = 0, 2
+		if c, err = r.WaitCard(t.Context()); err != nil {
+			t.Fatalf("another program looked at it for a moment: %v", err)
+		}
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+		b.last.others = 100
+		if _, err := r.WaitCard(t.Context()); !errors.Is(err, drivers.ErrClaimed) {
+			t.Errorf("another program keeps it: %v", err)
+		}
+		b.last.others = 0
 		if c, err = r.WaitCard(t.Context()); err != nil {
 			t.Fatal(err)
 		}

@@ -37,6 +37,19 @@ func errNoDaemon(err error) error {
 	}
 }
 
+// errDenied is the advice when the daemon's polkit rules refuse this program. A daemon that
+// is just ending may say so as well.
+func errDenied(err error) error {
+	return &drivers.Advice{
+		Text: pos.Text{ZH: "读卡服务拒绝本程序访问", EN: "The card service refuses this program"},
+		Hint: pos.Text{
+			ZH: "请重试;仍不行请为本程序的用户添加 polkit 规则 org.debian.pcsc-lite.access_pcsc 和 access_card",
+			EN: "Try again; if it stays, allow this program's user org.debian.pcsc-lite.access_pcsc and access_card in polkit",
+		},
+		Err: fmt.Errorf("%w: %w", transport.ErrAccess, err),
+	}
+}
+
 // errNoControl is the advice when the daemon keeps commands from the reader.
 func errNoControl(err error) error {
 	return &drivers.Advice{
@@ -151,8 +164,8 @@ func reason(err error) error {
 		return fmt.Errorf("%w: %w", transport.ErrGone, err)
 	case scard.ErrSharingViolation:
 		return fmt.Errorf("%w: %w", transport.ErrInUse, err)
-	case scard.ErrNoAccess:
-		return fmt.Errorf("%w: %w", transport.ErrAccess, err)
+	case scard.ErrNoAccess, scard.ErrSecurityViolation:
+		return errDenied(err)
 	case scard.ErrRemovedCard, scard.ErrResetCard, scard.ErrNoSmartcard, scard.ErrUnpoweredCard, scard.ErrUnresponsiveCard,
 		scard.ErrUnsupportedCard, scard.ErrNotTransacted, scard.ErrCommDataLost, scard.ErrProtoMismatch:
 		return fmt.Errorf("%w: %w", ErrRemoved, err)

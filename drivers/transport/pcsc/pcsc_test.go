@@ -31,7 +31,7 @@ func TestNoDaemonSaysWhatToDo(t *testing.T) {
 func TestCodesOfTheLibrary(t *testing.T) {
 	for code, want := range map[scard.Error]error{
 		scard.ErrServiceStopped: transport.ErrGone, scard.ErrInvalidHandle: transport.ErrGone, scard.ErrReaderUnavailable: transport.ErrGone,
-		scard.ErrNoService: transport.ErrGone, scard.ErrSharingViolation: transport.ErrInUse, scard.ErrNoAccess: transport.ErrAccess,
+		scard.ErrNoService: transport.ErrGone, scard.ErrSharingViolation: transport.ErrInUse, scard.ErrNoAccess: transport.ErrAccess, scard.ErrSecurityViolation: transport.ErrAccess,
 		scard.ErrRemovedCard: ErrRemoved, scard.ErrNoSmartcard: ErrRemoved, scard.ErrCommDataLost: ErrRemoved, scard.ErrResetCard: ErrRemoved,
 	} {
 		if err := lost(code); !errors.Is(err, want) || !errors.Is(err, code) {
