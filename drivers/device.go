@@ -2,6 +2,7 @@ package drivers
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -128,7 +129,8 @@ type Resetter interface {
 }
 
 // Trouble makes the error that drivers return: code is what errors.Is finds, cause
-// (may be nil) is kept for the log, and the texts and hints are the code's.
+// (may be nil) is kept for the log, and text and hint are the code's, unless the cause
+// is an Advice that knows better.
 func Trouble(category, operation string, code ErrorCode, cause error) *pos.Error {
 	reason := CodeDevice
 	if category == CategoryPOSPrinter {
@@ -138,8 +140,25 @@ func Trouble(category, operation string, code ErrorCode, cause error) *pos.Error
 	if cause != nil {
 		err = fmt.Errorf("%s: %w: %w", operation, code, cause)
 	}
-	return &pos.Error{Code: reason, Text: code.Text(), Hint: code.Hint(), Err: err}
+	text, hint := code.Text(), code.Hint()
+	if a, ok := errors.AsType[*Advice](cause); ok {
+		text, hint = a.Text, a.Hint
+	}
+	return &pos.Error{Code: reason, Text: text, Hint: hint, Err: err}
 }
+
+// Advice is a cause that knows more exactly than its ErrorCode what is wrong and what to
+// do, such as which service to start. Trouble passes its words on.
+type Advice struct {
+	Text, Hint pos.Text
+	Err        error
+}
+
+// Error implements error.
+func (a *Advice) Error() string { return fmt.Sprintf("%v (%s)", a.Err, a.Text.EN) }
+
+// Unwrap gives the cause.
+func (a *Advice) Unwrap() error { return a.Err }
 
 // Names of the categories of UnifiedPOS that have a driver here.
 const (

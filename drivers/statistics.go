@@ -28,6 +28,8 @@ const (
 	DrawerGoodOpenCount          StatisticName = "DrawerGoodOpenCount"
 	DrawerFailedOpenCount        StatisticName = "DrawerFailedOpenCount"
 	OnlineTransitionCount        StatisticName = "OnlineTransitionCount"
+	TagReadCount                 StatisticName = "TagReadCount"
+	UnreadableCardCount          StatisticName = "UnreadableCardCount"
 )
 
 // Counters counts. The zero value is ready; methods may be called from several goroutines.

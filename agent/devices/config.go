@@ -40,7 +40,7 @@ type Opener struct {
 
 // All opens every device that ships.
 func All() Opener {
-	return Opener{Printer: all.OpenPrinter, Scanner: all.OpenScanner, Display: all.OpenLineDisplay}
+	return Opener{Printer: all.OpenPrinter, Scanner: all.OpenScanner, NFC: all.OpenNFC, Display: all.OpenLineDisplay}
 }
 
 // of returns how a kind is opened; nil when it is not.

@@ -1,7 +1,7 @@
 // Package all is the one list of what ships: which driver names a profile may use,
 // and how a configured device becomes a driver on a port.
 //
-// To add a driver: its line in Printers or Scanners. To add a transport: its case in
+// To add a driver: its line in Printers, Scanners or Readers. To add a transport: its case in
 // Dial.
 package all
 
@@ -53,7 +53,7 @@ func OpenPrinter(ctx context.Context, cfg drivers.DeviceConfig) (drivers.POSPrin
 	if !ok {
 		return nil, drivers.Trouble(category, "open "+cfg.Name, drivers.ErrNoService, unknownDriver(profile.Driver, Printers()))
 	}
-	dial := Dial(cfg.Transport, profile.Serial, profile.Match, usb.Want(profile.USB))
+	dial := Dial(cfg.Transport, profile.Serial, profile.Match, usbWant(usb.Printer, profile.USB))
 	p := build(profile, dial, cfg.Name, cfg.Font)
 	if err := start(ctx, p); err != nil {
 		return nil, err
@@ -100,6 +100,11 @@ func Dial(t drivers.TransportConfig, line profiles.Serial, match profiles.Match,
 		}
 		return nil, fmt.Errorf("transport %q: %w", t.Kind, transport.ErrNotFound)
 	}
+}
+
+// usbWant places a function on a device as the profile does.
+func usbWant(f usb.Function, i profiles.USBInterface) usb.Want {
+	return usb.Want{Function: f, Config: i.Config, Interface: i.Interface, Alternate: i.Alternate}
 }
 
 func usbIDs(t drivers.TransportConfig, match profiles.Match) []usb.ID {

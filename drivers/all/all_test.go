@@ -13,6 +13,36 @@ import (
 	"dcpos/pos"
 )
 
+func TestReaderOnARealLine(t *testing.T) {
+	model := device.NewPN532(device.PN532Options{Asleep: true})
+	bench, err := device.Start(context.Background(), model)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := drivers.DeviceConfig{Name: "nfc", Profile: "pn532-uart", Transport: onTTY(bench.Path)}
+	r, err := all.OpenNFC(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	model.Tap(device.NewEchoCard([]byte("\xA0\x00\x00\x03\x33\x01\x01"), device.CardOptions{}))
+	c, err := r.WaitCard(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(c.Close(), bench.Unplug(), r.Close()); err != nil {
+		t.Error(err)
+	}
+	for profile, transport := range map[string]drivers.TransportConfig{"pn532-uart": {Kind: drivers.TransportPCSC}, "nope": onTTY(bench.Path), "": {}} {
+		_, err := all.OpenNFC(t.Context(), drivers.DeviceConfig{Profile: profile, Transport: transport})
+		if !errors.Is(err, drivers.ErrIllegal) && !errors.Is(err, drivers.ErrNoService) {
+			t.Errorf("%q: %v", profile, err)
+		}
+	}
+	if _, err := all.OpenNFC(t.Context(), cfg); !errors.Is(err, drivers.ErrNoHardware) {
+		t.Errorf("unplugged: %v", err)
+	}
+}
+
 func onTTY(path string) drivers.TransportConfig {
 	return drivers.TransportConfig{Kind: drivers.TransportSerial, Path: path}
 }

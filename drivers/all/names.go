@@ -13,6 +13,7 @@ func Drivers() map[profiles.Kind][]string {
 	return map[profiles.Kind][]string{
 		profiles.KindPrinter: slices.Sorted(maps.Keys(Printers())),
 		profiles.KindScanner: slices.Sorted(maps.Keys(Scanners())),
+		profiles.KindNFC:     slices.Sorted(maps.Keys(Readers())),
 		profiles.KindDisplay: slices.Sorted(maps.Keys(LineDisplays())),
 	}
 }

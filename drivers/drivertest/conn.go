@@ -1,5 +1,5 @@
-// Package drivertest holds the suites that every transport, every printer driver and
-// every scanner driver passes: what the contracts of packages transport and drivers
+// Package drivertest holds the suites that every transport and every driver of printers, scanners and
+// contactless readers passes: what the contracts of packages transport and drivers
 // promise, and what they forbid.
 package drivertest
 

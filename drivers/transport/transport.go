@@ -10,6 +10,7 @@ package transport
 import (
 	"context"
 	"errors"
+	"fmt"
 )
 
 // ErrClosed is returned by a Conn that its owner has closed.
@@ -56,3 +57,39 @@ type Conn interface {
 // claim opens the port and a release closes it. Errors are ErrNotFound, ErrInUse,
 // ErrAccess or the system's own.
 type Dial func(ctx context.Context) (Conn, error)
+
+// Function is a Conn of a USB interface that has more than a pipe each way.
+type Function interface {
+	Conn
+
+	// Interrupt waits for one packet of the interrupt endpoint; what nobody waits for is
+	// lost. Errors as of Read; errors.ErrUnsupported when there is no such endpoint.
+	Interrupt(ctx context.Context) ([]byte, error)
+
+	// Class returns the interface's class-specific descriptors as the device tells them
+	// (USB 2.0, 9.6.5: what stands between the interface and its first endpoint).
+	Class(ctx context.Context) ([]byte, error)
+}
+
+// Resetter is a Conn whose device can be reset through its port.
+type Resetter interface {
+	Conn
+
+	// Reset resets the device and closes the Conn, whatever comes of it.
+	Reset(ctx context.Context) error
+}
+
+// Reset opens a port, resets the device behind it and closes the port. The port must not
+// be open already. errors.ErrUnsupported: the port knows no reset; else the errors of dial
+// and the system's.
+func Reset(ctx context.Context, dial Dial) error {
+	conn, err := dial(ctx)
+	if err != nil {
+		return err
+	}
+	r, ok := conn.(Resetter)
+	if !ok {
+		return errors.Join(fmt.Errorf("reset %s: %w", conn, errors.ErrUnsupported), conn.Close())
+	}
+	return r.Reset(ctx)
+}

@@ -13,8 +13,8 @@ import (
 	"dcpos/lab/device"
 )
 
-// send writes bytes to a display as a host does and waits until it has taken them.
-func send(t *testing.T, d *device.LineDisplay, pieces ...string) {
+// shown writes bytes to a display as a host does and waits until it has taken them.
+func shown(t *testing.T, d *device.LineDisplay, pieces ...string) {
 	t.Helper()
 	host, dev := device.Pipe()
 	done := make(chan error, 1)
@@ -63,7 +63,7 @@ func TestLineDisplayShowsWhatTheManualsSay(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			send(t, d, tc.bytes...)
+			shown(t, d, tc.bytes...)
 			if diff := cmp.Diff(tc.lines, d.Lines()); diff != "" && tc.lines != nil {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
@@ -83,12 +83,12 @@ func TestLineDisplayIsDrawn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	send(t, vfd, "\xba\xcf\xbc\xc6 Total\x1f$\x01\x02\xa3\xa412.50")
+	shown(t, vfd, "\xba\xcf\xbc\xc6 Total\x1f$\x01\x02\xa3\xa412.50")
 	led, err := device.NewLineDisplay(device.LineDisplayOptions{Language: "led8", Labels: "esc_s"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	send(t, led, "\x1bs2\x1bQA1234.50\r")
+	shown(t, led, "\x1bs2\x1bQA1234.50\r")
 	for name, d := range map[string]*device.LineDisplay{"vfd": vfd, "led8": led} {
 		img, err := d.Image()
 		if err != nil {
@@ -123,7 +123,7 @@ func FuzzLineDisplay(f *testing.F) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			send(t, d, s[:len(s)/2], s[len(s)/2:])
+			shown(t, d, s[:len(s)/2], s[len(s)/2:])
 			for _, line := range d.Lines() {
 				if n := len([]rune(line)); n > 40 {
 					t.Errorf("%s: a row of %d characters", language, n)

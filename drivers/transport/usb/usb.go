@@ -1,5 +1,6 @@
-// Package usb reaches receipt printers by their USB printer-class interface, without
-// the kernel's usblp (which is taken off while we hold the interface).
+// Package usb takes one interface of a USB device by libusb: the printer class of receipt
+// printers, without the kernel's usblp, or the chip card class of contactless readers,
+// without pcscd. A kernel driver is taken off while we hold the interface.
 //
 // Traps that are dealt with here: without udev a libusb context never sees what was
 // plugged in after it was made (a new context for every Open); a printer that says
@@ -23,7 +24,7 @@ import (
 
 // Match chooses a device.
 type Match struct {
-	IDs    []ID   // any of these; none: every printer-class device
+	IDs    []ID   // any of these; none: every device with the wanted function
 	Serial string // its serial number; empty: any
 	Port   string // the socket it is plugged into, "1-1.4" as the kernel names it; empty: any
 }
@@ -31,8 +32,32 @@ type Match struct {
 // ID is a vendor and a product in hex, "04b8", "0202"; PID "*" is any of the vendor's.
 type ID struct{ VID, PID string }
 
-// Want overrides what the descriptors say; zero values take the descriptors'.
-type Want struct{ Config, Interface, Alternate int }
+// Function is what is wanted of a device.
+type Function int
+
+// The functions, by interface class (usb.org/defined-class-codes).
+const (
+	Printer  Function = iota // class 07
+	ChipCard                 // class 0B, CCID
+)
+
+// String names the function for errors.
+func (f Function) String() string {
+	if f == ChipCard {
+		return "chip card reader"
+	}
+	return "printer"
+}
+
+// Want says which interface is taken. Config, Interface and Alternate override what the
+// descriptors say; zero values take the descriptors'.
+type Want struct {
+	Function                     Function
+	Config, Interface, Alternate int
+}
+
+// placed reports whether the place is overridden.
+func (w Want) placed() bool { return w.Config != 0 || w.Interface != 0 || w.Alternate != 0 }
 
 // Open takes the first device that matches. Errors: transport.ErrNotFound, ErrInUse,
 // ErrAccess, or the system's.
@@ -63,7 +88,7 @@ func newContext() (usb *gousb.Context, err error) {
 }
 
 func open(usb *gousb.Context, m Match, want Want) (*conn, error) {
-	devices, err := usb.OpenDevices(func(d *gousb.DeviceDesc) bool { return m.fits(d) })
+	devices, err := usb.OpenDevices(func(d *gousb.DeviceDesc) bool { return m.fits(d, want.Function) })
 	var chosen *gousb.Device
 	for _, d := range devices {
 		if chosen == nil && m.serialFits(d) {
@@ -89,7 +114,7 @@ func open(usb *gousb.Context, m Match, want Want) (*conn, error) {
 // String names what was looked for.
 func (m Match) String() string {
 	if len(m.IDs) == 0 {
-		return "any printer"
+		return "any device"
 	}
 	names := make([]string, len(m.IDs))
 	for i, id := range m.IDs {
@@ -98,12 +123,12 @@ func (m Match) String() string {
 	return strings.Join(names, " or ")
 }
 
-func (m Match) fits(d *gousb.DeviceDesc) bool {
+func (m Match) fits(d *gousb.DeviceDesc, f Function) bool {
 	if m.Port != "" && m.Port != portName(d) {
 		return false
 	}
 	if len(m.IDs) == 0 {
-		_, ok := choose(d, Want{})
+		_, ok := choose(d, Want{Function: f})
 		return ok
 	}
 	for _, id := range m.IDs {
@@ -141,16 +166,18 @@ func (m Match) serialFits(d *gousb.Device) bool {
 	return err == nil && serial == m.Serial
 }
 
-// place is where a printer's endpoints lie.
+// place is where a function's endpoints lie.
 type place struct {
 	config, number, alternate int
-	in, out                   int // endpoint numbers; in 0: the printer says nothing
+	in, out                   int // endpoint numbers; in 0: the device says nothing
+	interrupt                 int // endpoint number; 0: none
 	inPacket                  int
 }
 
-// choose finds the bidirectional printer interface (class 07, protocol 02), else any
-// printer interface, else any with a bulk OUT endpoint, as some clones call
-// themselves vendor-specific.
+// choose finds the interface that suits the function best: the bidirectional printer
+// interface (class 07, protocol 02), else any printer interface; the CCID interface (class
+// 0B) with pipes both ways. One with a bulk OUT endpoint and another class, as some clones
+// call themselves vendor-specific, is taken only where the profile places it.
 func choose(d *gousb.DeviceDesc, want Want) (place, bool) {
 	best, bestScore := place{}, 0
 	for _, cfg := range d.Configs {
@@ -158,19 +185,19 @@ func choose(d *gousb.DeviceDesc, want Want) (place, bool) {
 			continue
 		}
 		for _, alt := range settings(cfg, want) {
-			if p, score := look(cfg.Number, alt); score > bestScore {
+			if p, score := look(cfg.Number, alt, want.Function); score > bestScore {
 				best, bestScore = p, score
 			}
 		}
 	}
-	return best, bestScore > 1 || bestScore == 1 && want != (Want{})
+	return best, bestScore > 1 || bestScore == 1 && want.placed()
 }
 
 // settings are a configuration's interfaces in all their settings, or the wanted one.
 func settings(cfg gousb.ConfigDesc, want Want) (all []gousb.InterfaceSetting) {
 	for _, intf := range cfg.Interfaces {
 		for _, alt := range intf.AltSettings {
-			if want == (Want{}) || alt.Number == want.Interface && alt.Alternate == want.Alternate {
+			if !want.placed() || alt.Number == want.Interface && alt.Alternate == want.Alternate {
 				all = append(all, alt)
 			}
 		}
@@ -178,44 +205,50 @@ func settings(cfg gousb.ConfigDesc, want Want) (all []gousb.InterfaceSetting) {
 	return all
 }
 
-func look(config int, alt gousb.InterfaceSetting) (place, int) {
+func look(config int, alt gousb.InterfaceSetting, f Function) (place, int) {
 	p := place{config: config, number: alt.Number, alternate: alt.Alternate}
 	for _, e := range alt.Endpoints {
-		if e.TransferType != gousb.TransferTypeBulk {
-			continue
-		}
-		if e.Direction == gousb.EndpointDirectionOut && p.out == 0 {
+		in := e.Direction == gousb.EndpointDirectionIn
+		switch {
+		case e.TransferType == gousb.TransferTypeInterrupt && in && p.interrupt == 0:
+			p.interrupt = e.Number
+		case e.TransferType == gousb.TransferTypeBulk && !in && p.out == 0:
 			p.out = e.Number
-		}
-		if e.Direction == gousb.EndpointDirectionIn && p.in == 0 {
+		case e.TransferType == gousb.TransferTypeBulk && in && p.in == 0:
 			p.in, p.inPacket = e.Number, e.MaxPacketSize
 		}
 	}
+	return p, suits(p, alt, f)
+}
+
+// suits is 0 for an interface that cannot serve, 1 for one that might, more for one that does.
+func suits(p place, alt gousb.InterfaceSetting, f Function) int {
 	switch {
-	case p.out == 0:
-		return p, 0
-	case alt.Class == gousb.ClassPrinter && alt.Protocol == 2:
-		return p, 3
-	case alt.Class == gousb.ClassPrinter:
-		return p, 2
-	default:
-		return p, 1
+	case p.out == 0 || f == ChipCard && p.in == 0:
+		return 0
+	case f == ChipCard && alt.Class == gousb.ClassSmartCard:
+		return 2
+	case f == Printer && alt.Class == gousb.ClassPrinter && alt.Protocol == 2:
+		return 3
+	case f == Printer && alt.Class == gousb.ClassPrinter:
+		return 2
 	}
+	return 1
 }
 
 func claim(usb *gousb.Context, d *gousb.Device, want Want) (*conn, error) {
 	p, ok := choose(d.Desc, want)
 	if !ok && p.out == 0 {
-		return nil, fmt.Errorf("%w: %s has no printer interface", transport.ErrNotFound, d)
+		return nil, fmt.Errorf("%w: %s has no %s interface", transport.ErrNotFound, d, want.Function)
 	}
 	if err := d.SetAutoDetach(true); err != nil {
-		return nil, fmt.Errorf("take usblp off: %w", err)
+		return nil, fmt.Errorf("take the kernel's driver off: %w", err)
 	}
 	cfg, err := d.Config(p.config)
 	if err != nil {
 		return nil, fmt.Errorf("choose configuration %d: %w", p.config, err)
 	}
-	c := &conn{usb: usb, device: d, config: cfg, closing: make(chan struct{})}
+	c := &conn{usb: usb, device: d, config: cfg, place: p, closing: make(chan struct{})}
 	c.name = fmt.Sprintf("usb:%s:%s@%d.%d", d.Desc.Vendor, d.Desc.Product, d.Desc.Bus, d.Desc.Address)
 	if c.intf, err = cfg.Interface(p.number, p.alternate); err != nil {
 		_ = cfg.Close() // the first error is the telling one
@@ -224,6 +257,9 @@ func claim(usb *gousb.Context, d *gousb.Device, want Want) (*conn, error) {
 	if c.out, err = c.intf.OutEndpoint(p.out); err == nil && p.in != 0 {
 		c.in, err = c.intf.InEndpoint(p.in)
 		c.packet = p.inPacket
+	}
+	if err == nil && p.interrupt != 0 {
+		c.interrupt, err = c.intf.InEndpoint(p.interrupt)
 	}
 	if err != nil {
 		c.intf.Close()

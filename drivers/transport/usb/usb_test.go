@@ -1,6 +1,7 @@
 package usb
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"testing"
@@ -74,7 +75,7 @@ func TestMatch(t *testing.T) {
 		{[]ID{{"28e9", "0288"}}, false},
 		{[]ID{{"zzzz", "0289"}}, false},
 	} {
-		if got := (Match{IDs: tc.ids}).fits(d); got != tc.want {
+		if got := (Match{IDs: tc.ids}).fits(d, Printer); got != tc.want {
 			t.Errorf("%v: got %v", tc.ids, got)
 		}
 	}
@@ -124,10 +125,71 @@ func TestPortIsNamedAsTheKernelDoes(t *testing.T) {
 		t.Fatal(got)
 	}
 	m := Match{IDs: []ID{{VID: "04b8", PID: "0202"}}, Port: "1-1.4"}
-	if !m.fits(d) {
+	if !m.fits(d, Printer) {
 		t.Error("the socket that was asked for")
 	}
-	if m.Port = "1-2"; m.fits(d) {
+	if m.Port = "1-2"; m.fits(d, Printer) {
 		t.Error("another socket")
 	}
+}
+
+func interrupt(number int) gousb.EndpointDesc {
+	return gousb.EndpointDesc{Number: number, Direction: gousb.EndpointDirectionIn, TransferType: gousb.TransferTypeInterrupt, MaxPacketSize: 8}
+}
+
+// A box with several functions gives each its own interface.
+func TestFunctionsAreToldApart(t *testing.T) {
+	const out, in = gousb.EndpointDirectionOut, gousb.EndpointDirectionIn
+	printer := setting(0, 0, gousb.ClassPrinter, 2, bulk(1, out), bulk(1, in))
+	reader := setting(1, 0, gousb.ClassSmartCard, 0, bulk(2, out), bulk(2, in), interrupt(3))
+	oneWay := setting(2, 0, gousb.ClassSmartCard, 0, bulk(4, out))
+	vendor := setting(3, 0, gousb.ClassVendorSpec, 0, bulk(5, out), bulk(5, in))
+	for _, tc := range []struct {
+		name                   string
+		desc                   *gousb.DeviceDesc
+		want                   Want
+		number, out, interrupt int
+		ok                     bool
+	}{
+		{"printer of both", described(reader, printer), Want{}, 0, 1, 0, true},
+		{"reader of both", described(printer, reader), Want{Function: ChipCard}, 1, 2, 3, true},
+		{"a printer is no reader", described(printer), Want{Function: ChipCard}, 0, 1, 0, false},
+		{"a reader is no printer", described(reader), Want{}, 1, 2, 3, false},
+		{"a reader answers", described(oneWay), Want{Function: ChipCard}, 0, 0, 0, false},
+		{"an old reader where the profile places it", described(vendor), Want{Function: ChipCard, Config: 1, Interface: 3}, 3, 5, 0, true},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			p, ok := choose(tc.desc, tc.want)
+			if ok != tc.ok || ok && (p.number != tc.number || p.out != tc.out || p.interrupt != tc.interrupt) {
+				t.Errorf("got %+v %v", p, ok)
+			}
+		})
+	}
+}
+
+func TestClassDescriptors(t *testing.T) {
+	configuration := []byte{
+		9, 2, 0, 0, 2, 1, 0, 0x80, 50,
+		9, 4, 0, 0, 1, 7, 1, 2, 0, 7, 5, 1, 2, 64, 0, 0,
+		9, 4, 1, 0, 3, 0x0B, 0, 0, 0, 4, 0x21, 1, 2, 3, 0x24, 9, 7, 5, 0x81, 3, 8, 0, 16, 3, 0x30, 5,
+		9, 4, 1, 1, 0, 0x0B, 0, 0, 0, 3, 0x21, 7,
+	}
+	for _, tc := range []struct {
+		number, alternate int
+		want              []byte
+	}{{1, 0, []byte{4, 0x21, 1, 2, 3, 0x24, 9}}, {1, 1, []byte{3, 0x21, 7}}, {0, 0, nil}, {5, 0, nil}} {
+		if got := classDescriptors(configuration, tc.number, tc.alternate); !bytes.Equal(got, tc.want) {
+			t.Errorf("%d.%d: got % x", tc.number, tc.alternate, got)
+		}
+	}
+}
+
+func FuzzClassDescriptors(f *testing.F) {
+	f.Add([]byte{9, 2, 0, 0, 2, 1, 0, 0x80, 50, 9, 4, 1, 0, 3, 0x0B, 0, 0, 0, 4, 0x21, 1, 2}, 1)
+	f.Add([]byte{0, 4}, 0)
+	f.Fuzz(func(t *testing.T, b []byte, number int) {
+		if got := classDescriptors(b, number, 0); len(got) > len(b) {
+			t.Fatalf("%d bytes of %d", len(got), len(b))
+		}
+	})
 }

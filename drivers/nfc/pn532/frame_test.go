@@ -1,0 +1,168 @@
+package pn532
+
+import (
+	"bytes"
+	"encoding/hex"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"dcpos/drivers"
+)
+
+func unhex(tb testing.TB, s string) []byte {
+	tb.Helper()
+	b, err := hex.DecodeString(strings.ReplaceAll(s, " ", ""))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return b
+}
+
+// Vectors of UM0701-02, 7.2.2, and of 6.2.1.
+func TestFramesAreThoseOfTheManual(t *testing.T) {
+	got, err := encode([]byte{cmdGetFirmwareVersion})
+	if err != nil || !bytes.Equal(got, unhex(t, "0000ff02fed4022a00")) {
+		t.Errorf("GetFirmwareVersion: % x, %v", got, err)
+	}
+	long, err := encode(make([]byte, 255))
+	if err != nil || !bytes.HasPrefix(long, unhex(t, "0000ffffff0100ffd400")) {
+		t.Errorf("extended: % .12x, %v", long, err)
+	}
+	if _, err := encode(make([]byte, maxExtended)); !errors.Is(err, errTooLong) {
+		t.Errorf("too long: %v", err)
+	}
+	for name, tc := range map[string]struct {
+		in   string
+		want frame
+	}{
+		"version":   {"0000ff06fad50332010607e800", frame{answer, unhex(t, "0332010607")}},
+		"ack":       {"0000ff00ff00", frame{kind: ack}},
+		"nack":      {"0000ffff0000", frame{kind: nack}},
+		"error":     {"0000ff01ff7f8100", frame{kind: failure}},
+		"extended":  {"0000ffffff0003fdd54100ea00", frame{answer, unhex(t, "4100")}},
+		"no 00 end": {"00ff03fdd54100ea", frame{answer, unhex(t, "4100")}},
+	} {
+		var d decoder
+		got := d.feed(unhex(t, tc.in))
+		if len(got) != 1 || got[0].kind != tc.want.kind || !bytes.Equal(got[0].data, tc.want.data) {
+			t.Errorf("%s: got %+v", name, got)
+		}
+	}
+}
+
+// Frames are found between noise, in pieces of any size, and noise is no frame.
+func TestFramesAmongNoise(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		var line []byte
+		var want [][]byte
+		for range rapid.IntRange(1, 5).Draw(rt, "frames") {
+			noise := rapid.SliceOfN(rapid.SampledFrom([]byte{0x01, 0x55, 0x7E, 0xAA, 0x00}), 0, 20).Draw(rt, "noise")
+			data := rapid.SliceOfN(rapid.Byte(), 1, 263).Draw(rt, "data")
+			framed, err := encode(data)
+			if err != nil {
+				rt.Fatal(err)
+			}
+			i := len(framed) - len(data) - 3                                     // before the data, their sum and the last 00
+			framed[i], framed[len(framed)-2] = fromChip, framed[len(framed)-2]-1 // as the chip sends it
+			line, want = append(append(line, noise...), framed...), append(want, data)
+		}
+		var d decoder
+		var got [][]byte
+		for len(line) > 0 {
+			n := min(rapid.IntRange(1, 40).Draw(rt, "piece"), len(line))
+			for _, f := range d.feed(line[:n]) {
+				if f.kind == answer {
+					got = append(got, f.data)
+				}
+			}
+			line = line[n:]
+		}
+		if !slices.EqualFunc(got, want, bytes.Equal) {
+			rt.Fatalf("got % x\nwant % x", got, want)
+		}
+	})
+}
+
+// A frame with a flipped bit is never taken for data, and the next one is found.
+func TestFlippedBits(t *testing.T) {
+	good := unhex(t, "0000ff06fad50332010607e800")
+	for bit := range len(good) * 8 {
+		bad := bytes.Clone(good)
+		bad[bit/8] ^= 1 << (bit % 8)
+		var d decoder
+		for _, f := range d.feed(bad) {
+			if f.kind == answer && !bytes.Equal(f.data, unhex(t, "0332010607")) {
+				t.Errorf("bit %d: % x was taken", bit, f.data)
+			}
+		}
+		d.forget() // as before a repetition
+		if got := d.feed(good); len(got) != 1 || got[0].kind != answer {
+			t.Errorf("bit %d: the next frame: %+v", bit, got)
+		}
+	}
+}
+
+func TestTargets(t *testing.T) {
+	one := unhex(t, "01 01 0044 20 07 04112233445566 05 7880 7002")
+	got, err := parseTargets(one)
+	if err != nil || len(got) != 1 || len(got[0].uid) != 7 || len(got[0].ats) != 5 {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	classic, err := parseTargets(unhex(t, "01 01 0004 08 04 11223344"))
+	if err != nil || len(classic) != 1 || classic[0].ats != nil {
+		t.Errorf("classic: %+v, %v", classic, err)
+	}
+	for n := range one {
+		if got, err := parseTargets(one[:n]); err == nil {
+			t.Errorf("cut at %d: %+v", n, got)
+		}
+	}
+	for _, bad := range []string{"03", "01 01 0044 20 05 0411223344 05 78807002", "01 01 0044 20 04 11223344 00"} {
+		if got, err := parseTargets(unhex(t, bad)); err == nil {
+			t.Errorf("%s: %+v", bad, got)
+		}
+	}
+}
+
+func TestEveryStatus(t *testing.T) {
+	for b := range 256 {
+		err := status(b).err()
+		if low := b & 0x3F; low == 0 != (err == nil) {
+			t.Errorf("%02x: %v", b, err)
+		}
+		if err != nil && !errors.Is(err, drivers.ErrTorn) && !errors.Is(err, drivers.ErrFailure) {
+			t.Errorf("%02x: %v", b, err)
+		}
+	}
+	for s, want := range map[status]drivers.ErrorCode{0x01: drivers.ErrTorn, 0x2B: drivers.ErrTorn, 0x0D: drivers.ErrFailure, 0x41: drivers.ErrTorn} {
+		if !errors.Is(s.err(), want) {
+			t.Errorf("%02x: %v", byte(s), s.err())
+		}
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	f.Add(unhex(f, "0000ff06fad50332010607e800"), 3)
+	f.Add(unhex(f, "00ffffff0003fdd54100ea00ff00ff00"), 1)
+	f.Add(unhex(f, "0000ff0000ff01ff7f8100"), 2)
+	f.Fuzz(func(t *testing.T, b []byte, size int) {
+		var d decoder
+		for rest := b; len(rest) > 0; {
+			n := min(max(size, 1), len(rest))
+			for _, fr := range d.feed(rest[:n]) {
+				if fr.kind == answer && (len(fr.data) == 0 || !bytes.Contains(b, fr.data)) {
+					t.Fatalf("% x is not in the input", fr.data)
+				}
+			}
+			if len(d.buf) > maxExtended+16 {
+				t.Fatalf("%d bytes are kept", len(d.buf))
+			}
+			rest = rest[n:]
+		}
+		_, _ = parseTargets(b)
+	})
+}
