@@ -1,10 +1,13 @@
 package usbip
 
 import (
+	"bufio"
 	"context"
 	"encoding/binary"
-
-	"dcpos/lab/device"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
 )
 
 // Requests of the CCID class (CCID 1.10, 5.3).
@@ -21,12 +24,15 @@ const (
 	ccidNotify byte = 0x81
 )
 
-// CardReader is what a reader's model does: whole CCID messages on the bulk
-// endpoints, one a Read and one a Write, and RDR_to_PC_NotifySlotChange beside them.
+// CardReader is the model of a reader.
 type CardReader interface {
-	device.Served
-	// Notify sends slot changes (CCID 1.10, 6.3.1) until ctx ends.
-	Notify(ctx context.Context, send func(message []byte) error) error
+	// ClassDescriptor is the CCID class descriptor (CCID 1.10, 5.1).
+	ClassDescriptor() []byte
+	// Command acts on one message of the bulk OUT endpoint and calls reply for each message
+	// that the bulk IN endpoint answers, in order, before it returns.
+	Command(message []byte, reply func(response []byte))
+	// Notify gives the messages of the interrupt endpoint (6.3.1). It is never closed.
+	Notify() <-chan []byte
 }
 
 // CCID is a smart card reader, 0b/00/00.
@@ -37,47 +43,25 @@ type CCID struct {
 
 var _ Function = CCID{}
 
-// maxMessage is dwMaxCCIDMessageLength of a reader with short APDUs.
-const maxMessage = 271
+// Header of a message: its kind, the length of what follows the header, slot, number
+// (CCID 1.10, 6.1). The longest is an extended APDU in one piece.
+const (
+	ccidHeader     = 10
+	maxCCIDMessage = ccidHeader + 65544
+)
 
 // Describe implements Function.
 func (d CCID) Describe() Description {
 	return Description{
 		Identity: d.Identity,
 		Interfaces: []Interface{{
-			Class: 0x0b, Extra: ccidDescriptor(),
+			Class: 0x0b, Extra: d.Model.ClassDescriptor(),
 			Endpoints: []Endpoint{
 				{Address: ccidNotify, Type: Interrupt, Packet: 8, Interval: 16},
 				{Address: ccidOut, Type: Bulk, Packet: 64}, {Address: ccidIn, Type: Bulk, Packet: 64},
 			},
 		}},
 	}
-}
-
-// ccidDescriptor is the class descriptor (CCID 1.10, 5.1) of a contactless reader as
-// the ACR122U has it: one slot, T=0 and T=1, short APDU exchange.
-func ccidDescriptor() []byte {
-	b := []byte{54, 0x21, 0x10, 0x01, 0, 0x07} // version 1.10, slot 0 is the last, 5 V, 3 V and 1.8 V
-	for _, v := range []uint32{
-		0x03,       // protocols T=0, T=1
-		4000, 4000, // default and maximum clock, kHz
-	} {
-		b = binary.LittleEndian.AppendUint32(b, v)
-	}
-	b = append(b, 0)
-	for _, v := range []uint32{10753, 344100} { // data rates, bit/s
-		b = binary.LittleEndian.AppendUint32(b, v)
-	}
-	b = append(b, 0)
-	for _, v := range []uint32{
-		254,  // largest IFSD
-		0, 0, // no synchronous, no mechanical parts
-		0x000204ba, // automatic parameters, voltage, clock, rate, PPS; short APDU level
-		maxMessage,
-	} {
-		b = binary.LittleEndian.AppendUint32(b, v)
-	}
-	return append(b, 0xff, 0xff, 0, 0, 0, 1) // classes echoed; no display, no PIN; one slot busy
 }
 
 // Control implements Function.
@@ -95,21 +79,59 @@ func (d CCID) Control(_ *Session, setup Setup, _ []byte) ([]byte, error) {
 	return nil, ErrStall
 }
 
-// Run implements Function.
+// Run implements Function. What the model had to tell before it was plugged in is lost.
 func (d CCID) Run(ctx context.Context, s *Session) error {
+	for len(d.Model.Notify()) > 0 {
+		<-d.Model.Notify()
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	ended := make(chan error, 1)
-	go func() {
-		ended <- d.Model.Notify(ctx, func(message []byte) error {
-			_, err := s.Write(ccidNotify, message)
+	var telling sync.WaitGroup
+	telling.Go(func() { d.tell(ctx, s) })
+	defer telling.Wait()
+	defer cancel()
+	in := bufio.NewReaderSize(s.Stream(ccidOut, ccidIn), 1024)
+	for {
+		message, err := readMessage(in)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
 			return err
+		}
+		d.Model.Command(message, func(response []byte) {
+			_, _ = s.Write(ccidIn, response) // fails when unplugged, which the next read tells
 		})
-	}()
-	err := d.Model.Serve(ctx, s.Stream(ccidOut, ccidIn))
-	cancel()
-	if notify := <-ended; err == nil && ctx.Err() == nil {
-		err = notify
 	}
-	return err
+}
+
+// tell brings the model's notifications to the interrupt endpoint.
+func (d CCID) tell(ctx context.Context, s *Session) {
+	for {
+		select {
+		case m := <-d.Model.Notify():
+			if _, err := s.Write(ccidNotify, m); err != nil {
+				return
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// readMessage reads one message of the host, which may come in several transfers.
+func readMessage(r io.Reader) ([]byte, error) {
+	message := make([]byte, ccidHeader)
+	if _, err := io.ReadFull(r, message); err != nil {
+		return nil, err
+	}
+	n := binary.LittleEndian.Uint32(message[1:])
+	if n > maxCCIDMessage-ccidHeader {
+		return nil, fmt.Errorf("read ccid: a message of %d bytes", n)
+	}
+	message = append(message, make([]byte, n)...)
+	if _, err := io.ReadFull(r, message[ccidHeader:]); err != nil {
+		return nil, err
+	}
+	return message, nil
 }

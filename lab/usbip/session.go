@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"sync"
 	"syscall"
@@ -37,7 +38,7 @@ type Session struct {
 }
 
 // Serve is the device on a stream whose other end is the host, from plugging in until
-// ctx ends, the host hangs up or the stream breaks; it closes conn. Closing conn
+// ctx ends, the function's Run returns, the host hangs up or the stream breaks; it closes conn. Closing conn
 // while transfers are in flight is pulling the plug.
 func Serve(ctx context.Context, conn io.ReadWriteCloser, f Function) error {
 	s := &Session{function: f, about: f.Describe(), pipes: map[byte]*pipe{}}
@@ -57,7 +58,7 @@ func Serve(ctx context.Context, conn io.ReadWriteCloser, f Function) error {
 	var working sync.WaitGroup
 	var writing, running error
 	working.Go(func() { writing = s.write(conn); cancel() })
-	working.Go(func() { running = f.Run(ctx, s) })
+	working.Go(func() { running = f.Run(ctx, s); cancel() })
 	reading := s.read(conn)
 	cancel()
 	s.end()
@@ -74,7 +75,7 @@ func Serve(ctx context.Context, conn io.ReadWriteCloser, f Function) error {
 
 // unplugged reports that an error is only the end of the connection.
 func unplugged(err error) bool {
-	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrClosedPipe) || errors.Is(err, os.ErrClosed) ||
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrClosedPipe) || errors.Is(err, net.ErrClosed) || errors.Is(err, os.ErrClosed) ||
 		errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET)
 }
 

@@ -39,9 +39,16 @@ type conn struct {
 
 var _ transport.Conn = (*conn)(nil)
 
-// until makes a context that also ends with Close.
+// until makes a context that also ends with Close. After Close it has ended at once:
+// a transfer on a handle that is freed would never come back.
 func (c *conn) until(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(ctx)
+	select {
+	case <-c.closing:
+		cancel()
+		return ctx, cancel
+	default:
+	}
 	go func() {
 		select {
 		case <-c.closing:

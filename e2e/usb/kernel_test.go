@@ -1,0 +1,124 @@
+package usb_test
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"dcpos/internal/guest"
+	"dcpos/internal/testbin"
+	"dcpos/lab/device"
+)
+
+func TestMain(m *testing.M) {
+	guest.Main()
+	os.Exit(m.Run())
+}
+
+// bootPatience bounds the whole life of a guest; the tests in it take about a minute.
+const bootPatience = 150 * time.Second
+
+// groups are what is tested in the guest, in this order.
+func groups() []testing.InternalTest {
+	return []testing.InternalTest{
+		{Name: "printer", F: testPrinter},
+		{Name: "serial", F: testSerial},
+		{Name: "program", F: testProgram},
+	}
+}
+
+// On the host this boots the machine and repeats what its tests said; in the machine
+// it is those tests.
+func TestOnARealKernel(t *testing.T) {
+	if guest.Inside() {
+		for _, g := range groups() {
+			t.Run(g.Name, g.F)
+		}
+		return
+	}
+	root := bootTwice(t)
+	if len(root.children) == 0 {
+		t.Fatalf("nothing ran in the guest:\n%s", strings.Join(root.output, "\n"))
+	}
+	count := root.children[0].replay(t)
+	t.Logf("%d sub-tests ran in the guest", count)
+	if count == 0 {
+		t.Error("no sub-test ran in the guest")
+	}
+}
+
+// selection is this process's -test.run for the guest: this test, and in it what was asked for.
+func selection(t *testing.T) string {
+	t.Helper()
+	_, below, _ := strings.Cut(flag.Lookup("test.run").Value.String(), "/")
+	return strings.TrimSuffix("^"+t.Name()+"$/"+below, "/")
+}
+
+// bootTwice boots the machine, once more if it did not come up: emulated machines may
+// fail to boot on a host that is short of time; a test that fails is never run again.
+func bootTwice(t *testing.T) *outcome {
+	t.Helper()
+	for try := 1; ; try++ {
+		root, err := boot(t)
+		if err == nil {
+			return root
+		}
+		t.Logf("boot %d: %v", try, err)
+		if len(root.children) > 0 || try == 2 {
+			t.Errorf("the guest: %v", err)
+			return root
+		}
+	}
+}
+
+func boot(t *testing.T) (*outcome, error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), bootPatience)
+	defer cancel()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	bin := testbin.Dir(t)
+	began := time.Now()
+	m, err := guest.Boot(ctx, guest.Options{
+		Dir: t.TempDir(), Program: self,
+		Network: true, Env: []string{openWorld(t).variable(t)},
+		Args: []string{"-test.v", "-test.count=1", "-test.run=" + selection(t), "-test.timeout=120s"},
+		Bin:  programs(bin), Files: []string{device.DefaultFont}, Modules: modules(),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("built in %v", time.Since(began).Round(time.Millisecond))
+	code, err := m.Wait()
+	root := readReport(m.Report())
+	t.Logf("guest lived %v, exit code %d", time.Since(m.Started).Round(time.Millisecond), code)
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("console of the guest:\n%s", m.Console())
+		}
+	})
+	if ctx.Err() != nil {
+		err = errors.Join(err, ctx.Err())
+	}
+	return root, err
+}
+
+func programs(bin string) (list []string) {
+	for _, name := range []string{"posagent", "poscentral", "posctl", "poslab"} {
+		list = append(list, filepath.Join(bin, name))
+	}
+	return list
+}
+
+// modules are what Debian loads by itself when a device is plugged in, and the
+// controller into which ours are.
+func modules() []string {
+	return []string{"virtio_pci", "virtio_net", "vhci-hcd", "usblp", "cdc-acm", "usbhid", "hid-generic", "evdev", "uinput"}
+}

@@ -1,0 +1,308 @@
+package usb_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"dcpos/lab/device"
+	"dcpos/lab/drill"
+	"dcpos/lab/usbip"
+	"dcpos/lab/wallet"
+	"dcpos/pos"
+	"dcpos/sdk"
+)
+
+// fuse is a printer's line that ends in the middle of a print: it pulls the plug when
+// so many bytes more have been taken.
+type fuse struct {
+	device.Served
+	left atomic.Int64 // 0: never
+}
+
+func (f *fuse) Serve(ctx context.Context, rw io.ReadWriteCloser) error {
+	return f.Served.Serve(ctx, &fusedLine{rw, f})
+}
+
+type fusedLine struct {
+	io.ReadWriteCloser
+	fuse *fuse
+}
+
+func (l *fusedLine) Read(b []byte) (int, error) {
+	left := l.fuse.left.Load()
+	if left > 0 && int64(len(b)) > left {
+		b = b[:left]
+	}
+	n, err := l.ReadWriteCloser.Read(b)
+	if left > 0 && l.fuse.left.Add(-int64(n)) <= 0 {
+		l.fuse.left.Store(0)
+		_ = l.Close() // the plug is out
+	}
+	return n, err
+}
+
+// shop is a till in the guest, with devices that are plugged in by USB. Its centre and the
+// institutions run on the host.
+type shop struct {
+	t       *testing.T
+	world   world
+	agent   *drill.Program
+	socket  string
+	till    *sdk.Client
+	wallet  *wallet.Wallet
+	printer *device.Printer
+	fuse    *fuse
+	scanner *device.Scanner
+	prints  chan sdk.Printed
+	orders  int
+}
+
+var zebra = usbip.Identity{Vendor: 0x05e0, Product: 0x1701, Release: 0x0100, Maker: "Symbol Technologies, Inc", Model: "Symbol Bar Code Scanner", Serial: "Z1"}
+
+func openShop(t *testing.T) *shop {
+	t.Helper()
+	s := &shop{t: t, scanner: device.NewScanner(device.ScannerOptions{}), prints: make(chan sdk.Printed, 100)}
+	var err error
+	s.printer, err = device.NewPrinter(device.PrinterOptions{Maker: "EPSON", Model: "TM-T20II"})
+	s.must(err)
+	s.fuse = &fuse{Served: s.printer}
+	s.world = readWorld(t)
+	dir := t.TempDir()
+	s.socket = filepath.Join(dir, "api.sock")
+	s.agent = &drill.Program{Name: "posagent", Path: "/bin/posagent", Args: []string{"--config", filepath.Join(dir, "posagent.yaml")}, Log: filepath.Join(dir, "posagent.log")}
+	s.configure(filepath.Join(dir, "posagent.yaml"), map[string]any{
+		"env": "lab", "data": filepath.Join(dir, "data"), "class": "counter", "sign_in": false, "receipt": "always",
+		"api":     map[string]any{"unix": s.socket, "listen": ""},
+		"printer": map[string]any{"profile": "escpos-80mm-gb18030", "transport": map[string]any{"kind": "usb", "vid": "04b8", "pid": "0e15"}},
+		"scanner": map[string]any{"profile": "serial-cr", "transport": map[string]any{"kind": "serial", "path": "/dev/ttyACM0"}},
+	})
+	began := time.Now()
+	s.must(s.agent.Start(t.Context()))
+	t.Cleanup(func() {
+		if err := s.agent.Stop(); err != nil {
+			t.Error(err)
+		}
+		s.complaints()
+	})
+	s.till, err = sdk.New(sdk.Options{Socket: s.socket, Caller: "guest"})
+	s.must(err)
+	eventually(t, "enrol", func() error {
+		_, err := s.till.Enroll(t.Context(), s.world.Centre, s.world.Code)
+		return err
+	})
+	eventually(t, "the till is online", func() error {
+		st, err := s.till.Status(t.Context())
+		if err == nil && !st.Connected {
+			err = errors.New("not connected")
+		}
+		return err
+	})
+	t.Logf("the till is enrolled and online after %v", time.Since(began).Round(time.Millisecond))
+	s.wallet, err = wallet.Create(t.Context(), s.world.Wallet, wallet.Opening{Institution: institution, Name: "guest", Balance: 1000_00})
+	s.must(err)
+	go func() {
+		_ = s.till.Events(t.Context(), "", nil, func(e sdk.Event) error { // ends with the test
+			if e.Print != nil {
+				s.prints <- *e.Print
+			}
+			return nil
+		})
+	}()
+	return s
+}
+
+func (s *shop) must(err error) {
+	s.t.Helper()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func (s *shop) plugPrinter() *usbip.Plugged {
+	s.t.Helper()
+	s.stands("POSPrinter", "CLOSED") // it has seen that the last one was pulled out
+	return plug(s.t, usbip.Printer{Identity: epson, Model: s.fuse, DeviceID: "MFG:EPSON;CMD:ESC/POS;MDL:TM-T20II;CLS:PRINTER;"})
+}
+
+func (s *shop) plugScanner() *usbip.Plugged {
+	s.t.Helper()
+	s.stands("Scanner", "CLOSED")
+	return plug(s.t, &usbip.Serial{Identity: zebra, Model: s.scanner})
+}
+
+// stands waits until a category's device is in a state.
+func (s *shop) stands(category, state string) sdk.Device {
+	s.t.Helper()
+	var d sdk.Device
+	eventually(s.t, category+" is "+state, func() error {
+		list, err := s.till.Devices(s.t.Context())
+		if err != nil {
+			return err
+		}
+		for _, d = range list {
+			if d.Category == category && d.State == state {
+				return nil
+			}
+		}
+		return fmt.Errorf("devices: %+v", list)
+	})
+	return d
+}
+
+// sell takes a payment whose code comes from the scanner.
+func (s *shop) sell() sdk.Payment {
+	s.t.Helper()
+	ctx, cancel := context.WithTimeout(s.t.Context(), patience)
+	defer cancel()
+	s.orders++
+	p, err := s.till.Start(ctx, sdk.StartRequest{
+		Key: sdk.NewKey(), OrderID: fmt.Sprintf("usb-%d", s.orders), Amount: pos.Money(100 + s.orders), Mode: pos.BScanC,
+	})
+	s.must(err)
+	code, err := s.wallet.Code(ctx)
+	s.must(err)
+	s.must(s.scanner.Scan(code, "]Q1"))
+	p, err = s.till.Wait(ctx, p.ID)
+	s.must(err)
+	if p.State != pos.Paid {
+		s.t.Fatalf("payment is %s", p.State)
+	}
+	return p
+}
+
+// printed is what the till told of the next receipt.
+func (s *shop) printed(p sdk.Payment) sdk.Printed {
+	s.t.Helper()
+	select {
+	case told := <-s.prints:
+		if told.Payment != p.ID {
+			s.t.Errorf("told of %s, want %s", told.Payment, p.ID)
+		}
+		return told
+	case <-time.After(patience):
+		s.t.Fatal("the till tells nothing of the receipt")
+	}
+	return sdk.Printed{}
+}
+
+// copies are the complete receipts of a payment on the paper, and those of them that
+// say that they are copies. A receipt that was interrupted lacks its last lines.
+func (s *shop) copies(p sdk.Payment) (complete, marked int) {
+	for _, r := range s.printer.Receipts() {
+		if text := r.Text(); strings.Contains(text, p.OrderID) {
+			complete += strings.Count(text, "打印 Printed")
+			marked += min(1, strings.Count(text, "补打"))
+		}
+	}
+	return complete, marked
+}
+
+func testProgram(t *testing.T) {
+	s := openShop(t)
+	in := func(name string, f func(s *shop)) {
+		t.Run(name, func(t *testing.T) {
+			inner := *s
+			inner.t = t
+			f(&inner)
+			s.orders = inner.orders
+		})
+	}
+	in("from plug to ready", measureReady)
+	in("scan, payment, confirmed receipt", scanAndPrint)
+	in("unplugged in the middle of a print", unplugMidPrint)
+}
+
+func measureReady(s *shop) {
+	for round := range 3 {
+		began := time.Now()
+		p := s.plugPrinter()
+		s.stands("POSPrinter", "IDLE")
+		s.t.Logf("printer, round %d: ready %v after the plug", round, time.Since(began).Round(time.Millisecond))
+		s.must(p.Unplug())
+	}
+}
+
+func scanAndPrint(s *shop) {
+	s.plugPrinter()
+	s.plugScanner()
+	s.stands("POSPrinter", "IDLE")
+	s.stands("Scanner", "IDLE")
+	began := time.Now()
+	p := s.sell()
+	s.t.Logf("paid %v after the order", time.Since(began).Round(time.Millisecond))
+	if told := s.printed(p); told.Result != "CONFIRMED" || told.Duplicate {
+		s.t.Errorf("told %+v", told)
+	}
+	s.t.Logf("receipt confirmed %v after the order", time.Since(began).Round(time.Millisecond))
+	if complete, marked := s.copies(p); complete != 1 || marked != 0 {
+		s.t.Errorf("%d receipts on paper, %d of them marked; want one, unmarked", complete, marked)
+	}
+	if u := s.printer.Unknown(); len(u) > 0 {
+		s.t.Errorf("the printer does not know %v", u)
+	}
+	out, err := exec.CommandContext(s.t.Context(), "/bin/posctl", "devices", "--socket", s.socket).CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "POSPrinter") || !strings.Contains(string(out), "Scanner") || !strings.Contains(string(out), "ttyACM0") {
+		s.t.Errorf("posctl devices: %v\n%s", err, out)
+	}
+	s.t.Logf("posctl devices:\n%s", out)
+}
+
+func unplugMidPrint(s *shop) {
+	plugged := s.plugPrinter()
+	s.plugScanner()
+	s.stands("POSPrinter", "IDLE")
+	s.stands("Scanner", "IDLE")
+	s.fuse.left.Store(400)
+	p := s.sell()
+	told := s.printed(p)
+	if told.Result == "CONFIRMED" {
+		s.t.Errorf("a receipt of which 400 bytes were taken is told as %+v", told)
+	}
+	s.t.Logf("unplugged: %s %s", told.Result, told.Text.EN)
+	if complete, _ := s.copies(p); complete != 0 {
+		s.t.Errorf("%d complete receipts on paper", complete)
+	}
+	s.must(plugged.Unplug())
+	s.plugPrinter()
+	s.stands("POSPrinter", "IDLE")
+	again, err := s.till.Print(s.t.Context(), p.ID)
+	if err != nil || again.Result != "CONFIRMED" || !again.Duplicate {
+		s.t.Errorf("printed again: %+v, %v", again, err)
+	}
+	if complete, marked := s.copies(p); complete != 1 || marked != 1 {
+		s.t.Errorf("%d receipts on paper, %d marked; want one, marked as a copy", complete, marked)
+	}
+}
+
+// configure writes the agent's file.
+func (s *shop) configure(path string, keys map[string]any) {
+	s.t.Helper()
+	b, err := json.Marshal(keys) // JSON is YAML
+	s.must(err)
+	s.must(os.WriteFile(path, b, 0o600))
+}
+
+// complaints looks for races and panics in what the agent wrote.
+func (s *shop) complaints() {
+	s.t.Helper()
+	b, err := os.ReadFile(s.agent.Log)
+	s.must(err)
+	for _, sign := range []string{"WARNING: DATA RACE", "\npanic: ", "\nfatal error: "} {
+		if strings.Contains(string(b), sign) {
+			s.t.Errorf("the agent wrote %q", strings.TrimSpace(sign))
+		}
+	}
+	if s.t.Failed() {
+		s.t.Logf("posagent.log:\n%s", b[max(0, len(b)-20_000):])
+	}
+}
