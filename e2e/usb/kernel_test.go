@@ -6,6 +6,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -20,14 +21,21 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// bootPatience bounds the whole life of a guest; the tests in it take about a minute.
-const bootPatience = 150 * time.Second
+var (
+	seed   = flag.Uint64("seed", uint64(time.Now().UnixNano()), "seed of moments")
+	cycles = flag.Int("cycles", 12, "times that devices are plugged in and pulled out; 1000 for the long form")
+)
+
+// lifetime bounds the guest's life. Its tests take less than a minute where the host has
+// a processor for it.
+func lifetime() time.Duration { return 150*time.Second + time.Duration(*cycles)*3*time.Second }
 
 // groups are what is tested in the guest, in this order.
 func groups() []testing.InternalTest {
 	return []testing.InternalTest{
 		{Name: "printer", F: testPrinter},
 		{Name: "serial", F: testSerial},
+		{Name: "cycles", F: testCycles},
 		{Name: "program", F: testProgram},
 	}
 }
@@ -78,7 +86,7 @@ func bootTwice(t *testing.T) *outcome {
 
 func boot(t *testing.T) (*outcome, error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), bootPatience)
+	ctx, cancel := context.WithTimeout(t.Context(), lifetime()+30*time.Second)
 	defer cancel()
 	self, err := os.Executable()
 	if err != nil {
@@ -89,8 +97,9 @@ func boot(t *testing.T) (*outcome, error) {
 	m, err := guest.Boot(ctx, guest.Options{
 		Dir: t.TempDir(), Program: self,
 		Network: true, Env: []string{openWorld(t).variable(t)},
-		Args: []string{"-test.v", "-test.count=1", "-test.run=" + selection(t), "-test.timeout=120s"},
-		Bin:  programs(bin), Files: []string{device.DefaultFont}, Modules: modules(),
+		Args: []string{"-test.v", "-test.count=1", "-test.run=" + selection(t), "-test.timeout=" + lifetime().String(),
+			"-seed=" + strconv.FormatUint(*seed, 10), "-cycles=" + strconv.Itoa(*cycles)},
+		Bin: programs(bin), Files: []string{device.DefaultFont}, Modules: modules(),
 	})
 	if err != nil {
 		t.Fatal(err)
