@@ -96,7 +96,7 @@ func boot(t *testing.T) (*outcome, error) {
 	began := time.Now()
 	m, err := guest.Boot(ctx, guest.Options{
 		Dir: t.TempDir(), Program: self,
-		Network: true, Env: []string{openWorld(t).variable(t)},
+		Network: true, Env: []string{serveWorld(t)},
 		Args: []string{"-test.v", "-test.count=1", "-test.run=" + selection(t), "-test.timeout=" + lifetime().String(),
 			"-seed=" + strconv.FormatUint(*seed, 10), "-cycles=" + strconv.Itoa(*cycles)},
 		Bin: programs(bin), Files: []string{device.DefaultFont}, Modules: modules(),
@@ -120,7 +120,7 @@ func boot(t *testing.T) (*outcome, error) {
 }
 
 func programs(bin string) (list []string) {
-	for _, name := range []string{"posagent", "poscentral", "posctl", "poslab"} {
+	for _, name := range []string{"posagent", "posctl"} {
 		list = append(list, filepath.Join(bin, name))
 	}
 	return list

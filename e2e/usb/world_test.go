@@ -3,12 +3,14 @@ package usb_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"net"
 	"net/url"
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"dcpos/internal/guest"
 	"dcpos/internal/testbin"
@@ -28,52 +30,89 @@ type world struct {
 	Forward []string      `json:"forward"` // addresses of the host that the guest has as its own
 }
 
+// worldVariable tells the guest at which of the host's ports it gets the world.
 const worldVariable = "DCPOS_WORLD"
 
-// openWorld starts it on the host until the test ends.
-func openWorld(t *testing.T) (w world) {
+// serveWorld starts the world when the guest asks for it, and ends it with the test.
+func serveWorld(t *testing.T) (variable string) {
 	t.Helper()
-	s, err := drill.Open(t.Context(), drill.SiteOptions{Bin: testbin.Dir(t), Dir: t.TempDir(), Tills: -1})
+	var c net.ListenConfig
+	l, err := c.Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
+	bin, dir := testbin.Dir(t), t.TempDir()
+	var site *drill.Site
+	served := make(chan struct{})
 	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
+		_ = l.Close() // ends the goroutine
+		<-served
+		if site == nil {
+			return
+		}
+		if err := site.Close(); err != nil {
 			t.Error(err)
 		}
 	})
+	go func() {
+		defer close(served)
+		for {
+			asks, err := l.Accept()
+			if err != nil {
+				return
+			}
+			if site == nil {
+				began := time.Now()
+				s, err := drill.Open(context.WithoutCancel(t.Context()), drill.SiteOptions{Bin: bin, Dir: dir, Tills: -1})
+				if err != nil {
+					t.Errorf("open the world: %v", err)
+					_ = asks.Close() // the guest sees that there is nothing
+					continue
+				}
+				site = s
+				t.Logf("institutions and centre are up after %v", time.Since(began).Round(time.Millisecond))
+			}
+			if err := tell(t.Context(), asks, site); err != nil {
+				t.Errorf("tell of the world: %v", err)
+			}
+		}
+	}()
+	return worldVariable + "=" + l.Addr().String()
+}
+
+// tell answers one who asks for the world.
+func tell(ctx context.Context, asks io.WriteCloser, s *drill.Site) (err error) {
+	defer func() { err = errors.Join(err, asks.Close()) }()
+	var w world
 	if w.Centre, err = s.Centre.URL(); err != nil {
-		t.Fatal(err)
+		return err
 	}
-	if w.Code, err = s.Code(t.Context()); err != nil {
-		t.Fatal(err)
+	if w.Code, err = s.Code(ctx); err != nil {
+		return err
 	}
 	w.Wallet = s.WalletClient(institution)
 	w.Forward = []string{s.Link.Addr()}
 	for _, u := range []string{w.Centre, w.Wallet.Base} {
 		parsed, err := url.Parse(u)
 		if err != nil {
-			t.Fatal(err)
+			return err
 		}
 		w.Forward = append(w.Forward, parsed.Host)
 	}
-	return w
-}
-
-// variable tells the guest of the world.
-func (w world) variable(t *testing.T) string {
-	t.Helper()
-	b, err := json.Marshal(w)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return worldVariable + "=" + string(b)
+	return json.NewEncoder(asks).Encode(w)
 }
 
 // readWorld is the guest's side: the host's addresses become the guest's own.
 func readWorld(t *testing.T) (w world) {
 	t.Helper()
-	if err := json.Unmarshal([]byte(os.Getenv(worldVariable)), &w); err != nil {
+	_, port, _ := strings.Cut(os.Getenv(worldVariable), ":")
+	var d net.Dialer
+	host, err := d.DialContext(t.Context(), "tcp", net.JoinHostPort(guest.HostAddress, port))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = host.Close() }() // only read from
+	if err := json.NewDecoder(host).Decode(&w); err != nil {
 		t.Fatal(err)
 	}
 	for _, a := range w.Forward {
