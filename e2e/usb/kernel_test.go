@@ -97,8 +97,10 @@ func boot(t *testing.T) (*outcome, error) {
 	m, err := guest.Boot(ctx, guest.Options{
 		Dir: t.TempDir(), Program: self,
 		Network: true, Env: []string{serveWorld(t)},
-		Args: []string{"-test.v", "-test.count=1", "-test.run=" + selection(t), "-test.timeout=" + lifetime().String(),
-			"-seed=" + strconv.FormatUint(*seed, 10), "-cycles=" + strconv.Itoa(*cycles)},
+		Args: []string{
+			"-test.v", "-test.count=1", "-test.run=" + selection(t), "-test.timeout=" + lifetime().String(),
+			"-seed=" + strconv.FormatUint(*seed, 10), "-cycles=" + strconv.Itoa(*cycles),
+		},
 		Bin: programs(bin), Files: []string{device.DefaultFont}, Modules: modules(),
 	})
 	if err != nil {

@@ -108,7 +108,7 @@ func openShop(t *testing.T) *shop {
 		return err
 	})
 	t.Logf("the till is enrolled and online after %v", time.Since(began).Round(time.Millisecond))
-	s.wallet, err = wallet.Create(t.Context(), s.world.Wallet, wallet.Opening{Institution: institution, Name: "guest", Balance: 1000_00})
+	s.wallet, err = wallet.Create(t.Context(), wallet.Client{Base: s.world.Wallets, Key: s.world.Key}, wallet.Opening{Institution: institution, Name: "guest", Balance: 1000_00})
 	s.must(err)
 	go func() {
 		_ = s.till.Events(t.Context(), "", nil, func(e sdk.Event) error { // ends with the test

@@ -15,7 +15,6 @@ import (
 	"dcpos/internal/guest"
 	"dcpos/internal/testbin"
 	"dcpos/lab/drill"
-	"dcpos/lab/wallet"
 )
 
 // institution is where the guest's wallet is.
@@ -24,10 +23,11 @@ const institution = "ICBC"
 // world is what runs on the host for the till in the guest: a centre and the
 // institutions, which an emulated processor would take a minute to start.
 type world struct {
-	Centre  string        `json:"centre"`  // URL
-	Code    string        `json:"code"`    // to enrol one till
-	Wallet  wallet.Client `json:"wallet"`  // of the institution
-	Forward []string      `json:"forward"` // addresses of the host that the guest has as its own
+	Centre  string   `json:"centre"`  // URL
+	Code    string   `json:"code"`    // to enrol one till
+	Wallets string   `json:"wallets"` // URL of the institution's wallets
+	Key     string   `json:"key"`     // of that
+	Forward []string `json:"forward"` // addresses of the host that the guest has as its own
 }
 
 // worldVariable tells the guest at which of the host's ports it gets the world.
@@ -90,9 +90,10 @@ func tell(ctx context.Context, asks io.WriteCloser, s *drill.Site) (err error) {
 	if w.Code, err = s.Code(ctx); err != nil {
 		return err
 	}
-	w.Wallet = s.WalletClient(institution)
+	wallets := s.WalletClient(institution)
+	w.Wallets, w.Key = wallets.Base, wallets.Key
 	w.Forward = []string{s.Link.Addr()}
-	for _, u := range []string{w.Centre, w.Wallet.Base} {
+	for _, u := range []string{w.Centre, w.Wallets} {
 		parsed, err := url.Parse(u)
 		if err != nil {
 			return err

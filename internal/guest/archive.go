@@ -87,6 +87,23 @@ func (a *archive) copy(name, from string) error {
 	return err
 }
 
+// program adds a program with its libraries.
+func (a *archive) program(ctx context.Context, name, from string) error {
+	if err := a.copy(name, from); err != nil {
+		return err
+	}
+	needs, err := libraries(ctx, from)
+	if err != nil {
+		return err
+	}
+	for _, l := range needs {
+		if err := a.copy(l[1:], l); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // close ends the archive.
 func (a *archive) close() error {
 	a.header("TRAILER!!!", 0, 0)

@@ -21,10 +21,10 @@ const (
 	reportPath = "/dev/ttyS1" // apart from the kernel's console
 )
 
-// Addresses of QEMU's user-mode network: HostAddress is the host's loopback as the
-// guest sees it.
+// HostAddress is the host's loopback as the guest sees it in QEMU's user-mode network.
 const HostAddress = "10.0.2.2"
 
+// guestAddress is the guest's own in that network.
 func guestAddress() []byte { return []byte{10, 0, 2, 15} }
 
 // exitPort is QEMU's isa-debug-exit: a byte n ends the machine with exit code 2n+1.

@@ -73,22 +73,12 @@ func build(ctx context.Context, to string, k kernel, o Options) (err error) {
 	for _, d := range []string{"dev", "proc", "sys", "tmp", "run"} {
 		a.folders(d + "/x")
 	}
-	programs := map[string]string{initPath[1:]: o.Program}
-	for _, p := range o.Bin {
-		programs["bin/"+filepath.Base(p)] = p
+	if err := a.program(ctx, initPath[1:], o.Program); err != nil {
+		return err
 	}
-	for name, from := range programs {
-		if err := a.copy(name, from); err != nil {
+	for _, p := range o.Bin {
+		if err := a.program(ctx, "bin/"+filepath.Base(p), p); err != nil {
 			return err
-		}
-		needs, err := libraries(ctx, from)
-		if err != nil {
-			return err
-		}
-		for _, l := range needs {
-			if err := a.copy(l[1:], l); err != nil {
-				return err
-			}
 		}
 	}
 	for _, p := range o.Files {

@@ -58,7 +58,8 @@ func (d CCID) Describe() Description {
 			Class: 0x0b, Extra: d.Model.ClassDescriptor(),
 			Endpoints: []Endpoint{
 				{Address: ccidNotify, Type: Interrupt, Packet: 8, Interval: 16},
-				{Address: ccidOut, Type: Bulk, Packet: 64}, {Address: ccidIn, Type: Bulk, Packet: 64},
+				{Address: ccidOut, Type: Bulk, Packet: 64},
+				{Address: ccidIn, Type: Bulk, Packet: 64},
 			},
 		}},
 	}
@@ -121,15 +122,16 @@ func (d CCID) tell(ctx context.Context, s *Session) {
 
 // readMessage reads one message of the host, which may come in several transfers.
 func readMessage(r io.Reader) ([]byte, error) {
-	message := make([]byte, ccidHeader)
-	if _, err := io.ReadFull(r, message); err != nil {
+	var header [ccidHeader]byte
+	if _, err := io.ReadFull(r, header[:]); err != nil {
 		return nil, err
 	}
-	n := binary.LittleEndian.Uint32(message[1:])
+	n := binary.LittleEndian.Uint32(header[1:])
 	if n > maxCCIDMessage-ccidHeader {
 		return nil, fmt.Errorf("read ccid: a message of %d bytes", n)
 	}
-	message = append(message, make([]byte, n)...)
+	message := make([]byte, ccidHeader+n)
+	copy(message, header[:])
 	if _, err := io.ReadFull(r, message[ccidHeader:]); err != nil {
 		return nil, err
 	}

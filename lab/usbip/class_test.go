@@ -31,6 +31,7 @@ func (echo) Serve(ctx context.Context, rw io.ReadWriteCloser) error {
 
 func TestPrinterClass(t *testing.T) {
 	bubble(t, "device id, port status, bulk both ways, soft reset", func(t *testing.T) {
+		t.Helper()
 		status := PortSelected | PortNotError
 		h := plug(t, Printer{Model: echo{}, Speed: HighSpeed, DeviceID: "MFG:A;", PortStatus: func() byte { return status }})
 		if r := h.control(0xa1, 0, 0, 0, 255, nil); string(r.data) != "\x00\x08MFG:A;" {
@@ -66,6 +67,7 @@ func TestPrinterClass(t *testing.T) {
 
 func TestCDCACM(t *testing.T) {
 	bubble(t, "line coding, control lines, and nothing said to nobody", func(t *testing.T) {
+		t.Helper()
 		d := &Serial{Model: echo{}}
 		h := plug(t, d)
 		coding := []byte{0x80, 0x25, 0, 0, 2, 2, 7}
@@ -110,6 +112,7 @@ func (k *keys) SetFeature(id byte, data []byte) {
 
 func TestHID(t *testing.T) {
 	bubble(t, "descriptors, reports in, features and outputs", func(t *testing.T) {
+		t.Helper()
 		k := &keys{reports: make(chan []byte, 10)}
 		k.reports <- []byte("said before the plug was in")
 		h := plug(t, HID{Model: k, Keyboard: true})
