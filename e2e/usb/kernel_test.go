@@ -30,23 +30,14 @@ var (
 // a processor for it.
 func lifetime() time.Duration { return 150*time.Second + time.Duration(*cycles)*3*time.Second }
 
-// groups are what is tested in the guest, in this order.
-func groups() []testing.InternalTest {
-	return []testing.InternalTest{
-		{Name: "printer", F: testPrinter},
-		{Name: "serial", F: testSerial},
-		{Name: "cycles", F: testCycles},
-		{Name: "program", F: testProgram},
-	}
-}
-
 // On the host this boots the machine and repeats what its tests said; in the machine
 // it is those tests.
 func TestOnARealKernel(t *testing.T) {
 	if guest.Inside() {
-		for _, g := range groups() {
-			t.Run(g.Name, g.F)
-		}
+		t.Run("printer", testPrinter)
+		t.Run("serial", testSerial)
+		t.Run("cycles", testCycles)
+		t.Run("program", testProgram)
 		return
 	}
 	root := bootTwice(t)

@@ -167,6 +167,7 @@ func ccidMessage(body string) []byte {
 
 func TestCCID(t *testing.T) {
 	bubble(t, "messages in several transfers, several answers, notifications", func(t *testing.T) {
+		t.Helper()
 		s := slot{make(chan []byte, 1)}
 		h := plug(t, CCID{Model: s})
 		m := ccidMessage("card")
@@ -190,6 +191,7 @@ func TestCCID(t *testing.T) {
 		}
 	})
 	bubble(t, "a message of gigabytes is not believed", func(t *testing.T) {
+		t.Helper()
 		h := plug(t, CCID{Model: slot{}})
 		m := ccidMessage("")
 		m[4] = 0xff

@@ -130,6 +130,7 @@ func (b box) Run(ctx context.Context, s *Session) error {
 
 func TestDescriptors(t *testing.T) {
 	bubble(t, "of a printer, byte by byte", func(t *testing.T) {
+		t.Helper()
 		h := plug(t, newBox())
 		for _, c := range []struct {
 			name   string
@@ -165,6 +166,7 @@ func TestDescriptors(t *testing.T) {
 
 func TestStandardRequests(t *testing.T) {
 	bubble(t, "configuration, status, halt", func(t *testing.T) {
+		t.Helper()
 		b := newBox()
 		h := plug(t, b)
 		s := <-b.session
@@ -206,6 +208,7 @@ func TestStandardRequests(t *testing.T) {
 
 func TestTransfers(t *testing.T) {
 	bubble(t, "an IN transfer waits, is short, and is cut to the host's buffer", func(t *testing.T) {
+		t.Helper()
 		b := newBox()
 		h := plug(t, b)
 		s := <-b.session
@@ -224,6 +227,7 @@ func TestTransfers(t *testing.T) {
 		}
 	})
 	bubble(t, "an OUT transfer ends when the device has taken all of it", func(t *testing.T) {
+		t.Helper()
 		b := newBox()
 		h := plug(t, b)
 		s := <-b.session
@@ -246,6 +250,7 @@ func TestTransfers(t *testing.T) {
 		}
 	})
 	bubble(t, "a packet of nothing is taken, an endpoint that is not there stalls", func(t *testing.T) {
+		t.Helper()
 		h := plug(t, newBox())
 		h.submit(0x01, 0, nil, nil)
 		if r := h.result(); r.status != 0 || r.actual != 0 {
@@ -257,6 +262,7 @@ func TestTransfers(t *testing.T) {
 		}
 	})
 	bubble(t, "a device that has much to say waits for a host that reads", func(t *testing.T) {
+		t.Helper()
 		b := newBox()
 		h := plug(t, b)
 		s := <-b.session
@@ -296,6 +302,7 @@ func write(t *testing.T, s *Session, address byte, text string) {
 
 func TestUnlink(t *testing.T) {
 	bubble(t, "a waiting transfer is taken back and never returned", func(t *testing.T) {
+		t.Helper()
 		b := newBox()
 		h := plug(t, b)
 		s := <-b.session
@@ -310,6 +317,7 @@ func TestUnlink(t *testing.T) {
 		}
 	})
 	bubble(t, "one that has ended is returned before the answer", func(t *testing.T) {
+		t.Helper()
 		b := newBox()
 		h := plug(t, b)
 		s := <-b.session
@@ -324,6 +332,7 @@ func TestUnlink(t *testing.T) {
 		}
 	})
 	bubble(t, "half a transfer taken back: the next begins at its first byte", func(t *testing.T) {
+		t.Helper()
 		b := newBox()
 		h := plug(t, b)
 		s := <-b.session
@@ -346,6 +355,7 @@ func TestUnlink(t *testing.T) {
 
 func TestUnplugInFlight(t *testing.T) {
 	bubble(t, "the host hangs up while both directions wait", func(t *testing.T) {
+		t.Helper()
 		b := newBox()
 		h := plug(t, b)
 		s := <-b.session
@@ -368,6 +378,7 @@ func TestUnplugInFlight(t *testing.T) {
 		}
 	})
 	bubble(t, "the device hangs up", func(t *testing.T) {
+		t.Helper()
 		b := newBox()
 		h := plug(t, b)
 		s := <-b.session
@@ -394,6 +405,7 @@ func TestNonsenseEndsTheConnection(t *testing.T) {
 		"negative transfer": header(1, 1, 0, 0, 2, 0, 0xffffffff),
 	} {
 		bubble(t, name, func(t *testing.T) {
+			t.Helper()
 			h := plug(t, newBox())
 			h.send(b)
 			if err := <-h.served; !errors.Is(err, errProtocol) {
@@ -402,6 +414,7 @@ func TestNonsenseEndsTheConnection(t *testing.T) {
 		})
 	}
 	bubble(t, "cut off", func(t *testing.T) {
+		t.Helper()
 		h := plug(t, newBox())
 		h.send(header(1, 1, 0, 0, 1, 0, 100)[:40])
 		_ = h.conn.Close()
@@ -446,6 +459,8 @@ func FuzzServe(f *testing.F) {
 		go func() { _, _ = io.Copy(io.Discard, near) }()
 		_, _ = near.Write(b)
 		_ = near.Close()
-		_ = <-served // whatever it says of it
+		if err := <-served; err != nil && !errors.Is(err, errProtocol) {
+			t.Errorf("got %v", err)
+		}
 	})
 }
