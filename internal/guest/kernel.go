@@ -135,19 +135,19 @@ func unpack(ctx context.Context, cache, name, folder string) error {
 }
 
 // decompress takes the kernel proper out of a bzImage (Documentation/arch/x86/boot.rst:
-// setup_sects at 1f1, payload_offset at 248, payload_length at 24c). The last four bytes
+// setup_sects at 1f1, "HdrS" at 202, payload_offset at 248, payload_length at 24c). The last four bytes
 // of the payload are its length, which xz does not know.
 func decompress(ctx context.Context, image, to string) error {
 	b, err := os.ReadFile(image) //nolint:gosec // out of the package
 	if err != nil {
 		return err
 	}
-	if len(b) < 0x250 || string(b[0x202:0x206]) == "" {
+	if len(b) < 0x250 || string(b[0x202:0x206]) != "HdrS" {
 		return fmt.Errorf("%s is no kernel", image)
 	}
 	start := (int(b[0x1f1])+1)*512 + int(binary.LittleEndian.Uint32(b[0x248:]))
 	end := start + int(binary.LittleEndian.Uint32(b[0x24c:])) - 4
-	if start >= end || end > len(b) || !bytes.HasPrefix(b[start:], []byte("\xfd7zXZ\x00")) {
+	if start < 0 || start >= end || end > len(b) || !bytes.HasPrefix(b[start:], []byte("\xfd7zXZ\x00")) {
 		return fmt.Errorf("%s is not compressed by xz", image)
 	}
 	xz := exec.CommandContext(ctx, "xz", "-dc")
