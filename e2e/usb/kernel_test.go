@@ -28,7 +28,7 @@ var (
 
 // lifetime bounds the guest's life. Its tests take less than a minute where the host has
 // a processor for it.
-func lifetime() time.Duration { return 150*time.Second + time.Duration(*cycles)*3*time.Second }
+func lifetime() time.Duration { return 5*time.Minute + time.Duration(*cycles)*3*time.Second }
 
 // On the host this boots the machine and repeats what its tests said; in the machine
 // it is those tests.
@@ -79,21 +79,10 @@ func boot(t *testing.T) (*outcome, error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), lifetime()+30*time.Second)
 	defer cancel()
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	bin := testbin.Dir(t)
 	began := time.Now()
-	m, err := guest.Boot(ctx, guest.Options{
-		Dir: t.TempDir(), Program: self,
-		Network: true, Env: []string{serveWorld(t)},
-		Args: []string{
-			"-test.v", "-test.count=1", "-test.run=" + selection(t), "-test.timeout=" + lifetime().String(),
-			"-seed=" + strconv.FormatUint(*seed, 10), "-cycles=" + strconv.Itoa(*cycles),
-		},
-		Bin: programs(bin), Files: []string{device.DefaultFont}, Modules: modules(),
-	})
+	o := options(t, t.TempDir(), selection(t))
+	o.Env = []string{serveWorld(t)}
+	m, err := guest.Boot(ctx, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,6 +99,23 @@ func boot(t *testing.T) (*outcome, error) {
 		err = errors.Join(err, ctx.Err())
 	}
 	return root, err
+}
+
+// options are the machine of these tests: it runs this binary's tests that are selected.
+func options(t *testing.T, dir, selected string) guest.Options {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return guest.Options{
+		Dir: dir, Program: self, Network: true,
+		Args: []string{
+			"-test.v", "-test.count=1", "-test.run=" + selected, "-test.timeout=" + lifetime().String(),
+			"-seed=" + strconv.FormatUint(*seed, 10), "-cycles=" + strconv.Itoa(*cycles),
+		},
+		Bin: programs(testbin.Dir(t)), Files: []string{device.DefaultFont}, Modules: modules(),
+	}
 }
 
 func programs(bin string) (list []string) {

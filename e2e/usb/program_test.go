@@ -2,22 +2,16 @@ package usb_test
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"dcpos/lab/device"
-	"dcpos/lab/drill"
 	"dcpos/lab/usbip"
-	"dcpos/lab/wallet"
 	"dcpos/pos"
 	"dcpos/sdk"
 )
@@ -55,11 +49,7 @@ func (l *fusedLine) Read(b []byte) (int, error) {
 // institutions run on the host.
 type shop struct {
 	t       *testing.T
-	world   world
-	agent   *drill.Program
-	socket  string
-	till    *sdk.Client
-	wallet  *wallet.Wallet
+	till    *till
 	printer *device.Printer
 	fuse    *fuse
 	scanner *device.Scanner
@@ -76,40 +66,11 @@ func openShop(t *testing.T) *shop {
 	s.printer, err = device.NewPrinter(device.PrinterOptions{Maker: "EPSON", Model: "TM-T20II"})
 	s.must(err)
 	s.fuse = &fuse{Served: s.printer}
-	s.world = readWorld(t)
-	dir := t.TempDir()
-	s.socket = filepath.Join(dir, "api.sock")
-	s.agent = &drill.Program{Name: "posagent", Path: "/bin/posagent", Args: []string{"--config", filepath.Join(dir, "posagent.yaml")}, Log: filepath.Join(dir, "posagent.log")}
-	s.configure(filepath.Join(dir, "posagent.yaml"), map[string]any{
-		"env": "lab", "data": filepath.Join(dir, "data"), "class": "counter", "sign_in": false, "receipt": "always",
-		"api":     map[string]any{"unix": s.socket, "listen": ""},
+	s.till = openTill(t, readWorld(t), t.TempDir(), map[string]any{
+		"receipt": "always",
 		"printer": map[string]any{"profile": "escpos-80mm-gb18030", "transport": map[string]any{"kind": "usb", "vid": "04b8", "pid": "0e15"}},
 		"scanner": map[string]any{"profile": "serial-cr", "transport": map[string]any{"kind": "serial", "path": "/dev/ttyACM0"}},
 	})
-	began := time.Now()
-	s.must(s.agent.Start(t.Context()))
-	t.Cleanup(func() {
-		if err := s.agent.Stop(); err != nil {
-			t.Error(err)
-		}
-		s.complaints()
-	})
-	s.till, err = sdk.New(sdk.Options{Socket: s.socket, Caller: "guest"})
-	s.must(err)
-	eventually(t, "enrol", func() error {
-		_, err := s.till.Enroll(t.Context(), s.world.Centre, s.world.Code)
-		return err
-	})
-	eventually(t, "the till is online", func() error {
-		st, err := s.till.Status(t.Context())
-		if err == nil && !st.Connected {
-			err = errors.New("not connected")
-		}
-		return err
-	})
-	t.Logf("the till is enrolled and online after %v", time.Since(began).Round(time.Millisecond))
-	s.wallet, err = wallet.Create(t.Context(), wallet.Client{Base: s.world.Wallets, Key: s.world.Key}, wallet.Opening{Institution: institution, Name: "guest", Balance: 1000_00})
-	s.must(err)
 	go func() {
 		_ = s.till.Events(t.Context(), "", nil, func(e sdk.Event) error { // ends with the test
 			if e.Print != nil {
@@ -169,7 +130,7 @@ func (s *shop) sell() sdk.Payment {
 		Key: sdk.NewKey(), OrderID: fmt.Sprintf("usb-%d", s.orders), Amount: pos.Money(100 + s.orders), Mode: pos.BScanC,
 	})
 	s.must(err)
-	code, err := s.wallet.Code(ctx)
+	code, err := s.till.wallet.Code(ctx)
 	s.must(err)
 	s.must(s.scanner.Scan(code, "]Q1"))
 	p, err = s.till.Wait(ctx, p.ID)
@@ -251,7 +212,7 @@ func scanAndPrint(s *shop) {
 	if u := s.printer.Unknown(); len(u) > 0 {
 		s.t.Errorf("the printer does not know %v", u)
 	}
-	out, err := exec.CommandContext(s.t.Context(), "/bin/posctl", "devices", "--socket", s.socket).CombinedOutput()
+	out, err := exec.CommandContext(s.t.Context(), "/bin/posctl", "devices", "--socket", s.till.socket).CombinedOutput()
 	if err != nil || !strings.Contains(string(out), "POSPrinter") || !strings.Contains(string(out), "Scanner") || !strings.Contains(string(out), "ttyACM0") {
 		s.t.Errorf("posctl devices: %v\n%s", err, out)
 	}
@@ -282,28 +243,5 @@ func unplugMidPrint(s *shop) {
 	}
 	if complete, marked := s.copies(p); complete != 1 || marked != 1 {
 		s.t.Errorf("%d receipts on paper, %d marked; want one, marked as a copy", complete, marked)
-	}
-}
-
-// configure writes the agent's file.
-func (s *shop) configure(path string, keys map[string]any) {
-	s.t.Helper()
-	b, err := json.Marshal(keys) // JSON is YAML
-	s.must(err)
-	s.must(os.WriteFile(path, b, 0o600))
-}
-
-// complaints looks for races and panics in what the agent wrote.
-func (s *shop) complaints() {
-	s.t.Helper()
-	b, err := os.ReadFile(s.agent.Log)
-	s.must(err)
-	for _, sign := range []string{"WARNING: DATA RACE", "\npanic: ", "\nfatal error: "} {
-		if strings.Contains(string(b), sign) {
-			s.t.Errorf("the agent wrote %q", strings.TrimSpace(sign))
-		}
-	}
-	if s.t.Failed() {
-		s.t.Logf("posagent.log:\n%s", b[max(0, len(b)-20_000):])
 	}
 }
