@@ -36,6 +36,8 @@ func TestOnARealKernel(t *testing.T) {
 	if guest.Inside() {
 		t.Run("printer", testPrinter)
 		t.Run("serial", testSerial)
+		t.Run("HID-POS", testHIDPOS)
+		t.Run("keyboard", testKeyboard)
 		t.Run("cycles", testCycles)
 		t.Run("program", testProgram)
 		return

@@ -3,6 +3,8 @@ package usbip
 import (
 	"context"
 	"encoding/binary"
+
+	"dcpos/lab/device"
 )
 
 // Requests and descriptors of the HID class (HID 1.11, 7.1 and 7.2).
@@ -26,19 +28,6 @@ const (
 	featureReport = 3
 )
 
-// Reporter is the model of a device that talks in reports. A report's id is its first
-// byte where the report descriptor has ids, and there is none where it has not.
-type Reporter interface {
-	// ReportDescriptor is the report descriptor (HID 1.11, 6.2.2).
-	ReportDescriptor() []byte
-	// Reports are the input reports, in order. The channel is never closed.
-	Reports() <-chan []byte
-	// SetFeature takes a feature report of the host; data is without the id.
-	SetFeature(id byte, data []byte)
-	// Output takes an output report of the host, with its id where there are ids.
-	Output(report []byte)
-}
-
 // HID is a device with one HID interface and one interrupt endpoint.
 type HID struct {
 	Identity
@@ -46,7 +35,7 @@ type HID struct {
 	Keyboard bool
 	// Packet is the largest report in bytes; 0 is 64.
 	Packet uint16
-	Model  Reporter
+	Model  device.HIDModel
 }
 
 var _ Function = HID{}
