@@ -53,14 +53,14 @@ func openTill(t *testing.T, w world, dir string, keys map[string]any) *till {
 	ok(t, err)
 	eventually(t, "the till is online", func() error {
 		st, err := a.Status(t.Context())
-		if err == nil && !st.Connected {
+		if err == nil && st.Connected {
+			return nil
+		}
+		if err == nil && st.Terminal != "" {
 			return errors.New("not connected")
 		}
-		if err != nil {
-			_, enrolling := a.Enroll(t.Context(), w.Centre, w.Code)
-			err = errors.Join(err, enrolling)
-		}
-		return err
+		_, enrolling := a.Enroll(t.Context(), w.Centre, w.Code)
+		return errors.Join(errors.New("not enrolled"), err, enrolling)
 	})
 	t.Logf("the till is online after %v", time.Since(began).Round(time.Millisecond))
 	a.wallet, err = wallet.Create(t.Context(), wallet.Client{Base: w.Wallets, Key: w.Key},
