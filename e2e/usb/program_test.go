@@ -53,7 +53,7 @@ type shop struct {
 	printer *device.Printer
 	fuse    *fuse
 	scanner *device.Scanner
-	prints  chan sdk.Printed
+	prints  chan sdk.PrintJob
 	orders  int
 }
 
@@ -61,7 +61,7 @@ var zebra = usbip.Identity{Vendor: 0x05e0, Product: 0x1701, Release: 0x0100, Mak
 
 func openShop(t *testing.T) *shop {
 	t.Helper()
-	s := &shop{t: t, scanner: device.NewScanner(device.ScannerOptions{}), prints: make(chan sdk.Printed, 100)}
+	s := &shop{t: t, scanner: device.NewScanner(device.ScannerOptions{}), prints: make(chan sdk.PrintJob, 100)}
 	var err error
 	s.printer, err = device.NewPrinter(device.PrinterOptions{Maker: "EPSON", Model: "TM-T20II"})
 	s.must(err)
@@ -142,13 +142,13 @@ func (s *shop) sell() sdk.Payment {
 }
 
 // printed is what the till told of the payment's first receipt.
-func (s *shop) printed(p sdk.Payment) sdk.Printed {
+func (s *shop) printed(p sdk.Payment) sdk.PrintJob {
 	s.t.Helper()
 	patient := time.After(patience)
 	for {
 		select {
 		case told := <-s.prints:
-			if told.Payment == p.ID {
+			if told.Payment == p.ID && told.State != pos.PrintQueued && told.State != pos.PrintSending {
 				return told
 			}
 		case <-patient:
@@ -202,7 +202,7 @@ func scanAndPrint(s *shop) {
 	began := time.Now()
 	p := s.sell()
 	s.t.Logf("paid %v after the order", time.Since(began).Round(time.Millisecond))
-	if told := s.printed(p); told.Result != "CONFIRMED" || told.Duplicate {
+	if told := s.printed(p); told.State != "CONFIRMED" || told.Duplicate {
 		s.t.Errorf("told %+v", told)
 	}
 	s.t.Logf("receipt confirmed %v after the order", time.Since(began).Round(time.Millisecond))
@@ -227,10 +227,10 @@ func unplugMidPrint(s *shop) {
 	s.fuse.left.Store(400)
 	p := s.sell()
 	told := s.printed(p)
-	if told.Result == "CONFIRMED" {
+	if told.State == "CONFIRMED" {
 		s.t.Errorf("a receipt of which 400 bytes were taken is told as %+v", told)
 	}
-	s.t.Logf("unplugged: %s %s", told.Result, told.Text.EN)
+	s.t.Logf("unplugged: %s %s", told.State, told.Text.EN)
 	if complete, _ := s.copies(p); complete != 0 {
 		s.t.Errorf("%d complete receipts on paper", complete)
 	}
@@ -238,7 +238,7 @@ func unplugMidPrint(s *shop) {
 	s.plugPrinter()
 	s.stands("POSPrinter", "IDLE")
 	again, err := s.till.Print(s.t.Context(), p.ID)
-	if err != nil || again.Result != "CONFIRMED" || !again.Duplicate {
+	if err != nil || again.State != "CONFIRMED" || !again.Duplicate {
 		s.t.Errorf("printed again: %+v, %v", again, err)
 	}
 	if complete, marked := s.copies(p); complete != 1 || marked != 1 {
