@@ -28,7 +28,7 @@ test: setup ## everything that CI runs: check, then e2e/ one package at a time
 	@$(MAKE) --no-print-directory check
 	@$(MAKE) --no-print-directory e2e
 
-e2e: setup ## whole programs: kills, power cuts, browser, demo
+e2e: setup ## whole programs: kills, power cuts, browser, demo, a kernel with USB devices
 	@mkdir -p bin/race
 	$(GO) build -race -o bin/race/ ./cmd/...
 	DCPOS_BIN=$(CURDIR)/bin/race $(GO) test -count=1 -timeout 20m -p 1 ./e2e/...

@@ -25,7 +25,7 @@ import (
 type SiteOptions struct {
 	Bin   string // folder of posagent, poscentral, posctl and poslab
 	Dir   string // empty or absent
-	Tills int    // 0 is 1; their journal keys are sm2-sm3 and ed25519-sha256 by turns
+	Tills int    // 0 is 1, negative is none; their journal keys are sm2-sm3 and ed25519-sha256 by turns
 	// Forgetful puts the data of tills and centre on file systems that forget at a power cut.
 	Forgetful bool
 	Seed      uint64
@@ -65,7 +65,9 @@ type Centre struct {
 
 // Open builds a site and waits until every till is enrolled and online. Close ends it.
 func Open(ctx context.Context, o SiteOptions) (s *Site, err error) {
-	o.Tills = max(o.Tills, 1)
+	if o.Tills == 0 {
+		o.Tills = 1
+	}
 	if o.Dir, err = filepath.Abs(o.Dir); err != nil {
 		return nil, err
 	}
@@ -88,7 +90,7 @@ func Open(ctx context.Context, o SiteOptions) (s *Site, err error) {
 	if err := s.openCentre(ctx); err != nil {
 		return s, fmt.Errorf("centre: %w", err)
 	}
-	for i := range o.Tills {
+	for i := range max(o.Tills, 0) {
 		t, err := s.openTill(ctx, i)
 		if t != nil {
 			s.Tills = append(s.Tills, t)
@@ -219,7 +221,7 @@ func (s *Site) StartCentre(ctx context.Context) error {
 		if !c.Running() {
 			return fatal{c.gone()}
 		}
-		url, err := c.url()
+		url, err := c.URL()
 		if err != nil {
 			return err
 		}
@@ -228,7 +230,8 @@ func (s *Site) StartCentre(ctx context.Context) error {
 	})
 }
 
-func (c *Centre) url() (string, error) {
+// URL is where the centre's pages and the enrolment are.
+func (c *Centre) URL() (string, error) {
 	b, err := os.ReadFile(c.address)
 	return "http://" + strings.TrimSpace(string(b)), err
 }
@@ -250,10 +253,11 @@ func (s *Site) Code(ctx context.Context, args ...string) (string, error) {
 
 // Wallet opens a wallet with play money at an institution.
 func (s *Site) Wallet(ctx context.Context, code string, balance pos.Money) (*wallet.Wallet, error) {
-	return wallet.Create(ctx, s.walletClient(code), wallet.Opening{Institution: code, Name: "drill", Balance: balance})
+	return wallet.Create(ctx, s.WalletClient(code), wallet.Opening{Institution: code, Name: "drill", Balance: balance})
 }
 
-func (s *Site) walletClient(code string) wallet.Client {
+// WalletClient is how wallets reach an institution.
+func (s *Site) WalletClient(code string) wallet.Client {
 	return wallet.Client{Base: s.labURL + "/" + code + "/v1", Key: s.keys[code]}
 }
 

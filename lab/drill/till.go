@@ -74,7 +74,7 @@ func (s *Site) configure(t *Till, name string, n int) error {
 
 // Enrol makes the device a terminal and waits until it is online.
 func (s *Site) Enrol(ctx context.Context, t *Till, code string) error {
-	url, err := s.Centre.url()
+	url, err := s.Centre.URL()
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,160 @@
+package usb_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net"
+	"net/url"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"dcpos/internal/guest"
+	"dcpos/internal/testbin"
+	"dcpos/lab/drill"
+)
+
+// institution is where the guest's wallet is.
+const institution = "ICBC"
+
+// world is what runs on the host for the till in the guest: a centre and the
+// institutions, which an emulated processor would take a minute to start.
+type world struct {
+	Centre  string   `json:"centre"`  // URL
+	Code    string   `json:"code"`    // to enrol one till
+	Wallets string   `json:"wallets"` // URL of the institution's wallets
+	Key     string   `json:"key"`     // of that
+	Forward []string `json:"forward"` // addresses of the host that the guest has as its own
+}
+
+// worldVariable tells the guest at which of the host's ports it gets the world.
+const worldVariable = "DCPOS_WORLD"
+
+// serveWorld starts the world when the guest asks for it, and ends it with the test.
+func serveWorld(t *testing.T) (variable string) {
+	t.Helper()
+	var c net.ListenConfig
+	l, err := c.Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	bin, dir := testbin.Dir(t), t.TempDir()
+	var site *drill.Site
+	served := make(chan struct{})
+	t.Cleanup(func() {
+		_ = l.Close() // ends the goroutine
+		<-served
+		if site == nil {
+			return
+		}
+		if err := site.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	go func() {
+		defer close(served)
+		for {
+			asks, err := l.Accept()
+			if err != nil {
+				return
+			}
+			if site == nil {
+				began := time.Now()
+				s, err := drill.Open(context.WithoutCancel(t.Context()), drill.SiteOptions{Bin: bin, Dir: dir, Tills: -1})
+				if err != nil {
+					t.Errorf("open the world: %v", err)
+					_ = asks.Close() // the guest sees that there is nothing
+					continue
+				}
+				site = s
+				t.Logf("institutions and centre are up after %v", time.Since(began).Round(time.Millisecond))
+			}
+			if err := tell(t.Context(), asks, site); err != nil {
+				t.Errorf("tell of the world: %v", err)
+			}
+		}
+	}()
+	return worldVariable + "=" + l.Addr().String()
+}
+
+// tell answers one who asks for the world.
+func tell(ctx context.Context, asks io.WriteCloser, s *drill.Site) (err error) {
+	defer func() { err = errors.Join(err, asks.Close()) }()
+	var w world
+	if w.Centre, err = s.Centre.URL(); err != nil {
+		return err
+	}
+	if w.Code, err = s.Code(ctx); err != nil {
+		return err
+	}
+	wallets := s.WalletClient(institution)
+	w.Wallets, w.Key = wallets.Base, wallets.Key
+	w.Forward = []string{s.Link.Addr()}
+	for _, u := range []string{w.Centre, w.Wallets} {
+		parsed, err := url.Parse(u)
+		if err != nil {
+			return err
+		}
+		w.Forward = append(w.Forward, parsed.Host)
+	}
+	return json.NewEncoder(asks).Encode(w)
+}
+
+// readWorld is the guest's side: the host's addresses become the guest's own.
+func readWorld(t *testing.T) (w world) {
+	t.Helper()
+	_, port, _ := strings.Cut(os.Getenv(worldVariable), ":")
+	var d net.Dialer
+	host, err := d.DialContext(t.Context(), "tcp", net.JoinHostPort(guest.HostAddress, port))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = host.Close() }() // only read from
+	if err := json.NewDecoder(host).Decode(&w); err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range w.Forward {
+		forward(t, a)
+	}
+	return w
+}
+
+// forward takes connections on a loopback address and carries them to the same port of
+// the host, until the test ends.
+func forward(t *testing.T, address string) {
+	t.Helper()
+	var c net.ListenConfig
+	l, err := c.Listen(t.Context(), "tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	_, port, _ := strings.Cut(address, ":")
+	go func() {
+		for {
+			near, err := l.Accept()
+			if err != nil {
+				return // the test has ended
+			}
+			go carry(t.Context(), near, net.JoinHostPort(guest.HostAddress, port))
+		}
+	}()
+}
+
+func carry(ctx context.Context, near net.Conn, to string) {
+	defer func() { _ = near.Close() }() // nothing is lost that the other end does not see
+	var d net.Dialer
+	far, err := d.DialContext(ctx, "tcp", to)
+	if err != nil {
+		return
+	}
+	defer func() { _ = far.Close() }() // likewise
+	go func() {
+		_, _ = io.Copy(far, near) // the other end sees what is missing
+		_ = far.Close()
+	}()
+	_, _ = io.Copy(near, far) // likewise
+}
