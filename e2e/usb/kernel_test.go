@@ -38,6 +38,7 @@ func TestOnARealKernel(t *testing.T) {
 		t.Run("serial", testSerial)
 		t.Run("HID-POS", testHIDPOS)
 		t.Run("keyboard", testKeyboard)
+		t.Run("CCID", testCCID)
 		t.Run("cycles", testCycles)
 		t.Run("program", testProgram)
 		return

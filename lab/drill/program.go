@@ -52,6 +52,9 @@ func (p *Program) Start(ctx context.Context) error {
 	return nil
 }
 
+// PID is the process's number; it must have been started.
+func (p *Program) PID() int { return p.process.Process.Pid }
+
 // Running reports that the program has not ended.
 func (p *Program) Running() bool {
 	if p.exited == nil {
