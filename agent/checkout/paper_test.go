@@ -416,7 +416,9 @@ func inDrill(t *testing.T, seed uint64, change func(*drill), test func(d *drill)
 func TestPowerGoesAtAnyStepOfAPrint(t *testing.T) {
 	for seed := range uint64(24) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			inDrill(t, seed, func(d *drill) { d.kiosk, d.deaf = seed%4 == 1, seed%3 == 2 }, func(d *drill) { d.day(6) })
+			inDrill(t, seed, func(d *drill) {
+				d.kiosk, d.deaf, d.profile.Status.Resume = seed%4 == 1, seed%3 == 2, seed%2 == 0
+			}, func(d *drill) { d.day(6) })
 		})
 	}
 }
@@ -460,10 +462,36 @@ func (d *drill) asked(state pos.PrintState, reason string) checkout.Print {
 	return checkout.Print{}
 }
 
+// A printer that keeps the rest of a receipt goes on with it: nobody is asked.
+func TestAReceiptGoesOnAfterANewRoll(t *testing.T) {
+	inDrill(t, 1, func(*drill) {}, func(d *drill) {
+		d.model.SetPaperLeft(600)
+		first := d.sell("o1")
+		time.Sleep(time.Second)
+		second := d.sell("o2")
+		time.Sleep(time.Second)
+		list := d.open()
+		if len(list) != 2 || list[0].State != pos.PrintSending || !strings.Contains(list[0].Text.ZH, "纸") || !strings.Contains(list[0].Hint.EN, "goes on") {
+			d.Fatalf("%+v", list)
+		}
+		d.model.SetPaper(true)
+		time.Sleep(20 * time.Second)
+		for _, p := range []pos.Payment{first, second} {
+			if whole, unmarked := d.of(p, "已支付"); whole != 1 || unmarked != 1 {
+				d.Fatalf("%d whole, %d unmarked\n%s", whole, unmarked, strings.Join(d.slips(), "====\n"))
+			}
+		}
+		if owed := d.open(); len(owed) != 0 {
+			d.Fatalf("papers are owed: %+v", owed)
+		}
+	})
+}
+
+// One that does not keep it has begun a paper that is lost.
 func TestPaperEndsInTheMiddle(t *testing.T) {
 	for _, kiosk := range []bool{false, true} {
 		t.Run(fmt.Sprintf("kiosk=%t", kiosk), func(t *testing.T) {
-			inDrill(t, 1, func(d *drill) { d.kiosk = kiosk }, func(d *drill) {
+			inDrill(t, 1, func(d *drill) { d.kiosk, d.profile.Status.Resume = kiosk, false }, func(d *drill) {
 				d.model.SetPaperLeft(600)
 				first := d.sell("o1")
 				time.Sleep(time.Second)

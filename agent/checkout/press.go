@@ -20,9 +20,10 @@ type press struct {
 	awake chan struct{} // holds one token while there is something to look at
 
 	mu      sync.Mutex
-	changed chan struct{} // closed and replaced whenever a job or the press has changed
-	count   int           // how often the press has stopped at a job that does not print
-	trouble pos.Error     // why it stopped last
+	waits   drivers.PauseReason // why the job that is on the printer waits for a person; empty: it does not
+	changed chan struct{}       // closed and replaced whenever a job or the press has changed
+	count   int                 // how often the press has stopped at a job that does not print
+	trouble pos.Error           // why it stopped last
 }
 
 func newPress() *press {
@@ -48,6 +49,20 @@ func (p *press) changes() <-chan struct{} {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.changed
+}
+
+// hold says that the job on the printer waits for a person, or (empty) goes on.
+func (p *press) hold(why drivers.PauseReason) {
+	p.mu.Lock()
+	p.waits = why
+	p.mu.Unlock()
+	p.tell()
+}
+
+func (p *press) held() drivers.PauseReason {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.waits
 }
 
 func (p *press) stop(why Print) {
@@ -131,7 +146,7 @@ func (t *Till) printAll(ctx context.Context) bool {
 			return false
 		}
 		if after.State == pos.PrintPaused {
-			t.press.stop(tell(after))
+			t.press.stop(t.tell(after))
 			return false
 		}
 	}
@@ -221,7 +236,12 @@ func (t *Till) shelved(j pos.PrintJob) pos.Draft {
 func (t *Till) put(ctx context.Context, job pos.PrintJob, paper receipt.Receipt) (pos.PrintJob, error) {
 	c, cancel := context.WithTimeout(ctx, t.timing.Print)
 	defer cancel()
-	result, printErr := t.c.Printer.Print(c, drivers.PrintJob{ID: job.ID, Receipt: paper, Duplicate: job.Duplicate})
+	result, printErr := t.c.Printer.Print(c, drivers.PrintJob{
+		ID: job.ID, Receipt: paper, Duplicate: job.Duplicate,
+		// A printer that keeps the rest of a job goes on when somebody has put paper in.
+		Patience: t.timing.Print * 3 / 4, Stopped: func(why drivers.PauseReason) { t.held(job, why) },
+	})
+	t.press.hold("")
 	to, body := t.outcome(ctx, job, result, printErr)
 	save, done := saving(ctx)
 	defer done()
@@ -233,6 +253,15 @@ func (t *Till) put(ctx context.Context, job pos.PrintJob, paper receipt.Receipt)
 	}
 	after, err := t.PrintJob(save, job.ID)
 	return after.PrintJob, err
+}
+
+// held tells that a job waits on the printer for a person, or goes on. Nothing is
+// journaled: what the job comes to is.
+func (t *Till) held(job pos.PrintJob, why drivers.PauseReason) {
+	t.press.hold(why)
+	job.State = pos.PrintSending
+	told := t.tell(job)
+	t.publish(Event{Kind: EventPrint, Print: &told})
 }
 
 // outcome is what a try of the printer means for the job.

@@ -249,7 +249,7 @@ func (t *Till) PrintJob(ctx context.Context, id string) (Print, error) {
 		job, err = findPrint(v, id)
 		return err
 	})
-	return tell(job), err
+	return t.tell(job), err
 }
 
 func findPrint(v pos.JournalView, id string) (pos.PrintJob, error) {
@@ -277,7 +277,7 @@ func (t *Till) PrintJobs(ctx context.Context, open bool, limit int) ([]Print, er
 		}
 		for _, j := range jobs {
 			if j.Kind != "" {
-				list = append(list, tell(j))
+				list = append(list, t.tell(j))
 			}
 		}
 		return err
@@ -341,8 +341,18 @@ func (t *Till) command(ctx context.Context, caller, id string, decide func(pos.P
 	return t.PrintJob(ctx, id)
 }
 
-// tell gives a job its words.
-func tell(j pos.PrintJob) Print {
+// tell gives a job its words, also those of a wait at the printer.
+func (t *Till) tell(j pos.PrintJob) Print {
+	p := words(j)
+	if why := t.press.held(); why != "" && j.State == pos.PrintSending {
+		p.Text, p.Hint = pauseText(string(why))
+		p.Hint = pos.Text{ZH: p.Hint.ZH + ",随后自动接着打印", EN: p.Hint.EN + "; the receipt then goes on by itself"}
+	}
+	return p
+}
+
+// words are what a job says by its state.
+func words(j pos.PrintJob) Print {
 	p := Print{PrintJob: j}
 	switch j.State {
 	case pos.PrintQueued:

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"dcpos/drivers"
+	"dcpos/drivers/receipt"
 	profiles "dcpos/firmware-profiles"
 )
 
@@ -94,6 +95,22 @@ func ill(level drivers.HealthLevel, err error) drivers.Health {
 	}
 	h.Text, h.Hint = h.Code.Text(), h.Code.Hint()
 	return h
+}
+
+// Ticket is the self-test ticket of the till's printer as it stands, for who prints it
+// himself; an empty receipt while no printer is open.
+func (s *Set) Ticket() receipt.Receipt {
+	st := s.of(profiles.KindPrinter)
+	if st == nil || s.o.SelfTest == nil {
+		return receipt.New()
+	}
+	st.mu.Lock()
+	p, open := st.printer(st.device)
+	st.mu.Unlock()
+	if !open {
+		return receipt.New()
+	}
+	return s.o.SelfTest(p.Info(), p.Columns(), p.Snapshot())
 }
 
 // SelfTest has a device show what it can, for owner: a printer prints the ticket of

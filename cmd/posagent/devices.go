@@ -7,7 +7,10 @@ import (
 
 	"dcpos/agent/checkout"
 	"dcpos/agent/devices"
+	"dcpos/agent/identity"
+	"dcpos/agent/slip"
 	"dcpos/drivers"
+	"dcpos/drivers/receipt"
 	profiles "dcpos/firmware-profiles"
 )
 
@@ -18,15 +21,34 @@ type bench struct {
 	ready chan struct{} // holds one value when a printer became fit to print
 }
 
-func (a *agent) devices() *bench {
+func (a *agent) devices(id identity.Identity) *bench {
 	b := &bench{ready: make(chan struct{}, 1)}
 	s := a.settings
 	c := devices.Config{Auto: s.Devices.Auto, Printer: s.Printer, NFC: s.NFC, Display: s.Display, Scanners: slices.Clone(s.Scanners)}
 	if s.Scanner != nil {
 		c.Scanners = append([]drivers.DeviceConfig{*s.Scanner}, c.Scanners...)
 	}
-	b.Set = devices.New(c, devices.All(), devices.Options{Log: a.log, Changed: b.changed})
+	b.Set = devices.New(c, devices.All(), devices.Options{Log: a.log, Changed: b.changed, SelfTest: a.selfTest(id)})
 	return b
+}
+
+// selfTest lays out the self-test ticket of this till's printers.
+func (a *agent) selfTest(id identity.Identity) func(drivers.DeviceInfo, int, drivers.PrinterStatus) receipt.Receipt {
+	return func(info drivers.DeviceInfo, columns int, status drivers.PrinterStatus) receipt.Receipt {
+		return slip.SelfTest(slip.SelfTestInfo{
+			Shop:    slip.Shop{Env: id.Env, Merchant: id.Merchant, Store: id.Store, StoreName: id.StoreName, Terminal: id.Terminal},
+			Version: version, Printer: info, Columns: columns, Status: &status, OpenTill: a.settings.Drawer, At: a.clock.Now(),
+		})
+	}
+}
+
+// faces reports whether a display faces the customer: one is named, or the class has one
+// and may find it by itself.
+func (a *agent) faces() bool { return a.settings.Display != nil || a.mayFind(profiles.KindDisplay) }
+
+// mayFind reports whether the till may find a device of the kind by itself.
+func (a *agent) mayFind(kind profiles.Kind) bool {
+	return a.settings.Devices.Auto && slices.ContainsFunc(a.class.Devices, func(d profiles.ClassDevice) bool { return d.Kind == kind })
 }
 
 // changed tells the till, once there is one.
@@ -49,11 +71,7 @@ func (b *bench) changed(s devices.Status) {
 
 // prints reports whether the till prints: a printer is named, or its class has one and
 // may find it by itself.
-func (a *agent) prints() bool {
-	return a.settings.Printer != nil || a.settings.Devices.Auto && slices.ContainsFunc(a.class.Devices, func(d profiles.ClassDevice) bool {
-		return d.Kind == profiles.KindPrinter
-	})
-}
+func (a *agent) prints() bool { return a.settings.Printer != nil || a.mayFind(profiles.KindPrinter) }
 
 // serveDevices keeps the devices working until ctx ends.
 func (a *agent) serveDevices(ctx context.Context, till *checkout.Till, b *bench) error {

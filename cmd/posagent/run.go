@@ -104,7 +104,7 @@ func (a *agent) sell(ctx context.Context, id identity.Identity) (err error) {
 	defer nc.Close()
 
 	pol := newPolicy(a.folder, id)
-	set := a.devices()
+	set := a.devices(id)
 	till, err := checkout.New(ctx, a.checkout(id, store, host.New(nc, id.Terminal, answerLimit), pol, set))
 	if err != nil {
 		return err
@@ -135,10 +135,14 @@ func (a *agent) checkout(id identity.Identity, store *offline.Store, h checkout.
 	}
 	if a.prints() {
 		c.Printer, c.Reprint, c.PrinterReady = set, checkout.Reprint(a.settings.Reprint), set.ready
-		c.HasPrinter, c.Unconfirmed = set.HasPrinter, set.Unconfirmed
+		c.HasPrinter, c.Unconfirmed, c.SelfTest = set.HasPrinter, set.Unconfirmed, set.Ticket
+		c.Tone = set // the buzzer of a printer, display or scanner
 		if a.settings.Drawer {
 			c.Drawer = set
 		}
+	}
+	if a.faces() {
+		c.Display = set.Customer()
 	}
 	return c
 }
