@@ -133,27 +133,30 @@ func (b *branches) wanders(hash uint64) bool {
 // shards instead.
 func (j *shardJoin) each(l *leaf, side int, each func(records []byte) error) error {
 	if !l.branch {
-		return j.store.Each(l.sides[side], each)
+		return j.store.Each(l.sides[side], &j.pages, each)
 	}
-	return j.store.Each(l.sides[side], func(records []byte) error {
-		for len(records) > 0 {
-			rec := record(records)
-			size := rec.size()
-			records = records[size:]
-			if !j.branches.wanders(rec.hash()) {
-				if err := each(rec[:size]); err != nil {
-					return err
-				}
+	return j.store.Each(l.sides[side], &j.pages, func(records []byte) error {
+		from := 0
+		for at := 0; at < len(records); at += recordSize {
+			rec := readRecord(records[at:])
+			if !j.branches.wanders(rec.id()) {
 				continue
 			}
-			space, err := j.residual.Space(int(rec.hash()>>(64-residualBits))*2+side, size)
-			if err != nil {
+			if from < at {
+				if err := each(records[from:at]); err != nil {
+					return err
+				}
+			}
+			from = at + recordSize
+			if err := j.residual.Add(int(rec.first>>(64-residualBits))*2+side, rec.first, rec.second); err != nil {
 				return err
 			}
-			copy(space, rec)
 			l.moved[side]++
 		}
-		return nil
+		if from == len(records) {
+			return nil
+		}
+		return each(records[from:])
 	})
 }
 

@@ -11,7 +11,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/maphash"
+	"os"
 	"runtime"
 	"sync"
 	"time"
@@ -62,7 +62,7 @@ func Run(ctx context.Context, job Job) (Summary, error) {
 
 func runTuned(ctx context.Context, job Job, t tuning) (Summary, error) {
 	started := time.Now()
-	r := &run{job: job, tuning: t, seed: maphash.MakeSeed()}
+	r := &run{job: job, tuning: t, secret: newSecret()}
 	if err := r.check(); err != nil {
 		return Summary{}, err
 	}
@@ -84,6 +84,9 @@ func runTuned(ctx context.Context, job Job, t tuning) (Summary, error) {
 	if err := r.join(ctx); err != nil {
 		return Summary{}, err
 	}
+	if err := r.unchanged(); err != nil { // breaks were read again
+		return Summary{}, err
+	}
 	summary, err := r.write(out)
 	if err != nil {
 		return Summary{}, err
@@ -102,11 +105,12 @@ func runTuned(ctx context.Context, job Job, t tuning) (Summary, error) {
 type run struct {
 	job    Job
 	tuning tuning
-	seed   maphash.Seed
+	secret *secret
 	day    int32 // settlement date as yyyymmdd, 0 for all
 
-	inputs    []*input
-	size      int64 // bytes of all inputs
+	inputs    []*input    // ours, then theirs, as given
+	sides     [2][]*input // the same by side
+	size      int64       // bytes of all inputs
 	sortDir   string
 	store     *spill.Store
 	breaks    *spill.Sorter
@@ -116,7 +120,6 @@ type run struct {
 	leaves    []leaf
 	branches  *branches      // nil unless the rules split by fields
 	residuals [][]spill.List // per worker
-	lines     lineNumbers
 
 	failure failure
 
@@ -131,19 +134,10 @@ type input struct {
 	*statement.File
 	side, index int
 	expected    int64
-
-	mu     sync.Mutex
-	blocks []int32 // lines per block
+	first, last place // of the places that are this file's
 }
 
-func (in *input) counted(seq int64, lines int) {
-	in.mu.Lock()
-	defer in.mu.Unlock()
-	for int64(len(in.blocks)) <= seq {
-		in.blocks = append(in.blocks, 0)
-	}
-	in.blocks[seq] = int32(lines)
-}
+const maxFiles = 1 << 16
 
 func (r *run) check() error {
 	if r.job.Rules == nil {
@@ -184,19 +178,62 @@ func (r *run) open() error {
 			if err != nil {
 				return err
 			}
-			r.inputs = append(r.inputs, &input{
-				File: file, side: side, index: i, expected: file.TextSize() / bytesPerLine,
-			})
+			in := &input{File: file, side: side, index: i, expected: file.TextSize() / bytesPerLine}
+			r.inputs, r.sides[side] = append(r.inputs, in), append(r.sides[side], in)
 			r.size += file.Size
 		}
 	}
 	return nil
 }
 
+// givePlaces gives every file its range of places: a plain one as many as it has bytes,
+// the others equal shares of what is left.
+func (r *run) givePlaces() error {
+	for side, inputs := range r.sides {
+		left, packed := int64(placesPerSide), int64(0)
+		for _, in := range inputs {
+			if left -= in.Size; !in.Plain {
+				left += in.Size
+				packed++
+			}
+		}
+		if left < 0 {
+			return badJob("the files of the side %[1]s hold more than %[2]d bytes", "%[1]s 一侧的文件超过 %[2]d 字节",
+				sideName(side), int64(placesPerSide))
+		}
+		var next place
+		for _, in := range inputs {
+			size := in.Size
+			if !in.Plain {
+				size = left / packed
+			}
+			in.first, in.last = next, next+place(size)
+			next = in.last
+		}
+	}
+	return nil
+}
+
+func (r *run) unchanged() error {
+	for _, in := range r.inputs {
+		if err := in.Unchanged(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (r *run) prepare(dir string) error {
+	if err := r.givePlaces(); err != nil {
+		return err
+	}
 	var expected int64
 	for _, in := range r.inputs {
 		expected += in.expected
+		in.BoundIndex(r.tuning.index / int64(len(r.inputs)))
+		if err := in.Keep(func() (*os.File, error) { return spill.Unlinked(dir) }); err != nil {
+			return err
+		}
 	}
 	r.tuning.size(r.job.Memory, expected, r.job.Rules)
 	r.plan = newPlan(r.job.Memory, r.tuning, int64(r.job.Rules.AmountToleranceFen))

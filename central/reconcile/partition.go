@@ -1,11 +1,11 @@
 package reconcile
 
 import (
-	"bytes"
 	"context"
 	"encoding/binary"
 	"fmt"
-	"hash/maphash"
+	"slices"
+	"sort"
 	"sync"
 
 	"dcpos/central/reconcile/spill"
@@ -69,14 +69,16 @@ func (r *run) partition(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r.number()
+	for _, in := range r.inputs {
+		r.plan.Inputs = append(r.plan.Inputs, planInput{
+			Side: sideName(in.side), File: in.Path, Bytes: in.Size, Expected: in.expected, Observed: in.Lines(),
+		})
+	}
 	if r.failure.err != nil {
 		return r.placed(&r.failure)
 	}
-	for _, in := range r.inputs {
-		if err := in.Unchanged(); err != nil {
-			return err
-		}
+	if err := r.unchanged(); err != nil {
+		return err
 	}
 	if b := r.branches; b != nil {
 		r.leaves = r.leaves[:len(b.names)]
@@ -93,23 +95,6 @@ func (r *run) partition(ctx context.Context) error {
 	return nil
 }
 
-// number turns the blocks' counts into line numbers.
-func (r *run) number() {
-	for _, in := range r.inputs {
-		before := make([]int64, len(in.blocks))
-		var n int64
-		for i, lines := range in.blocks {
-			before[i] = n
-			n += int64(lines)
-		}
-		in.blocks = nil
-		r.lines.before[in.side] = append(r.lines.before[in.side], before)
-		r.plan.Inputs = append(r.plan.Inputs, planInput{
-			Side: sideName(in.side), File: in.Path, Bytes: in.Size, Expected: in.expected, Observed: n,
-		})
-	}
-}
-
 // faulty is a line's fault before its line number is known.
 type faulty struct {
 	fault *statement.Fault
@@ -123,41 +108,58 @@ func (r *run) placed(f *failure) error {
 	if !ok {
 		return f.err
 	}
-	return bad.fault.At(bad.file, r.lines.number(f.side, f.at))
+	in, at := r.where(f.side, f.at)
+	var buf []byte
+	number, _, err := in.Line(at, &buf)
+	if err != nil {
+		return err
+	}
+	return bad.fault.At(bad.file, number)
+}
+
+// where finds the file of a place and the position in its text.
+func (r *run) where(side int, p place) (*input, int64) {
+	inputs := r.sides[side]
+	i := 0
+	if len(inputs) > 1 {
+		i = sort.Search(len(inputs)-1, func(i int) bool { return p < inputs[i].last })
+	}
+	return inputs[i], int64(p - inputs[i].first)
 }
 
 // partitioner is one worker of the reading phase.
 type partitioner struct {
 	*run
-	shift   uint
-	pages   *spill.Appender
-	totals  *ledgerTotals
-	tally   tally
-	row     statement.Row
-	block   []byte
-	key     []byte
-	scratch []byte
+	shift  uint
+	pages  *spill.Appender
+	totals *sideTotals
+	tally  tally
+	row    statement.Row
+	block  []byte
+	key    []byte
 }
 
 func (r *run) newPartitioner(shards int) *partitioner {
 	return &partitioner{
 		run: r, shift: 64 - uint(r.tuning.depth), pages: r.store.NewAppender(2 * shards),
-		totals:  newLedgerTotals(r.tuning.totals, r.totals),
-		scratch: make([]byte, 0, maxRecord),
+		totals: newSideTotals(r.tuning.totals, r.totals),
 	}
 }
 
-// all reads every input, each worker starting at another one, so that compressed
-// files, which only one worker can unpack at a time, are unpacked next to each other.
+// all reads every input in their order. If some are packed, each worker starts at another
+// one: only one worker can unpack a file at a time, and so they unpack next to each other.
 func (p *partitioner) all(ctx context.Context, w int) error {
+	if !slices.ContainsFunc(p.inputs, func(in *input) bool { return !in.Plain }) {
+		w = 0
+	}
 	for i := range p.inputs {
 		in := p.inputs[(i+w)%len(p.inputs)]
-		parser := in.NewParser()
+		lines := in.NewLines()
 		for {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			more, err := p.next(in, parser)
+			more, err := p.next(in, lines)
 			if err != nil {
 				return err
 			}
@@ -169,24 +171,25 @@ func (p *partitioner) all(ctx context.Context, w int) error {
 	return nil
 }
 
-func (p *partitioner) next(in *input, parser statement.Parser) (bool, error) {
-	seq, data, done, err := in.Next(&p.block)
+func (p *partitioner) next(in *input, lines *statement.Lines) (bool, error) {
+	block, done, err := in.Next(&p.block)
 	if done {
 		return false, nil
 	}
-	start := placeOf(in.index, seq, 0)
+	start := in.first + place(block.At)
 	if !p.failure.before(in.side, start) {
 		return false, nil
 	}
-	if err == nil && seq >= maxBlocks {
+	if err == nil && start+place(len(block.Data)) > in.last {
 		err = &InputError{File: in.Path, Why: pos.Text{EN: "is too large", ZH: "过大"}}
 	}
 	if err != nil {
 		p.failure.set(in.side, start, err)
 		return false, nil
 	}
-	n, err := p.lines(in, parser, seq, data)
-	in.counted(seq, n)
+	lines.Reset(block)
+	err = p.lines(in, lines)
+	lines.Done()
 	p.progress.set(p.consumed())
 	return true, err
 }
@@ -199,68 +202,48 @@ func (r *run) consumed() int64 {
 	return n
 }
 
-// lines takes the lines of a block apart and returns how many there were.
-func (p *partitioner) lines(in *input, parser statement.Parser, seq int64, data []byte) (int, error) {
-	n := 0
-	for len(data) > 0 {
-		text := data
-		if i := bytes.IndexByte(data, '\n'); i >= 0 {
-			text, data = data[:i], data[i+1:]
-		} else {
-			data = nil
+// lines takes the lines of a block.
+func (p *partitioner) lines(in *input, lines *statement.Lines) error {
+	for {
+		position, text, fault, ok := lines.Next(&p.row)
+		if !ok {
+			return nil
 		}
-		at := placeOf(in.index, seq, int64(n))
-		n++
-		fault := parser.Parse(text, &p.row)
+		at := in.first + place(position)
 		var err error
 		switch {
 		case fault != nil && p.job.RejectFile == "":
 			p.failure.set(in.side, at, &faulty{fault, in.Path})
-			return n, nil
+			return nil
 		case fault != nil:
 			err = p.reject(in.side, at, fault, text)
 		case p.day == 0 || p.row.Day == p.day:
 			err = p.take(in.side, at)
 		}
 		if err != nil {
-			return n, err
+			return err
 		}
 	}
-	return n, nil
 }
 
 // take counts a good line and puts it into its shard.
 func (p *partitioner) take(side int, at place) error {
 	row := &p.row
-	effect := effective(row.Status, row.Amount)
-	p.tally.lines[side]++
-	p.tally.effect[side].add(effect)
-	bank, merchant, err := p.totals.of(row.Bank, row.Merchant)
-	if err != nil {
+	id, merchant, bank := p.secret.text(row.TxnID), p.secret.text(row.Merchant), p.secret.text(row.Bank)
+	p.tally.read[side].add(row.Status, row.Amount)
+	if err := p.totals.count(side, bank, merchant, row); err != nil {
 		return err
 	}
-	for _, t := range [2]*total{bank, merchant} {
-		t.lines[side]++
-		t.fen[side].add(row.Amount)
-		t.fee[side].add(row.Fee)
-		t.effect[side].add(effect)
-	}
-	hash := maphash.Bytes(p.seed, row.TxnID)
-	b := encode(p.scratch, hash, at, row)
-	list := int(hash >> p.shift)
+	r := recordOf(id, p.secret.body(id, merchant, bank, uint64(row.Amount), uint64(row.Fee), uint64(row.Status)), at)
+	list := int(id >> p.shift)
 	if p.branches != nil {
 		p.key = p.branches.key(p.key[:0], row)
 		list = p.branches.of(p.key)
-		if err := p.branches.note(hash, list); err != nil {
+		if err := p.branches.note(r.id(), list); err != nil {
 			return err
 		}
 	}
-	space, err := p.pages.Space(list*2+side, len(b))
-	if err != nil {
-		return err
-	}
-	copy(space, b)
-	return nil
+	return p.pages.Add(list*2+side, r.first, r.second)
 }
 
 // maxRejectText is how much of a bad line the reject file keeps.

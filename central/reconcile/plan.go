@@ -12,9 +12,8 @@ import (
 // Guesses before anything is read. They only set the first number of shards: a shard
 // that turns out larger is split from what was counted.
 const (
-	bytesPerLine  = 90 // of the dcpos CSV with 32-digit ids
-	costPerRecord = 110
-	leafTarget    = 6 << 20 // bytes of a shard while it is joined: three L2 caches
+	bytesPerLine  = 90      // of the dcpos CSV with 32-digit ids
+	leafTarget    = 5 << 20 // bytes of a shard while it is joined if every line is suspect
 	leavesPerCore = 8
 	fewLines      = 100_000 // below this the work is not worth spreading
 )
@@ -30,6 +29,7 @@ type tuning struct {
 	ram        int64 // bytes of pages kept in memory
 	sort       int64 // bytes of each of the three sorters
 	totals     int64 // bytes of one worker's control totals
+	index      int64 // bytes of the index of line numbers
 	splitBits  int   // most bits by which a shard over budget is split at a time
 	maxDepth   int   // bits after which splitting stops and sorting begins
 	workers    int
@@ -37,31 +37,34 @@ type tuning struct {
 }
 
 const (
+	mostPage        = 8 << 10
 	minMemory       = 8 << 20
 	memoryPerWorker = 4 << 20
 	defaultMemory   = 1 << 30
 )
 
-// tune divides the memory: of 16 parts, pages on hand 4, open pages 2, joins 4, sorters
-// 3 (one each), totals 2, input blocks and decompressors the rest.
+// tune divides the memory: of 32 parts, shards' pages 16 (open ones among them), joins 6,
+// sorters 4 (three, at most four), totals 3, the index of line numbers 1, input blocks and
+// decompressors the rest.
 func tune(memory int64, workers int) tuning {
-	part := memory / 16
+	part := memory / 32
 	workers = int(min(int64(workers), max(memory/memoryPerWorker, 1)))
 	return tuning{
-		block:      int(min(max(part/int64(4*workers), 64<<10), 256<<10)),
-		ram:        4 * part,
-		leaf:       min(4*part/int64(workers), 1<<30),
+		block:      int(min(max(part/int64(2*workers), 32<<10), 128<<10)),
+		ram:        16 * part,
+		leaf:       min(6*part/int64(workers), 1<<30),
 		sort:       part,
-		totals:     2 * part / int64(workers),
+		totals:     3 * part / int64(workers),
+		index:      part,
 		splitBits:  4,
-		maxDepth:   40,
+		maxDepth:   32,
 		workers:    workers,
 		windowSize: part,
 	}
 }
 
 // openBytes is the memory for the open pages of one list of every worker.
-func (t *tuning) openBytes(memory int64) int64 { return 2 * memory / 16 / int64(2*t.workers) }
+func (t *tuning) openBytes(memory int64) int64 { return 8 * memory / 32 / int64(2*t.workers) }
 
 // size sets the first depth and the page size from the expected number of lines.
 func (t *tuning) size(memory, expected int64, rules *Rules) {
@@ -72,7 +75,7 @@ func (t *tuning) size(memory, expected int64, rules *Rules) {
 		t.page = spill.MinPage
 	} else if !t.pinned {
 		target := max(min(t.leaf*2/3, leafTarget), 1)
-		for t.depth < most && expected*costPerRecord>>t.depth > target {
+		for t.depth < most && expected*costPerRow>>t.depth > target {
 			t.depth++
 		}
 		for expected > fewLines && t.depth < most && 1<<t.depth < leavesPerCore*t.workers {
@@ -84,7 +87,7 @@ func (t *tuning) size(memory, expected int64, rules *Rules) {
 	}
 	if t.page == 0 {
 		t.page = spill.MinPage
-		for t.page < 64<<10 && int64(t.page)<<1<<t.depth <= open {
+		for t.page < mostPage && int64(t.page)<<1<<t.depth <= open {
 			t.page <<= 1
 		}
 	}

@@ -62,9 +62,11 @@ func decodeTotal(b []byte) (t total) {
 const (
 	byBank     = 'b'
 	byMerchant = 'm'
+
+	levelNames = string(byBank) + string(byMerchant)
 )
 
-// ledgerTotals is one worker's control totals. When there are more keys than its
+// ledgerTotals is one worker's control totals while it joins, which counts breaks. When there are more keys than its
 // share of memory allows, it hands them to the sorter and starts again; nothing but
 // the keys is then allocated anew.
 type ledgerTotals struct {
@@ -108,7 +110,7 @@ func (l *ledgerTotals) of(bank, merchant []byte) (atBank, atMerchant *total, err
 
 // flush hands everything to the sorter.
 func (l *ledgerTotals) flush() error {
-	for i, level := range [2]byte{byBank, byMerchant} {
+	for i, level := range []byte(levelNames) {
 		for key, at := range l.levels[i] {
 			l.record = append(append(l.record[:0], level), key...)
 			n := len(l.record)
@@ -121,6 +123,124 @@ func (l *ledgerTotals) flush() error {
 	}
 	l.sums = l.sums[:0]
 	return nil
+}
+
+// sideTotals is one worker's control totals while it reads. Banks and merchants are known
+// by the keyed hash of their names: two of a million merchants share one with a chance
+// of 3·10⁻⁸.
+type sideTotals struct {
+	ledger *ledgerTotals
+	tables [2][2]slots // by side; banks, merchants
+	kept   int
+}
+
+// slots is a table by open addressing, at most half full.
+type slots struct {
+	sums  []slotSum
+	names [][]byte
+	used  int
+}
+
+// slotSum fills a cache line.
+type slotSum struct {
+	hash             uint64
+	lines            int64
+	fen, fee, effect sum
+}
+
+func newSideTotals(memory int64, sorter *spill.Sorter) *sideTotals {
+	return &sideTotals{ledger: newLedgerTotals(memory, sorter)}
+}
+
+// count adds a line to its bank's and its merchant's totals.
+func (t *sideTotals) count(side int, bank, merchant uint64, row *statement.Row) error {
+	if t.kept >= t.ledger.most {
+		if err := t.flush(); err != nil {
+			return err
+		}
+	}
+	tables := &t.tables[side]
+	effect := effective(row.Status, row.Amount)
+	for _, s := range [2]*slotSum{t.at(&tables[0], bank, row.Bank), t.at(&tables[1], merchant, row.Merchant)} {
+		s.lines++
+		s.fen.add(row.Amount)
+		s.fee.add(row.Fee)
+		s.effect.add(effect)
+	}
+	return nil
+}
+
+// at finds a key's sums or makes them.
+func (t *sideTotals) at(table *slots, hash uint64, name []byte) *slotSum {
+	for {
+		mask := uint64(len(table.sums) - 1)
+		for i := hash & mask; table.sums != nil; i = (i + 1) & mask {
+			s := &table.sums[i]
+			if s.hash == hash && s.lines > 0 {
+				return s
+			}
+			if s.lines == 0 && table.used*2 >= len(table.sums) {
+				break // grow first
+			}
+			if s.lines == 0 {
+				s.hash = hash
+				table.names[i] = append(table.names[i][:0], name...)
+				table.used++
+				t.kept++
+				return s
+			}
+		}
+		table.grow()
+	}
+}
+
+func (s *slots) grow() {
+	const least = 64
+	old := *s
+	s.sums = make([]slotSum, max(2*len(old.sums), least))
+	s.names = make([][]byte, len(s.sums))
+	mask := uint64(len(s.sums) - 1)
+	for i := range old.sums {
+		if old.sums[i].lines == 0 {
+			continue
+		}
+		at := old.sums[i].hash & mask
+		for s.sums[at].lines > 0 {
+			at = (at + 1) & mask
+		}
+		s.sums[at], s.names[at] = old.sums[i], old.names[i]
+	}
+}
+
+// flush hands everything to the sorter.
+func (t *sideTotals) flush() error {
+	for side := range t.tables {
+		for level := range t.tables[side] {
+			table := &t.tables[side][level]
+			for i := range table.sums {
+				if table.sums[i].lines == 0 {
+					continue
+				}
+				if err := t.ledger.put(level, table.names[i], side, &table.sums[i]); err != nil {
+					return err
+				}
+			}
+			clear(table.sums)
+			table.used = 0
+		}
+	}
+	t.kept = 0
+	return nil
+}
+
+// put hands one side's sums of one key to the sorter.
+func (l *ledgerTotals) put(level int, name []byte, side int, s *slotSum) error {
+	l.record = append(append(l.record[:0], levelNames[level]), name...)
+	n := len(l.record)
+	var t total
+	t.lines[side], t.fen[side], t.fee[side], t.effect[side] = s.lines, s.fen, s.fee, s.effect
+	l.record = t.append(l.record)
+	return l.sorter.Add(l.record[:n], l.record[n:])
 }
 
 const totalsHeader = "level,key,ours,theirs,ours_fen,theirs_fen,ours_fee_fen,theirs_fee_fen," +

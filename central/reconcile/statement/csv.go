@@ -75,6 +75,8 @@ type csvParser struct {
 	columns []string
 	day     int // index of settlement_date, -1 when there is none
 	fields  [maxColumns][]byte
+	date    [10]byte // the last yyyy-MM-dd that was read, and
+	dateDay int32    // its day: nearly every line has the same
 }
 
 // Parse splits and checks one line.
@@ -90,6 +92,9 @@ func (p *csvParser) Parse(line []byte, row *Row) *Fault {
 	}
 	return p.values(row)
 }
+
+// usual converts fields that were found already; false where something is wrong.
+func (p *csvParser) usual(row *Row) bool { return p.names(row) == nil && p.values(row) == nil }
 
 func (p *csvParser) split(line []byte) *Fault {
 	if f := checkBytes(line); f != nil {
@@ -156,11 +161,11 @@ func (p *csvParser) values(row *Row) *Fault {
 	}
 	row.Amount, row.Fee = amount, fee
 	status := p.fields[colStatus]
-	if len(status) != 1 || bytes.IndexByte([]byte("SFPR"), status[0]) < 0 {
+	if len(status) != 1 || !isStatus(status[0]) {
 		return p.fault(colStatus, "%s is not S, F, P or R", "%s 不是 S、F、P 或 R", shown(status))
 	}
 	row.Status = status[0]
-	if row.Day, ok = stampDay(p.fields[colStamp]); !ok {
+	if row.Day, ok = p.stampDay(p.fields[colStamp]); !ok {
 		return p.fault(colStamp, "%s is not RFC 3339, Unix milliseconds or yyyyMMddHHmmss",
 			"%s 不是 RFC 3339、Unix 毫秒或 yyyyMMddHHmmss", shown(p.fields[colStamp]))
 	}
@@ -172,6 +177,34 @@ func (p *csvParser) values(row *Row) *Fault {
 			"%s 不是日期(yyyy-MM-dd 或 yyyyMMdd)", shown(p.fields[p.day]))
 	}
 	return nil
+}
+
+func isStatus(c byte) bool { return c == Success || c == Failed || c == Pending || c == Refund }
+
+// stampDay is the function of that name, quick for a time in UTC on the same date as
+// the line before.
+func (p *csvParser) stampDay(b []byte) (int32, bool) {
+	const utc = len("2006-01-02T15:04:05Z")
+	if len(b) != utc || p.dateDay == 0 || string(b[:10]) != string(p.date[:]) || !dayTime(b) {
+		day, ok := stampDay(b)
+		if ok && len(b) == utc && dayTime(b) {
+			p.dateDay = day
+			copy(p.date[:], b)
+		}
+		return day, ok
+	}
+	return p.dateDay, true
+}
+
+// dayTime accepts THH:MM:SSZ after a date, from 00:00:00 to 15:59:59: still the same
+// date in Shanghai.
+func dayTime(b []byte) bool {
+	t := b[10:20]
+	if t[0] != 'T' || t[3] != ':' || t[6] != ':' || t[9] != 'Z' {
+		return false
+	}
+	h1, h2, m1, m2, s1, s2 := t[1]-'0', t[2]-'0', t[4]-'0', t[5]-'0', t[7]-'0', t[8]-'0'
+	return h1 <= 1 && h2 <= 9 && h1*10+h2 < 16 && m1 <= 5 && m2 <= 9 && s1 <= 5 && s2 <= 9
 }
 
 func (p *csvParser) notFen(column int, least string) *Fault {
@@ -195,6 +228,19 @@ func parseFen(b []byte) (pos.Money, bool) {
 		return 0, false
 	}
 	var v uint64
+	if len(b) <= 18 { // cannot overflow
+		for _, c := range b {
+			d := uint64(c - '0')
+			if d > 9 {
+				return 0, false
+			}
+			v = v*10 + d
+		}
+		if negative {
+			v = -v
+		}
+		return pos.Money(v), true
+	}
 	for _, c := range b {
 		d := uint64(c - '0')
 		if d > 9 || v > (math.MaxInt64-d)/10 {
