@@ -189,6 +189,9 @@ func (p *partitioner) next(in *input, lines *statement.Lines) (bool, error) {
 	}
 	lines.Reset(block)
 	err = p.lines(in, lines)
+	if err == nil {
+		err = p.totals.due() // before the block's memory is used again
+	}
 	lines.Done()
 	p.progress.set(p.consumed())
 	return true, err

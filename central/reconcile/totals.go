@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
-	"math"
 	"strconv"
 
 	"dcpos/central/reconcile/spill"
@@ -82,7 +81,7 @@ const bytesPerTotal = 256
 
 func newLedgerTotals(memory int64, sorter *spill.Sorter) *ledgerTotals {
 	return &ledgerTotals{
-		most: int(min(max(memory/bytesPerTotal, 16), math.MaxInt32)), sorter: sorter,
+		most: int(min(max(memory/bytesPerTotal, 16), mostKeys)), sorter: sorter,
 		levels: [2]map[string]int32{{}, {}},
 	}
 }
@@ -127,88 +126,146 @@ func (l *ledgerTotals) flush() error {
 
 // sideTotals is one worker's control totals while it reads. Banks and merchants are known
 // by the keyed hash of their names: two of a million merchants share one with a chance
-// of 3·10⁻⁸.
+// of 3·10⁻⁸. Lines are counted some hundred at a time, first all look-ups, then all
+// additions: what takes time is memory, and so its answers overlap.
 type sideTotals struct {
 	ledger *ledgerTotals
-	tables [2][2]slots // by side; banks, merchants
+	tables [2][2]table // by side; banks, merchants
+	side   int         // of the lines that wait
+	n      int
+	hashes [2][batchSize]uint64
+	names  [2][batchSize][]byte
+	values [batchSize][3]int64 // amount, fee, effective value
+	slots  [2][batchSize]uint32
 	kept   int
 }
 
-// slots is a table by open addressing, at most half full.
-type slots struct {
-	sums  []slotSum
+const batchSize = 128
+
+// table finds sums by hash: open addressing, at most half full.
+type table struct {
+	index []uint64 // 40 bits of the hash, position in sums plus one
+	sums  []keySum
 	names [][]byte
-	used  int
 }
 
-// slotSum fills a cache line.
-type slotSum struct {
-	hash             uint64
-	lines            int64
-	fen, fee, effect sum
+// keySum adds up what is small enough that 2³² of it fit; the rest goes to big.
+type keySum struct {
+	hash                    uint64
+	lines, fen, fee, effect int64
+	big                     *[3]sum
 }
+
+const (
+	slotBits = 24
+	mostKeys = 1<<slotBits - 2
+)
 
 func newSideTotals(memory int64, sorter *spill.Sorter) *sideTotals {
 	return &sideTotals{ledger: newLedgerTotals(memory, sorter)}
 }
 
-// count adds a line to its bank's and its merchant's totals.
+// count adds a line to its bank's and its merchant's totals, now or when due is called.
+// The row's names must stay good until then.
 func (t *sideTotals) count(side int, bank, merchant uint64, row *statement.Row) error {
-	if t.kept >= t.ledger.most {
+	if t.n == batchSize || side != t.side {
+		if err := t.due(); err != nil {
+			return err
+		}
+		t.side = side
+	}
+	i := t.n
+	t.n++
+	t.hashes[0][i], t.hashes[1][i] = bank, merchant
+	t.names[0][i], t.names[1][i] = row.Bank, row.Merchant
+	t.values[i] = [3]int64{int64(row.Amount), int64(row.Fee), int64(effective(row.Status, row.Amount))}
+	return nil
+}
+
+// due adds up the lines that wait.
+func (t *sideTotals) due() error {
+	if t.kept+2*t.n > t.ledger.most {
 		if err := t.flush(); err != nil {
 			return err
 		}
 	}
-	tables := &t.tables[side]
-	effect := effective(row.Status, row.Amount)
-	for _, s := range [2]*slotSum{t.at(&tables[0], bank, row.Bank), t.at(&tables[1], merchant, row.Merchant)} {
-		s.lines++
-		s.fen.add(row.Amount)
-		s.fee.add(row.Fee)
-		s.effect.add(effect)
+	for level := range t.tables[t.side] {
+		table, hashes, slots := &t.tables[t.side][level], t.hashes[level][:t.n], t.slots[level][:t.n]
+		table.guess(hashes, slots)
+		for i, hash := range hashes {
+			at := slots[i]
+			if at >= uint32(len(table.sums)) || table.sums[at].hash != hash {
+				var made bool
+				if at, made = table.at(hash, t.names[level][i]); made {
+					t.kept++
+				}
+			}
+			table.sums[at].add(&t.values[i])
+		}
 	}
+	t.n = 0
 	return nil
 }
 
-// at finds a key's sums or makes them.
-func (t *sideTotals) at(table *slots, hash uint64, name []byte) *slotSum {
-	for {
-		mask := uint64(len(table.sums) - 1)
-		for i := hash & mask; table.sums != nil; i = (i + 1) & mask {
-			s := &table.sums[i]
-			if s.hash == hash && s.lines > 0 {
-				return s
-			}
-			if s.lines == 0 && table.used*2 >= len(table.sums) {
-				break // grow first
-			}
-			if s.lines == 0 {
-				s.hash = hash
-				table.names[i] = append(table.names[i][:0], name...)
-				table.used++
-				t.kept++
-				return s
-			}
-		}
-		table.grow()
+func (s *keySum) add(values *[3]int64) {
+	const small = 1 << 31
+	s.lines++
+	if uint64(values[0]) < small && uint64(values[1]+small) < 2*small {
+		s.fen += values[0]
+		s.fee += values[1]
+		s.effect += values[2]
+		return
+	}
+	if s.big == nil {
+		s.big = new([3]sum)
+	}
+	for i, v := range values {
+		s.big[i].add(pos.Money(v))
 	}
 }
 
-func (s *slots) grow() {
+// guess looks all hashes up at the first place where they can be.
+func (t *table) guess(hashes []uint64, slots []uint32) {
+	if len(t.index) == 0 {
+		t.grow()
+	}
+	mask := uint64(len(t.index) - 1)
+	for i, hash := range hashes {
+		slots[i] = uint32(t.index[hash&mask]&(1<<slotBits-1)) - 1
+	}
+}
+
+// at finds a hash's sums or makes them.
+func (t *table) at(hash uint64, name []byte) (at uint32, made bool) {
+	if 2*len(t.sums) >= len(t.index) {
+		t.grow()
+	}
+	mask := uint64(len(t.index) - 1)
+	for i := hash & mask; ; i = (i + 1) & mask {
+		entry := t.index[i]
+		if entry == 0 {
+			t.sums = append(t.sums, keySum{hash: hash})
+			t.names = append(t.names, append([]byte(nil), name...))
+			t.index[i] = hash>>slotBits<<slotBits | uint64(len(t.sums))
+			return uint32(len(t.sums) - 1), true
+		}
+		if at := uint32(entry&(1<<slotBits-1)) - 1; entry>>slotBits == hash>>slotBits && t.sums[at].hash == hash {
+			return at, false
+		}
+	}
+}
+
+func (t *table) grow() {
 	const least = 64
-	old := *s
-	s.sums = make([]slotSum, max(2*len(old.sums), least))
-	s.names = make([][]byte, len(s.sums))
-	mask := uint64(len(s.sums) - 1)
-	for i := range old.sums {
-		if old.sums[i].lines == 0 {
-			continue
+	t.index = make([]uint64, max(4*len(t.index), least))
+	mask := uint64(len(t.index) - 1)
+	for at := range t.sums {
+		hash := t.sums[at].hash
+		i := hash & mask
+		for t.index[i] != 0 {
+			i = (i + 1) & mask
 		}
-		at := old.sums[i].hash & mask
-		for s.sums[at].lines > 0 {
-			at = (at + 1) & mask
-		}
-		s.sums[at], s.names[at] = old.sums[i], old.names[i]
+		t.index[i] = hash>>slotBits<<slotBits | uint64(at+1)
 	}
 }
 
@@ -218,15 +275,12 @@ func (t *sideTotals) flush() error {
 		for level := range t.tables[side] {
 			table := &t.tables[side][level]
 			for i := range table.sums {
-				if table.sums[i].lines == 0 {
-					continue
-				}
 				if err := t.ledger.put(level, table.names[i], side, &table.sums[i]); err != nil {
 					return err
 				}
 			}
-			clear(table.sums)
-			table.used = 0
+			clear(table.index)
+			table.sums, table.names = table.sums[:0], table.names[:0]
 		}
 	}
 	t.kept = 0
@@ -234,11 +288,17 @@ func (t *sideTotals) flush() error {
 }
 
 // put hands one side's sums of one key to the sorter.
-func (l *ledgerTotals) put(level int, name []byte, side int, s *slotSum) error {
+func (l *ledgerTotals) put(level int, name []byte, side int, s *keySum) error {
 	l.record = append(append(l.record[:0], levelNames[level]), name...)
 	n := len(l.record)
 	var t total
-	t.lines[side], t.fen[side], t.fee[side], t.effect[side] = s.lines, s.fen, s.fee, s.effect
+	t.lines[side] = s.lines
+	for i, part := range [3]*sum{&t.fen[side], &t.fee[side], &t.effect[side]} {
+		part.add(pos.Money([3]int64{s.fen, s.fee, s.effect}[i]))
+		if s.big != nil {
+			part.addSum(s.big[i])
+		}
+	}
 	l.record = t.append(l.record)
 	return l.sorter.Add(l.record[:n], l.record[n:])
 }
