@@ -80,6 +80,11 @@ func (r *run) partition(ctx context.Context) error {
 	if err := r.unchanged(); err != nil {
 		return err
 	}
+	for _, in := range r.inputs {
+		if err := in.Verify(); err != nil {
+			return err
+		}
+	}
 	if b := r.branches; b != nil {
 		r.leaves = r.leaves[:len(b.names)]
 		for i := range r.leaves {

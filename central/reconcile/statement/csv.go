@@ -38,7 +38,7 @@ type dcposCSV struct{}
 func (dcposCSV) Name() string { return "dcpos" }
 
 // Header wants the required columns in their order and any optional ones after them.
-func (dcposCSV) Header(line []byte) (func() Parser, *Fault) {
+func (dcposCSV) Header(line []byte) (Layout, *Fault) {
 	names := strings.Split(string(line), ",")
 	required := strings.Split(requiredColumns, ",")
 	for i, want := range required {
@@ -53,7 +53,7 @@ func (dcposCSV) Header(line []byte) (func() Parser, *Fault) {
 			return nil, f
 		}
 	}
-	day := -1
+	at := map[string]int{"settlement_date": -1, "orig_txn_id": -1, "batch_no": -1}
 	seen := map[string]bool{}
 	for i, name := range names[requiredCount:] {
 		known := name != "" && strings.Contains(","+optionalColumns+",", ","+name+",")
@@ -64,16 +64,28 @@ func (dcposCSV) Header(line []byte) (func() Parser, *Fault) {
 			return nil, f
 		}
 		seen[name] = true
-		if name == "settlement_date" {
-			day = requiredCount + i
-		}
+		at[name] = requiredCount + i
 	}
-	return func() Parser { return &csvParser{columns: names, day: day} }, nil
+	return csvLayout{names, at}, nil
 }
+
+type csvLayout struct {
+	columns []string
+	at      map[string]int // of the optional columns, -1 for none
+}
+
+func (l csvLayout) NewParser() Parser {
+	return &csvParser{columns: l.columns, day: l.at["settlement_date"], orig: l.at["orig_txn_id"], batch: l.at["batch_no"]}
+}
+
+// Verify has nothing to compare: the format has no totals.
+func (l csvLayout) Verify() *Fault { return nil }
 
 type csvParser struct {
 	columns []string
 	day     int // index of settlement_date, -1 when there is none
+	orig    int
+	batch   int
 	fields  [maxColumns][]byte
 	date    [10]byte // the last yyyy-MM-dd that was read, and
 	dateDay int32    // its day: nearly every line has the same
@@ -146,6 +158,13 @@ func (p *csvParser) names(row *Row) *Fault {
 	}
 	if len(row.Bank) == 0 {
 		return p.fault(colBank, "is empty", "为空")
+	}
+	row.Orig, row.Batch = nil, nil
+	if p.orig >= 0 {
+		row.Orig = p.fields[p.orig]
+	}
+	if p.batch >= 0 {
+		row.Batch = p.fields[p.batch]
 	}
 	return nil
 }

@@ -38,10 +38,10 @@ type File struct {
 	stat  os.FileInfo
 	read  atomic.Int64 // bytes of the file consumed, for progress
 
-	newParser func() Parser
-	index     index
-	text      io.ReaderAt // where lines are read again
-	kept      *os.File    // stream: its text
+	layout Layout
+	index  index
+	text   io.ReaderAt // where lines are read again
+	kept   *os.File    // stream: its text
 
 	start int64 // plain: where the first line after the header begins
 	seq   atomic.Int64
@@ -97,7 +97,7 @@ func (f *File) begin(format Format, opts Options) error {
 	if len(head) > MaxLine {
 		fault = lineFault("is longer than %d bytes", "超过 %d 字节", MaxLine)
 	} else {
-		f.newParser, fault = format.Header(head)
+		f.layout, fault = format.Header(head)
 	}
 	if fault != nil {
 		return fault.At(f.Path, 1)
@@ -169,7 +169,7 @@ func (f *File) header() ([]byte, int64, error) {
 }
 
 // NewParser makes a parser of this file's lines, for one worker.
-func (f *File) NewParser() Parser { return f.newParser() }
+func (f *File) NewParser() Parser { return f.layout.NewParser() }
 
 // Next reads the next block into *buf (grown as needed). A block may hold no line at
 // all. A line longer than MaxLine is cut to MaxLine+1 bytes or more, so that a parser
@@ -324,6 +324,15 @@ func (f *File) Unchanged() error {
 	}
 	if now.Size() != f.stat.Size() || !now.ModTime().Equal(f.stat.ModTime()) {
 		return changed(f.Path)
+	}
+	return nil
+}
+
+// Verify says whether the file keeps what its header and trailer promise, after every
+// block was read.
+func (f *File) Verify() error {
+	if fault := f.layout.Verify(); fault != nil {
+		return fault.At(f.Path, 0)
 	}
 	return nil
 }

@@ -25,7 +25,8 @@ type Lines struct {
 	index  *index
 
 	block  Block
-	next   int // byte at which the next line begins
+	next   int   // byte at which the next line begins
+	taken  int64 // lines of the block so far
 	cell   int64
 	counts []uint32
 
@@ -39,14 +40,14 @@ type Lines struct {
 
 // NewLines walks through blocks of the file.
 func (f *File) NewLines() *Lines {
-	l := &Lines{parser: f.newParser(), index: &f.index}
+	l := &Lines{parser: f.layout.NewParser(), index: &f.index}
 	l.usual, _ = l.parser.(*csvParser)
 	return l
 }
 
 // Reset begins a block; Done must have been called for the one before.
 func (l *Lines) Reset(b Block) {
-	l.block, l.next = b, 0
+	l.block, l.next, l.taken = b, 0, 0
 	l.cell = b.At >> cellBits
 	n := int((b.At+int64(len(b.Data)))>>cellBits-l.cell) + 1
 	if cap(l.counts) < n {
@@ -58,17 +59,33 @@ func (l *Lines) Reset(b Block) {
 }
 
 // Done tells the file's index how many lines began where.
-func (l *Lines) Done() { l.index.add(l.cell, l.counts) }
+func (l *Lines) Done() {
+	l.index.add(l.cell, l.counts)
+	if p, ok := l.parser.(*describedParser); ok {
+		p.flush()
+	}
+}
 
 // Next gives the next line: where it begins in the file's text, its bytes, and what is
 // wrong with it. Row is filled when nothing is. ok is false after the last line.
 func (l *Lines) Next(row *Row) (at int64, text []byte, fault *Fault, ok bool) {
+	for {
+		row.Skip = false
+		at, text, fault, ok = l.line(row)
+		if !row.Skip || fault != nil || !ok {
+			return at, text, fault, ok
+		}
+	}
+}
+
+func (l *Lines) line(row *Row) (at int64, text []byte, fault *Fault, ok bool) {
 	begin := l.next
 	if begin >= len(l.block.Data) {
 		return 0, nil, nil, false
 	}
 	at = l.block.At + int64(begin)
 	l.counts[at>>cellBits-l.cell]++
+	l.taken++
 	if l.whole && l.end < len(l.ends) {
 		end := int(l.ends[l.end])
 		l.end++
@@ -82,6 +99,7 @@ func (l *Lines) Next(row *Row) (at int64, text []byte, fault *Fault, ok bool) {
 	} else {
 		text, l.next = l.block.Data[begin:], len(l.block.Data)
 	}
+	row.At = at
 	return at, text, l.parser.Parse(text, row), true
 }
 

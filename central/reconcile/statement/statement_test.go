@@ -23,7 +23,7 @@ func csv(tb testing.TB) Parser {
 	if fault != nil {
 		tb.Fatal(fault.Why.EN)
 	}
-	return parsers()
+	return parsers.NewParser()
 }
 
 // FuzzLine: whatever the bytes, a line is either refused with a reason in both
@@ -184,7 +184,7 @@ func TestParseSource(t *testing.T) {
 		}
 	}
 	_, err := ParseSource("a.csv@mt940")
-	if err == nil || err.Error() != `a.csv: unknown statement format "mt940"; known: dcpos` {
+	if err == nil || err.Error() != `a.csv: unknown statement format "mt940"; known: dcpos, abc, boc, bocom, ccb, icbc, psbc` {
 		t.Error(err)
 	}
 }
