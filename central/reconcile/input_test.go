@@ -390,19 +390,19 @@ func TestRulesDocument(t *testing.T) {
 		{"version: 1\namount_tolerance_fen: -5\n", "r.yaml: has a wrong value: amount_tolerance_fen is negative"},
 		{
 			"version: 1\ntolerance: 5\n",
-			`r.yaml: line 2: unknown key "tolerance"; known: version, amount_tolerance_fen, splits`,
+			`r.yaml: line 2: unknown key "tolerance"; known: version, amount_tolerance_fen, shard_rows, splits`,
 		},
 		{
 			"version: 1\nsplits:\n  - by: colour\n",
-			`r.yaml: has a wrong value: split by "colour" is not known; known: bank, merchant_id, settlement_date, id_hash`,
+			`r.yaml: has a wrong value: split by "colour" is not known; known: bank, merchant_id, settlement_date, time_window, id_hash`,
 		},
 		{
-			"version: 1\nsplits:\n  - by: merchant_id\n",
-			"r.yaml: has a wrong value: split by merchant_id wants values: the merchants with a branch of their own",
+			"version: 1\nsplits:\n  - by: time_window\n",
+			"r.yaml: has a wrong value: split by time_window: hours is 0; a time_window has 1 to 24, the others none",
 		},
-		{"version: 1\nsplits:\n  - by: bank\n    size: 3\n", `r.yaml: line 4: unknown key "size"; known: by, bits, values`},
+		{"version: 1\nsplits:\n  - by: bank\n    size: 3\n", `r.yaml: line 4: unknown key "size"; known: by, bits, hours, values, when_over_budget`},
 		{"", "r.yaml: is empty, want version: 1"},
-		{"- 1\n", "r.yaml: line 1: wants keys here: version, amount_tolerance_fen, splits"},
+		{"- 1\n", "r.yaml: line 1: wants keys here: version, amount_tolerance_fen, shard_rows, splits"},
 	} {
 		rules, err := parseRules("r.yaml", []byte(c.body))
 		if got := errText(err); got != c.want {

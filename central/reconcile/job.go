@@ -244,13 +244,38 @@ func (r *run) prepare(dir string) error {
 	r.rejects = spill.NewSorter(dir, r.tuning.sort)
 	r.totals = spill.NewSorter(dir, r.tuning.sort)
 	if splits := r.job.Rules.fieldSplits(); len(splits) > 0 {
-		const mostBranches = 1024
-		most := int(min(r.tuning.openBytes(r.job.Memory)/int64(r.tuning.page), mostBranches))
-		r.branches = newBranches(splits, most, spill.NewSorter(dir, r.tuning.sort))
+		if err := r.planBranches(splits, expected); err != nil {
+			return err
+		}
 	}
 	var err error
 	r.store, err = spill.NewStore(dir, r.tuning.page, r.tuning.ram)
 	return err
+}
+
+// planBranches builds the rule tree from a sample of the inputs.
+func (r *run) planBranches(splits []Split, expected int64) error {
+	lines, err := r.sample(splits)
+	if err != nil {
+		return err
+	}
+	const mostShards, leastShards = 1024, 64
+	budget := r.job.Rules.ShardRows
+	if budget == 0 {
+		budget = min(r.tuning.leaf/costPerRow, expected/leastShards+1)
+		if expected < fewLines {
+			budget = fewLines
+		}
+	}
+	most := int(min(r.tuning.openBytes(r.job.Memory)/int64(r.tuning.page), mostShards))
+	tree := buildTree(splits, lines, expected, budget, max(most, 1))
+	parts := 1
+	for parts < most && expected*recordSize/int64(parts) > r.tuning.leaf/4 {
+		parts *= 2
+	}
+	r.branches = &branches{tree: tree, parts: parts}
+	r.plan.Budget.ShardRows = budget
+	return nil
 }
 
 func (r *run) close() {
@@ -262,9 +287,6 @@ func (r *run) close() {
 		r.breaks.Close()
 		r.rejects.Close()
 		r.totals.Close()
-		if r.branches != nil {
-			r.branches.directory.Close()
-		}
 	}
 }
 

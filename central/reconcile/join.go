@@ -18,7 +18,8 @@ import (
 type leaf struct {
 	sides  [2]spill.List
 	prefix uint64
-	depth  int
+	depth  int      // bits of the id's hash that the shard shares
+	late   int      // bits of late splits
 	node   int      // in the plan
 	branch bool     // of a pinned split by fields: wanderers have to be taken out
 	moved  [2]int64 // lines taken out
@@ -136,10 +137,12 @@ func (j *shardJoin) leaf(ctx context.Context, l leaf, stuck int) error {
 	case l.rows() == 0:
 		return nil
 	case l.cost() <= j.tuning.leaf:
-		j.plan.settle(l.node, outcomeJoined, "fits the budget")
+		j.plan.settle(l.node, outcomeJoined, pos.Text{EN: "fits the budget", ZH: "在预算之内"})
 		return j.hashJoin(l)
-	case stuck >= maxStuck || l.depth+j.tuning.splitBits > j.tuning.maxDepth:
-		j.plan.settle(l.node, outcomeSorted, "over budget, and its lines share ids that no hash can part")
+	case stuck >= maxStuck || l.late+j.tuning.splitBits > j.tuning.maxDepth:
+		j.plan.settle(l.node, outcomeSorted, pos.Text{
+			EN: "over budget, and its lines share ids that no hash can part", ZH: "超出预算,但各行流水号相同,无法再拆分",
+		})
 		return j.sortJoin(l)
 	}
 	return j.split(ctx, l, stuck)

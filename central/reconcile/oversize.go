@@ -25,7 +25,7 @@ func (j *shardJoin) split(ctx context.Context, l leaf, stuck int) error {
 		err := j.each(&l, side, func(records []byte) error {
 			for ; len(records) >= recordSize; records = records[recordSize:] {
 				rec := readRecord(records)
-				part := int(rec.first << l.depth >> (64 - n))
+				part := int(rec.late() << l.late >> (64 - n))
 				if err := pages.Add(part*2+side, rec.first, rec.second); err != nil {
 					return err
 				}
@@ -42,15 +42,15 @@ func (j *shardJoin) split(ctx context.Context, l leaf, stuck int) error {
 		return err
 	}
 	j.plan.observe(l.node, l.rows()-l.moved[ours]-l.moved[theirs])
-	j.plan.settle(l.node, outcomeSplit, fmt.Sprintf("needs %d bytes, more than the budget of a shard", l.cost()))
+	j.plan.settle(l.node, outcomeSplit, whyf("needs %d bytes, more than the budget of a shard", "需要 %d 字节,超出单个分片的预算", l.cost()))
 	for i := range uint64(1) << n {
 		child := leaf{
 			sides:  [2]spill.List{lists[2*i], lists[2*i+1]},
-			prefix: l.prefix<<n | i, depth: l.depth + n,
+			prefix: l.prefix<<n | i, depth: l.depth, late: l.late + n,
 		}
 		child.node = j.plan.add(planNode{
-			Parent: l.node, Rule: hashRule(child.prefix, child.depth), Expected: l.rows() >> n,
-			Observed: child.rows(), Outcome: outcomeEmpty, Why: "no line has such an id",
+			Parent: l.node, Rule: fmt.Sprintf("id_hash: part %d of %d", i+1, 1<<n), Expected: l.rows() >> n,
+			Observed: child.rows(), Outcome: outcomeEmpty, Why: noLine().EN, WhyZH: noLine().ZH,
 		})
 		again := 0
 		if child.rows() > l.rows()/2 {

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sort"
 	"sync"
+	"sync/atomic"
 
 	"dcpos/central/reconcile/spill"
 	"dcpos/central/reconcile/statement"
@@ -41,7 +42,7 @@ func (f *failure) before(side int, at place) bool {
 func (r *run) partition(ctx context.Context) error {
 	shards := 1 << r.tuning.depth
 	if r.branches != nil {
-		shards = r.branches.most
+		shards = r.branches.tree.shards
 	}
 	r.leaves = make([]leaf, shards)
 	var mu sync.Mutex
@@ -56,6 +57,11 @@ func (r *run) partition(ctx context.Context) error {
 		}
 		if err := p.totals.flush(); err != nil {
 			return err
+		}
+		if p.fields != nil {
+			if err := p.fields.finish(); err != nil {
+				return err
+			}
 		}
 		r.addTally(&p.tally)
 		mu.Lock()
@@ -85,19 +91,34 @@ func (r *run) partition(ctx context.Context) error {
 			return err
 		}
 	}
-	if b := r.branches; b != nil {
-		r.leaves = r.leaves[:len(b.names)]
+	if r.branches != nil {
 		for i := range r.leaves {
 			r.leaves[i].branch = true
 		}
-		r.plan.root(0, r.leaves, b.names)
-		return b.find(int(r.tuning.sort / 8))
+		r.branches.tree.describe(r.plan, r.leaves)
+		return r.findWanderers()
 	}
 	for i := range r.leaves {
 		r.leaves[i].prefix, r.leaves[i].depth = uint64(i), r.tuning.depth
 	}
-	r.plan.root(r.tuning.depth, r.leaves, nil)
+	r.plan.root(r.tuning.depth, r.leaves)
 	return nil
+}
+
+// findWanderers looks through the directory.
+func (r *run) findWanderers() error {
+	b := r.branches
+	var next atomic.Int64
+	err := r.workers(func(int) error {
+		for i := int(next.Add(1) - 1); i < len(b.directory); i = int(next.Add(1) - 1) {
+			if err := b.find(r.store, i, r.tuning.leaf, int(r.tuning.sort/8)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	slices.Sort(b.wanderers)
+	return err
 }
 
 // faulty is a line's fault before its line number is known.
@@ -141,14 +162,18 @@ type partitioner struct {
 	tally  tally
 	row    statement.Row
 	block  []byte
-	key    []byte
+	fields *branchesOf // nil unless the rules split by fields
 }
 
 func (r *run) newPartitioner(shards int) *partitioner {
-	return &partitioner{
+	p := &partitioner{
 		run: r, shift: 64 - uint(r.tuning.depth), pages: r.store.NewAppender(2 * shards),
 		totals: newSideTotals(r.tuning.totals, r.totals),
 	}
+	if r.branches != nil {
+		p.fields = r.branches.worker(r.store)
+	}
+	return p
 }
 
 // all reads every input in their order. If some are packed, each worker starts at another
@@ -244,10 +269,9 @@ func (p *partitioner) take(side int, at place) error {
 	}
 	r := recordOf(id, p.secret.body(id, merchant, bank, uint64(row.Amount), uint64(row.Fee), uint64(row.Status)), at)
 	list := int(id >> p.shift)
-	if p.branches != nil {
-		p.key = p.branches.key(p.key[:0], row)
-		list = p.branches.of(p.key)
-		if err := p.branches.note(r.id(), list); err != nil {
+	if p.fields != nil {
+		var err error
+		if list, err = p.fields.shard(id, r, row); err != nil {
 			return err
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"dcpos/central/reconcile/spill"
+	"dcpos/pos"
 )
 
 // Guesses before anything is read. They only set the first number of shards: a shard
@@ -72,7 +73,7 @@ func (t *tuning) size(memory, expected int64, rules *Rules) {
 	most := max(bits.Len64(uint64(open/spill.MinPage))-1, 0)
 	if len(rules.fieldSplits()) > 0 {
 		t.depth = 0 // fields first; the hash parts what is over budget then
-		t.page = spill.MinPage
+		t.page = 4 << 10
 	} else if !t.pinned {
 		target := max(min(t.leaf*2/3, leafTarget), 1)
 		for t.depth < most && expected*costPerRow>>t.depth > target {
@@ -110,6 +111,7 @@ type planNode struct {
 	Observed int64  `json:"observed_rows"`
 	Outcome  string `json:"outcome"`
 	Why      string `json:"why"`
+	WhyZH    string `json:"why_zh"`
 }
 
 type planInput struct {
@@ -123,10 +125,12 @@ type planInput struct {
 // plan is plan.json: what was expected, what was counted, and every split with its reason.
 type plan struct {
 	Version  int    `json:"version"`
+	Rules    int    `json:"rules_version"`
 	Sharding string `json:"sharding"`
 	Budget   struct {
 		MemoryBytes int64 `json:"memory_bytes"`
 		ShardBytes  int64 `json:"shard_bytes"`
+		ShardRows   int64 `json:"shard_rows,omitempty"` // of a rule tree
 		Workers     int   `json:"workers"`
 	} `json:"budget"`
 	AmountTolerance int64       `json:"amount_tolerance_fen"`
@@ -147,7 +151,7 @@ const branchReason = "shards are branches of the pinned splits, parted further b
 	"that a field on which the sides disagree makes no false break"
 
 func newPlan(memory int64, t tuning, tolerance int64) *plan {
-	p := &plan{Version: 1, Sharding: shardingReason, AmountTolerance: tolerance}
+	p := &plan{Version: 2, Rules: rulesVersion, Sharding: shardingReason, AmountTolerance: tolerance}
 	p.Budget.MemoryBytes, p.Budget.ShardBytes, p.Budget.Workers = memory, t.leaf, t.workers
 	return p
 }
@@ -161,10 +165,10 @@ func (p *plan) add(n planNode) int {
 	return n.ID
 }
 
-func (p *plan) settle(id int, outcome, why string) {
+func (p *plan) settle(id int, outcome string, why pos.Text) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.Tree[id].Outcome, p.Tree[id].Why = outcome, why
+	p.Tree[id].Outcome, p.Tree[id].Why, p.Tree[id].WhyZH = outcome, why.EN, why.ZH
 }
 
 // observe corrects a node to the lines that it really joined.
@@ -175,35 +179,34 @@ func (p *plan) observe(id int, rows int64) {
 }
 
 // root adds the tree's root and the first shards.
-func (p *plan) root(depth int, leaves []leaf, names []string) {
+func (p *plan) root(depth int, leaves []leaf) {
 	p.Observed = 0
 	for _, l := range leaves {
 		p.Observed += l.rows()
 	}
-	why := "everything fits one shard"
-	switch {
-	case names != nil:
-		why = "pinned by the rules"
-		p.Sharding = branchReason
-	case depth > 0:
-		why = fmt.Sprintf("expected rows need %d shards within the budget and for all workers", len(leaves))
+	why := pos.Text{EN: "everything fits one shard", ZH: "一个分片即可容纳"}
+	if depth > 0 {
+		why = whyf("expected rows need %d shards within the budget and for all workers", "按预计行数、预算与工作线程需要 %d 个分片", len(leaves))
 	}
 	p.add(planNode{
 		Parent: -1, Rule: "all lines", Expected: p.Expected, Observed: p.Observed,
-		Outcome: outcomeSplit, Why: why,
+		Outcome: outcomeSplit, Why: why.EN, WhyZH: why.ZH,
 	})
 	for i := range leaves {
 		l := &leaves[i]
-		rule := hashRule(uint64(i), depth)
-		if names != nil {
-			rule = names[i]
-		}
 		l.node = p.add(planNode{
-			Parent: 0, Rule: rule, Expected: p.Expected / int64(len(leaves)), Observed: l.rows(),
-			Outcome: outcomeEmpty, Why: "no line belongs here",
+			Parent: 0, Rule: hashRule(uint64(i), depth), Expected: p.Expected / int64(len(leaves)), Observed: l.rows(),
+			Outcome: outcomeEmpty, Why: noLine().EN, WhyZH: noLine().ZH,
 		})
 	}
 }
+
+// whyf is a reason in both languages.
+func whyf(en, zh string, args ...any) pos.Text {
+	return pos.Text{EN: fmt.Sprintf(en, args...), ZH: fmt.Sprintf(zh, args...)}
+}
+
+func noLine() pos.Text { return pos.Text{EN: "no line belongs here", ZH: "没有属于此处的行"} }
 
 func hashRule(prefix uint64, depth int) string {
 	if depth == 0 {

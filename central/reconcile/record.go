@@ -35,7 +35,11 @@ func readRecord(b []byte) record {
 }
 
 // id is the part of the id's hash that records keep.
-func (r record) id() uint64   { return r.first >> bodyHigh }
+func (r record) id() uint64 { return r.first >> bodyHigh }
+
+// late is the id for late splits: its bits in an order that no earlier split has used.
+func (r record) late() uint64 { return r.id() * 0x9E3779B97F4A7C15 }
+
 func (r record) place() place { return place(r.second & (1<<placeBits - 1)) }
 
 // same reports whether two lines agree in everything that is compared.

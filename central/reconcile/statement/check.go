@@ -9,14 +9,14 @@ import (
 
 // Report is what a statement was understood to say.
 type Report struct {
-	Format   string   `json:"format"`
-	Note     pos.Text `json:"note"`
-	Lines    int64    `json:"lines"`
-	ByStatus []Status `json:"by_status"` // S, F, P, R
-	Days     []Day    `json:"days"`      // at most 40, as they come
-	Fee      int64    `json:"fee_fen"`
-	Controls []Held   `json:"controls"` // what header and trailer promise; all of it was kept
-	First    []Sample `json:"first"`    // the first lines
+	Format   string    `json:"format"`
+	Note     pos.Text  `json:"note"`
+	Lines    int64     `json:"lines"`
+	ByStatus []Status  `json:"by_status"` // S, F, P, R
+	Days     []Day     `json:"days"`      // at most 40, as they come
+	Fee      int64     `json:"fee_fen"`
+	Controls []Held    `json:"controls"` // what header and trailer promise; all of it was kept
+	First    []Example `json:"first"`    // the first lines
 }
 
 // Status is the lines of one status.
@@ -39,8 +39,8 @@ type Held struct {
 	Want int64  `json:"value"`
 }
 
-// Sample is one line as it was understood.
-type Sample struct {
+// Example is one line as it was understood.
+type Example struct {
 	Line     int64     `json:"line"`
 	TxnID    string    `json:"txn_id"`
 	Merchant string    `json:"merchant_id"`
@@ -127,7 +127,7 @@ func (r *Report) add(row *Row, line int64) {
 	r.Fee += int64(row.Fee)
 	r.day(row.Day)
 	if len(r.First) < samples {
-		r.First = append(r.First, Sample{
+		r.First = append(r.First, Example{
 			Line: line, TxnID: string(row.TxnID), Merchant: string(row.Merchant), Terminal: string(row.Terminal),
 			Bank: string(row.Bank), Amount: row.Amount, Fee: row.Fee, Status: string(row.Status), Day: row.Day,
 			Orig: string(row.Orig), Batch: string(row.Batch),
@@ -148,7 +148,7 @@ func (r *Report) day(day int32) {
 }
 
 // String is the line as people read it.
-func (s Sample) String() string {
+func (s Example) String() string {
 	return fmt.Sprintf("%d: %s %s %s %s ¥%s ¥%s %s %d %s %s", s.Line, s.TxnID, s.Merchant, s.Terminal, s.Bank, s.Amount, s.Fee, s.Status,
 		s.Day, s.Orig, s.Batch)
 }

@@ -159,7 +159,7 @@ func (p *csvParser) names(row *Row) *Fault {
 	if len(row.Bank) == 0 {
 		return p.fault(colBank, "is empty", "为空")
 	}
-	row.Orig, row.Batch = nil, nil
+	row.Orig, row.Batch, row.stamp = nil, nil, p.fields[colStamp]
 	if p.orig >= 0 {
 		row.Orig = p.fields[p.orig]
 	}

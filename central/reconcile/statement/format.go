@@ -48,6 +48,9 @@ type Row struct {
 	Orig     []byte    // of a refund: the payment's txn_id; empty where the format does not say
 	Batch    []byte    // settlement batch; empty where the format does not say
 	Day      int32     // settlement date as yyyymmdd: the column, else the date of ts in Asia/Shanghai
+
+	stamp []byte // the time, not taken apart yet
+	hour  int    // where there is no stamp
 }
 
 // Parser turns one line (without its LF) into a Row. It is used by one worker at a time.
