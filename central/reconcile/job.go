@@ -244,7 +244,7 @@ func (r *run) prepare(dir string) error {
 	r.rejects = spill.NewSorter(dir, r.tuning.sort)
 	r.totals = spill.NewSorter(dir, r.tuning.sort)
 	if splits := r.job.Rules.fieldSplits(); len(splits) > 0 {
-		if err := r.planBranches(splits, expected); err != nil {
+		if err := r.planBranches(splits); err != nil {
 			return err
 		}
 	}
@@ -254,12 +254,18 @@ func (r *run) prepare(dir string) error {
 }
 
 // planBranches builds the rule tree from a sample of the inputs.
-func (r *run) planBranches(splits []Split, expected int64) error {
+func (r *run) planBranches(splits []Split) error {
 	lines, err := r.sample(splits)
 	if err != nil {
 		return err
 	}
-	const mostShards, leastShards = 1024, 64
+	var expected int64
+	for _, in := range r.inputs {
+		expected += in.expected
+	}
+	r.plan.Expected = expected
+	// The more shards, the less it matters that a node needs a whole number of them.
+	const mostShards, leastShards = 2048, 256
 	budget := r.job.Rules.ShardRows
 	if budget == 0 {
 		budget = min(r.tuning.leaf/costPerRow, expected/leastShards+1)

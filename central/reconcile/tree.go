@@ -67,7 +67,7 @@ func (t *ruleTree) find(row *statement.Row, scratch []byte) (*ruleNode, []byte) 
 	return n, scratch
 }
 
-// binOf packs values that were too rare to be weighed.
+// binOf packs values that the sample did not hold.
 func binOf(value []byte, bins int) int {
 	h := fnv.New64a()
 	_, _ = h.Write(value)
@@ -93,9 +93,6 @@ type treeBuilder struct {
 	scale  float64 // lines of the inputs per line of the sample
 	tree   *ruleTree
 }
-
-// significant is how many lines of the sample a value needs to be weighed by itself.
-const significant = 64
 
 func buildTree(splits []Split, lines []sampled, expected, budget int64, most int) *ruleTree {
 	var seen int64
@@ -171,22 +168,21 @@ func (b *treeBuilder) own(split *Split, value string, lines []sampled) bool {
 	return split.By != SplitByMerchant || b.rows(lines) > b.budget
 }
 
+// binShards is how many shards a bin may need. What a sample says about many light values is
+// coarse; the larger the bin, the less of the error is left, and its shards are even.
+const binShards = 8
+
 // pack puts what has no node of its own into bins, the largest first into the emptiest.
 func (b *treeBuilder) pack(n *ruleNode, groups map[string][]sampled, values []string, path []string) {
 	var total int64
 	for _, v := range values {
 		total += b.rows(groups[v])
 	}
-	bins := make([]int64, max((total+b.budget-1)/b.budget, 1))
-	light := int64(0)
+	bins := make([]int64, max((total+binShards*b.budget-1)/(binShards*b.budget), 1))
 	slices.SortStableFunc(values, func(x, y string) int { return cmp.Compare(b.rows(groups[y]), b.rows(groups[x])) })
 	chosen := map[string]int{}
 	for _, v := range values {
 		rows := b.rows(groups[v])
-		if float64(rows) < significant*b.scale {
-			light += rows
-			continue
-		}
 		at := 0
 		for i := range bins {
 			if bins[i] < bins[at] {
@@ -203,7 +199,7 @@ func (b *treeBuilder) pack(n *ruleNode, groups map[string][]sampled, values []st
 		}
 		bin := &ruleNode{
 			name:     strings.Join(append(slices.Clone(path), name), ", "),
-			expected: bins[i] + light/int64(len(bins)),
+			expected: bins[i],
 		}
 		b.leaf(bin)
 		n.bins = append(n.bins, bin)
@@ -231,16 +227,16 @@ const (
 	sampleValues = 100_000
 )
 
-// sample counts lines by the fields that the rules split by. A pipe cannot be sampled.
+// sample counts lines by the fields that the rules split by, and corrects how many lines are
+// expected. A pipe cannot be sampled.
 func (r *run) sample(splits []Split) ([]sampled, error) {
 	counts := map[string]*sampled{}
-	var others int64
 	for side, sources := range [][]Source{r.job.Ours, r.job.Theirs} {
 		for i, src := range sources {
 			if r.sides[side][i].Size == 0 {
 				continue
 			}
-			err := statement.Sample(src, sampleBlocks, packedBlocks, func(row *statement.Row) {
+			perLine, err := statement.Sample(src, sampleBlocks, packedBlocks, func(row *statement.Row) {
 				if r.day != 0 && row.Day != r.day {
 					return
 				}
@@ -257,12 +253,13 @@ func (r *run) sample(splits []Split) ([]sampled, error) {
 					at.lines++
 				case len(counts) < sampleValues:
 					counts[string(key)] = &sampled{values: values, lines: 1}
-				default:
-					others++
 				}
 			})
 			if err != nil {
 				return nil, err
+			}
+			if in := r.sides[side][i]; in.Plain && perLine > 0 {
+				in.expected = int64(float64(in.Size) / perLine)
 			}
 		}
 	}

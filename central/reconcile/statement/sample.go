@@ -2,12 +2,12 @@ package statement
 
 // Sample gives some good lines of a file: of a plain one, those of so many blocks spread over
 // it; of a packed one, those of its first blocks. Bad lines are left out: the run will
-// name them.
-func Sample(src Source, blocks, packed int, each func(*Row)) error {
+// name them. It returns how many bytes of text a line has there, 0 without any.
+func Sample(src Source, blocks, packed int, each func(*Row)) (bytesPerLine float64, err error) {
 	const size = 128 << 10
 	f, err := Open(src, Options{Block: size})
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer func() { _ = f.Close() }()
 	step := int64(1)
@@ -18,10 +18,14 @@ func Sample(src Source, blocks, packed int, each func(*Row)) error {
 	}
 	lines := f.NewLines()
 	var buf []byte
+	var text, count int64
 	for range blocks {
 		b, done, err := f.Next(&buf)
-		if done || err != nil {
-			return err
+		if err != nil {
+			return 0, err
+		}
+		if done {
+			break
 		}
 		f.seq.Add(step - 1)
 		lines.Reset(b)
@@ -35,6 +39,11 @@ func Sample(src Source, blocks, packed int, each func(*Row)) error {
 				each(&row)
 			}
 		}
+		text += int64(len(b.Data))
+		count += lines.taken
 	}
-	return nil
+	if count == 0 {
+		return 0, nil
+	}
+	return float64(text) / float64(count), nil
 }

@@ -4,7 +4,6 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"dcpos/lab/statements"
 )
@@ -35,13 +34,5 @@ func TestScanSeesEveryLineOnce(t *testing.T) {
 		if err != nil || lines != truth.Ours+truth.Theirs || fen != truth.OursFen+truth.TheirsFen {
 			t.Errorf("%d goroutines: %d lines, %d fen, %v; want %+v", goroutines, lines, fen, err, truth)
 		}
-	}
-}
-func TestTmp(t *testing.T) {
-	if os.Getenv("TMPSCAN") == "" { return }
-	for range 4 {
-		b := time.Now()
-		l, _, err := scan([]string{os.Getenv("TMPSCAN") + "/ours.csv", os.Getenv("TMPSCAN") + "/theirs.csv"}, 2)
-		t.Log(l, err, time.Since(b))
 	}
 }
