@@ -13,7 +13,9 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 	"sync"
+	"syscall"
 	"time"
 
 	"dcpos/central/reconcile/spill"
@@ -51,6 +53,22 @@ type Job struct {
 // plan.json and the summary's seconds and shards. On any error nothing is written and
 // what job.Out held stays; bad input is an *InputError and names the first bad line.
 func Run(ctx context.Context, job Job) (Summary, error) {
+	s, err := runJob(ctx, job)
+	return s, roomless(job.Out, err)
+}
+
+// roomless explains a disk that is full.
+func roomless(out string, err error) error {
+	if !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, syscall.EDQUOT) && !errors.Is(err, syscall.EFBIG) {
+		return err
+	}
+	return &InputError{File: out, Why: pos.Text{
+		EN: "no room on the disk beside it for temporary files or results: free some, or allow more memory",
+		ZH: "其所在磁盘没有空间存放临时文件或结果:请清理磁盘或提高内存上限",
+	}, Err: err}
+}
+
+func runJob(ctx context.Context, job Job) (Summary, error) {
 	if job.Memory == 0 {
 		job.Memory = defaultMemory
 	}
@@ -178,6 +196,12 @@ func (r *run) open() error {
 			if err != nil {
 				return err
 			}
+			if slices.ContainsFunc(r.sides[side], func(in *input) bool { return in.Same(file) }) {
+				_ = file.Close()
+				return &InputError{File: src.Path, Why: pos.Text{
+					EN: "is given twice on the side " + sideName(side), ZH: "在 " + sideName(side) + " 一侧给出了两次",
+				}}
+			}
 			in := &input{File: file, side: side, index: i, expected: file.TextSize() / bytesPerLine}
 			r.inputs, r.sides[side] = append(r.inputs, in), append(r.sides[side], in)
 			r.size += file.Size
@@ -265,7 +289,8 @@ func (r *run) planBranches(splits []Split) error {
 	}
 	r.plan.Expected = expected
 	// The more shards, the less it matters that a node needs a whole number of them.
-	const mostShards, leastShards = 2048, 256
+	const mostShards, fairShard = 2048, 8000 // below that many lines, chance makes shards uneven
+	leastShards := min(max(expected/fairShard, 64), 256)
 	budget := r.job.Rules.ShardRows
 	if budget == 0 {
 		budget = min(r.tuning.leaf/costPerRow, expected/leastShards+1)

@@ -162,6 +162,9 @@ func (b *treeBuilder) node(lines []sampled, level int, path []string) *ruleNode 
 // own reports whether a value has a node of its own: it is named by the rule, or its rule
 // names none and (for merchants) it is heavy.
 func (b *treeBuilder) own(split *Split, value string, lines []sampled) bool {
+	if value == uncounted {
+		return false
+	}
 	if len(split.Values) > 0 {
 		return slices.Contains(split.Values, value)
 	}
@@ -179,10 +182,15 @@ func (b *treeBuilder) pack(n *ruleNode, groups map[string][]sampled, values []st
 		total += b.rows(groups[v])
 	}
 	bins := make([]int64, max((total+binShards*b.budget-1)/(binShards*b.budget), 1))
+	uncountedRows := int64(0)
 	slices.SortStableFunc(values, func(x, y string) int { return cmp.Compare(b.rows(groups[y]), b.rows(groups[x])) })
 	chosen := map[string]int{}
 	for _, v := range values {
 		rows := b.rows(groups[v])
+		if v == uncounted {
+			uncountedRows = rows
+			continue
+		}
 		at := 0
 		for i := range bins {
 			if bins[i] < bins[at] {
@@ -199,7 +207,7 @@ func (b *treeBuilder) pack(n *ruleNode, groups map[string][]sampled, values []st
 		}
 		bin := &ruleNode{
 			name:     strings.Join(append(slices.Clone(path), name), ", "),
-			expected: bins[i],
+			expected: bins[i] + uncountedRows/int64(len(bins)),
 		}
 		b.leaf(bin)
 		n.bins = append(n.bins, bin)
@@ -225,6 +233,8 @@ const (
 	sampleBlocks = 256 // of each plain file, spread over it
 	packedBlocks = 32  // of a packed one, from its beginning
 	sampleValues = 100_000
+
+	uncounted = "\x00" // stands for the values that were too many
 )
 
 // sample counts lines by the fields that the rules split by, and corrects how many lines are
@@ -253,6 +263,13 @@ func (r *run) sample(splits []Split) ([]sampled, error) {
 					at.lines++
 				case len(counts) < sampleValues:
 					counts[string(key)] = &sampled{values: values, lines: 1}
+				default:
+					values[len(values)-1] = uncounted
+					rest := strings.Join(values, "\x00")
+					if counts[rest] == nil {
+						counts[rest] = &sampled{values: values}
+					}
+					counts[rest].lines++
 				}
 			})
 			if err != nil {

@@ -93,6 +93,12 @@ func (f *File) begin(format Format, opts Options) error {
 		return unreadable(f.Path, err)
 	}
 	f.start = skip
+	if skip == 0 {
+		return &InputError{File: f.Path, Why: pos.Text{
+			EN: "is empty, without even a header: a day without transactions still has its header",
+			ZH: "是空文件,连首行都没有:没有交易的日子也应有首行",
+		}}
+	}
 	var fault *Fault
 	if len(head) > MaxLine {
 		fault = lineFault("is longer than %d bytes", "超过 %d 字节", MaxLine)
@@ -336,6 +342,9 @@ func (f *File) Verify() error {
 	}
 	return nil
 }
+
+// Same reports whether two inputs are one file on disk.
+func (f *File) Same(o *File) bool { return os.SameFile(f.stat, o.stat) }
 
 // Close closes the file; blocks that were read stay good.
 func (f *File) Close() error {

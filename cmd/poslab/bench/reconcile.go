@@ -16,8 +16,14 @@ import (
 	"dcpos/pos"
 )
 
-// reconcileRounds is how often everything but DuckDB is measured, by turns; medians count.
-const reconcileRounds = 3
+// rounds is how often everything but DuckDB is measured, by turns; medians count.
+func (s Sizes) rounds() int {
+	const large = 10_000_000
+	if s.Lines > large {
+		return 1
+	}
+	return 3
+}
 
 // reconcileFiles measures posctl reconcile on two files in different orders, of which one
 // merchant has 30 %, beside a bare scan of the same files and DuckDB at the same work.
@@ -29,7 +35,7 @@ func reconcileFiles(ctx context.Context, r *run) error {
 		return fmt.Errorf("write the files: %w", err)
 	}
 	var scans, plain, small []cost
-	for range reconcileRounds {
+	for range r.Sizes.rounds() {
 		c, err := job.scan()
 		if err != nil {
 			return err
