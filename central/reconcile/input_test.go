@@ -168,24 +168,6 @@ func TestBadFiles(t *testing.T) {
 	}
 }
 
-func TestOneFileTwiceOnASideIsRefused(t *testing.T) {
-	body := header + "\n" + goodLine + "\n"
-	_, _, err := attempt(t, "x.csv", body, func(j *Job) { j.Ours = append(j.Ours, j.Ours[0]) })
-	if err == nil || err.Error() != "x.csv: is given twice on the side ours" {
-		t.Error(err)
-	}
-	link := filepath.Join(t.TempDir(), "other name.csv")
-	_, _, err = attempt(t, "x.csv", body, func(j *Job) {
-		if err := os.Link(j.Ours[0].Path, link); err != nil {
-			t.Fatal(err)
-		}
-		j.Ours = append(j.Ours, Source{Path: link})
-	})
-	if err == nil || err.Error() != link+": is given twice on the side ours" {
-		t.Error(err)
-	}
-}
-
 // TestAFullDiskIsAVerdictAndLeavesNothing runs in a process of its own, whose files may not
 // grow beyond 256 KiB.
 func TestAFullDiskIsAVerdictAndLeavesNothing(t *testing.T) {

@@ -13,7 +13,6 @@ import (
 	"fmt"
 	"os"
 	"runtime"
-	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -196,12 +195,6 @@ func (r *run) open() error {
 			if err != nil {
 				return err
 			}
-			if slices.ContainsFunc(r.sides[side], func(in *input) bool { return in.Same(file) }) {
-				_ = file.Close()
-				return &InputError{File: src.Path, Why: pos.Text{
-					EN: "is given twice on the side " + sideName(side), ZH: "在 " + sideName(side) + " 一侧给出了两次",
-				}}
-			}
 			in := &input{File: file, side: side, index: i, expected: file.TextSize() / bytesPerLine}
 			r.inputs, r.sides[side] = append(r.inputs, in), append(r.sides[side], in)
 			r.size += file.Size
@@ -233,6 +226,29 @@ func (r *run) givePlaces() error {
 			}
 			in.first, in.last = next, next+place(size)
 			next = in.last
+		}
+	}
+	return nil
+}
+
+// whole asks every statement whether it is whole, and whether another one repeats it: banks
+// send a file again under another name. (Lines of the house's own CSV that are repeated are
+// duplicates, whatever file they come from.)
+func (r *run) whole() error {
+	for _, inputs := range r.sides {
+		seen := map[statement.Digest]*input{}
+		for _, in := range inputs {
+			if err := in.Verify(); err != nil {
+				return err
+			}
+			digest := in.Digest()
+			if other := seen[digest]; other != nil && digest.Lines > 0 {
+				return &InputError{File: in.Path, Why: pos.Text{
+					EN: "holds the same lines as " + other.Path + ": give each statement once",
+					ZH: "与 " + other.Path + " 的明细相同:每个对账单只应给出一次",
+				}}
+			}
+			seen[digest] = in
 		}
 	}
 	return nil

@@ -86,10 +86,8 @@ func (r *run) partition(ctx context.Context) error {
 	if err := r.unchanged(); err != nil {
 		return err
 	}
-	for _, in := range r.inputs {
-		if err := in.Verify(); err != nil {
-			return err
-		}
+	if err := r.whole(); err != nil {
+		return err
 	}
 	if r.branches != nil {
 		for i := range r.leaves {

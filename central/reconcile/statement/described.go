@@ -2,6 +2,7 @@ package statement
 
 import (
 	"bytes"
+	"hash/maphash"
 	"slices"
 	"strings"
 	"sync"
@@ -31,7 +32,10 @@ type control struct {
 }
 
 // controls are what details come to; refunds count positive.
-type controls struct{ count, successes, refunds, amount, success, refund, fee int64 }
+type controls struct {
+	count, successes, refunds, amount, success, refund, fee int64
+	digest                                                  uint64 // sum of the lines' hashes
+}
 
 func (c *controls) add(o *controls) {
 	c.count += o.count
@@ -41,6 +45,7 @@ func (c *controls) add(o *controls) {
 	c.success += o.success
 	c.refund += o.refund
 	c.fee += o.fee
+	c.digest += o.digest
 }
 
 func (c *controls) named(name string) int64 {
@@ -49,6 +54,8 @@ func (c *controls) named(name string) int64 {
 		"success_amount": c.success, "refund_amount": c.refund, "net_amount": c.success - c.refund, "fee": c.fee,
 	}[name]
 }
+
+var digestSeed = maphash.MakeSeed()
 
 func (d *Description) format() Format { return describedFormat{d} }
 
@@ -350,6 +357,7 @@ func (p *describedParser) day(row *Row) *Fault {
 func (p *describedParser) tally(row *Row) {
 	p.last = max(p.last, row.At)
 	p.got.count++
+	p.got.digest += maphash.Bytes(digestSeed, p.raw)
 	p.got.amount += int64(row.Amount)
 	p.got.fee += int64(row.Fee)
 	switch row.Status {
