@@ -186,41 +186,39 @@ func (j *shardJoin) resolve(group []suspect) error {
 		}
 	}
 	j.lines = lines
-	for i := range group {
-		if lines[i].txnID == nil {
-			continue // of an id that was handled
+	done := [fewSuspects]bool{}
+	for i := range lines {
+		if done[i] {
+			continue
 		}
 		var first [2]*line
-		for k := i; k < len(group); k++ {
-			if i != k && !bytes.Equal(lines[i].txnID, lines[k].txnID) {
+		for k := i; k < len(lines); k++ {
+			if !bytes.Equal(lines[i].txnID, lines[k].txnID) {
 				continue
 			}
-			at := &first[group[k].side]
-			further := *at
-			switch {
-			case further == nil:
-				*at = &lines[k]
-				continue
-			case lines[k].place < further.place:
-				*at = &lines[k]
-			default:
-				further = &lines[k]
-			}
-			if err := j.duplicate(group[k].side, further); err != nil {
+			done[k] = true
+			if err := j.foremost(&first[group[k].side], &lines[k], group[k].side); err != nil {
 				return err
 			}
 		}
-		id := lines[i].txnID
 		if err := j.pair(first[ours], first[theirs]); err != nil {
 			return err
 		}
-		for k := i + 1; k < len(group); k++ {
-			if bytes.Equal(id, lines[k].txnID) {
-				lines[k].txnID = nil
-			}
-		}
 	}
 	return nil
+}
+
+// foremost keeps the first line of an id on a side, in the order of the files; any other one
+// is a duplicate.
+func (j *shardJoin) foremost(first **line, l *line, side int) error {
+	if *first == nil {
+		*first = l
+		return nil
+	}
+	if l.place < (*first).place {
+		*first, l = l, *first
+	}
+	return j.duplicate(side, l)
 }
 
 // fewSuspects is how many lines of one id are compared in memory.

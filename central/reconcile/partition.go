@@ -45,34 +45,7 @@ func (r *run) partition(ctx context.Context) error {
 		shards = r.branches.tree.shards
 	}
 	r.leaves = make([]leaf, shards)
-	var mu sync.Mutex
-	err := r.workers(func(w int) error {
-		p := r.newPartitioner(shards)
-		if err := p.all(ctx, w); err != nil {
-			return err
-		}
-		lists, err := p.pages.Finish()
-		if err != nil {
-			return err
-		}
-		if err := p.totals.flush(); err != nil {
-			return err
-		}
-		if p.fields != nil {
-			if err := p.fields.finish(); err != nil {
-				return err
-			}
-		}
-		r.addTally(&p.tally)
-		mu.Lock()
-		defer mu.Unlock()
-		for i := range r.leaves {
-			r.leaves[i].sides[ours].Join(lists[2*i])
-			r.leaves[i].sides[theirs].Join(lists[2*i+1])
-		}
-		return nil
-	})
-	if err != nil {
+	if err := r.workers(func(w int) error { return r.readPart(ctx, w, shards) }); err != nil {
 		return err
 	}
 	for _, in := range r.inputs {
@@ -100,6 +73,34 @@ func (r *run) partition(ctx context.Context) error {
 		r.leaves[i].prefix, r.leaves[i].depth = uint64(i), r.tuning.depth
 	}
 	r.plan.root(r.tuning.depth, r.leaves)
+	return nil
+}
+
+// readPart is what one worker reads.
+func (r *run) readPart(ctx context.Context, w, shards int) error {
+	p := r.newPartitioner(shards)
+	if err := p.all(ctx, w); err != nil {
+		return err
+	}
+	lists, err := p.pages.Finish()
+	if err != nil {
+		return err
+	}
+	if err := p.totals.flush(); err != nil {
+		return err
+	}
+	if p.fields != nil {
+		if err := p.fields.finish(); err != nil {
+			return err
+		}
+	}
+	r.addTally(&p.tally)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i := range r.leaves {
+		r.leaves[i].sides[ours].Join(lists[2*i])
+		r.leaves[i].sides[theirs].Join(lists[2*i+1])
+	}
 	return nil
 }
 

@@ -240,51 +240,59 @@ const (
 // sample counts lines by the fields that the rules split by, and corrects how many lines are
 // expected. A pipe cannot be sampled.
 func (r *run) sample(splits []Split) ([]sampled, error) {
-	counts := map[string]*sampled{}
+	c := sampleCounts{splits: splits, counts: map[string]*sampled{}}
 	for side, sources := range [][]Source{r.job.Ours, r.job.Theirs} {
 		for i, src := range sources {
-			if r.sides[side][i].Size == 0 {
+			in := r.sides[side][i]
+			if in.Size == 0 {
 				continue
 			}
 			perLine, err := statement.Sample(src, sampleBlocks, packedBlocks, func(row *statement.Row) {
-				if r.day != 0 && row.Day != r.day {
-					return
-				}
-				var key []byte
-				values := make([]string, len(splits))
-				for s := range splits {
-					from := len(key)
-					key = splits[s].value(key, row)
-					values[s] = string(key[from:])
-					key = append(key, 0)
-				}
-				switch at := counts[string(key)]; {
-				case at != nil:
-					at.lines++
-				case len(counts) < sampleValues:
-					counts[string(key)] = &sampled{values: values, lines: 1}
-				default:
-					values[len(values)-1] = uncounted
-					rest := strings.Join(values, "\x00")
-					if counts[rest] == nil {
-						counts[rest] = &sampled{values: values}
-					}
-					counts[rest].lines++
+				if r.day == 0 || row.Day == r.day {
+					c.add(row)
 				}
 			})
 			if err != nil {
 				return nil, err
 			}
-			if in := r.sides[side][i]; in.Plain && perLine > 0 {
+			if in.Plain && perLine > 0 {
 				in.expected = int64(float64(in.Size) / perLine)
 			}
 		}
 	}
-	out := make([]sampled, 0, len(counts))
-	for _, key := range slices.Sorted(maps.Keys(counts)) {
-		out = append(out, *counts[key])
+	out := make([]sampled, 0, len(c.counts))
+	for _, key := range slices.Sorted(maps.Keys(c.counts)) {
+		out = append(out, *c.counts[key])
 	}
 	return out, nil
+}
+
+type sampleCounts struct {
+	splits []Split
+	counts map[string]*sampled // by all values
+	key    []byte
+}
+
+func (c *sampleCounts) add(row *statement.Row) {
+	c.key = c.key[:0]
+	values := make([]string, len(c.splits))
+	for i := range c.splits {
+		from := len(c.key)
+		c.key = c.splits[i].value(c.key, row)
+		values[i] = string(c.key[from:])
+		c.key = append(c.key, 0)
+	}
+	at := c.counts[string(c.key)]
+	if at == nil && len(c.counts) >= sampleValues {
+		values[len(values)-1] = uncounted
+		c.key = append(c.key[:0], strings.Join(values, "\x00")...)
+		at = c.counts[string(c.key)]
+	}
+	if at == nil {
+		at = &sampled{values: values}
+		c.counts[string(c.key)] = at
+	}
+	at.lines++
 }
 
 // describe adds the tree to the plan, with what was counted in its shards.

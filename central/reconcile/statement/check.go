@@ -90,16 +90,8 @@ func Check(ctx context.Context, src Source) (*Report, error) {
 			return nil, err
 		}
 		lines.Reset(b)
-		for {
-			var row Row
-			_, _, fault, ok := lines.Next(&row)
-			if !ok {
-				break
-			}
-			if fault != nil {
-				return nil, fault.At(f.Path, before+lines.taken)
-			}
-			report.add(&row, before+lines.taken)
+		if fault := report.block(lines, before); fault != nil {
+			return nil, fault.At(f.Path, before+lines.taken)
 		}
 		before += lines.taken
 		lines.Done()
@@ -114,6 +106,18 @@ func Check(ctx context.Context, src Source) (*Report, error) {
 		return nil, err
 	}
 	return report, f.Verify()
+}
+
+// block adds the lines of a block before which so many lines came.
+func (r *Report) block(lines *Lines, before int64) *Fault {
+	for {
+		var row Row
+		_, _, fault, ok := lines.Next(&row)
+		if !ok || fault != nil {
+			return fault
+		}
+		r.add(&row, before+lines.taken)
+	}
 }
 
 func (r *Report) add(row *Row, line int64) {

@@ -189,7 +189,7 @@ func TestStatementsThatAreNotWholeAreRefused(t *testing.T) {
 		"details behind it":     {append(append(bytes.Clone(cutOut(1, 2)), first...), nil...), "has details behind its trailer line"},
 		"other lines":           {append(bytes.Clone(whole), "junk\r\n"...), "begins with \"junk\""},
 		"other header":          {whole[at(1):], "the header line begins with \"D|"},
-		"empty":                 {nil, "the header line begins with \"\""},
+		"empty":                 {nil, "is empty, without even a header"},
 	} {
 		path := filepath.Join(t.TempDir(), "s.txt")
 		if err := os.WriteFile(path, c.body, 0o600); err != nil {
@@ -210,8 +210,14 @@ func TestDatesWithoutAYearKeepNearTheHeadersDate(t *testing.T) {
 		near  int32
 		want  int32
 	}{
-		{"1231", 20270101, 20261231}, {"0101", 20261231, 20270101}, {"1121", 20261121, 20261121},
-		{"0229", 20280301, 20280229}, {"0229", 20270301, 0}, {"1301", 20270301, 0}, {"11 1", 20270301, 0}, {"", 20270301, 0},
+		{"1231", 20270101, 20261231},
+		{"0101", 20261231, 20270101},
+		{"1121", 20261121, 20261121},
+		{"0229", 20280301, 20280229},
+		{"0229", 20270301, 0},
+		{"1301", 20270301, 0},
+		{"11 1", 20270301, 0},
+		{"", 20270301, 0},
 	} {
 		got, ok := parseDate("MMdd", []byte(c.field), c.near)
 		if ok != (c.want != 0) || ok && got != c.want {

@@ -59,7 +59,7 @@ func scan(files []string, goroutines int) (lines, fen int64, err error) {
 			})
 		}
 		group.Wait()
-		if err := errors.Join(append(errs, f.Close())...); err != nil {
+		if err := errors.Join(errors.Join(errs...), f.Close()); err != nil {
 			return 0, 0, fmt.Errorf("scan %s: %w", path, err)
 		}
 	}
