@@ -82,3 +82,32 @@ func TestReconcilePlanDrawsTheTree(t *testing.T) {
 		t.Error(code, stderr)
 	}
 }
+
+func TestReconcileCarryOverTwoDays(t *testing.T) {
+	dir := t.TempDir()
+	const head = "txn_id,merchant_id,terminal_id,bank,amount_fen,fee_fen,status,ts\n"
+	run := func(day, ours, theirs string, carry ...string) (int, string) {
+		for name, body := range map[string]string{"ours.csv": ours, "theirs.csv": theirs} {
+			if err := os.WriteFile(filepath.Join(dir, day+name), []byte(head+body), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		out := filepath.Join(dir, day)
+		if code, _, stderr := reconcileCLI(t, "en", "--ours", out+"ours.csv", "--theirs", out+"theirs.csv", "--out", out); code > 1 {
+			t.Fatal(code, stderr)
+		}
+		code, stdout, stderr := reconcileCLI(t, "en", append([]string{"carry", out, "--date", day, "--out", out}, carry...)...)
+		return code, stdout + stderr
+	}
+	if code, text := run("2026-11-20", "a,M,T,CCB,100,0,S,1\nb,M,T,CCB,200,0,S,1\n", ""); code != 0 || !strings.Contains(text, "2  carried") {
+		t.Error(code, text)
+	}
+	open := filepath.Join(dir, "2026-11-20", "open.csv")
+	code, text := run("2026-11-22", "", "a,M,T,CCB,100,0,S,1\n", "--open", open)
+	if code != 1 || !strings.Contains(text, "1  resolved") || !strings.Contains(text, "1  overdue") {
+		t.Error(code, text)
+	}
+	if code, text := run("2026-11-23", "", "", "--open", filepath.Join(dir, "absent.csv")); code != 2 || !strings.Contains(text, "leave --open out") {
+		t.Error(code, text)
+	}
+}
