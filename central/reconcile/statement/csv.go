@@ -105,8 +105,58 @@ func (p *csvParser) Parse(line []byte, row *Row) *Fault {
 	return p.values(row)
 }
 
-// usual converts fields that were found already; false where something is wrong.
-func (p *csvParser) usual(row *Row) bool { return p.names(row) == nil && p.values(row) == nil }
+// usual converts a line whose commas were found already: data ends with the line. False where
+// something is wrong or rare; Parse then says what. It does what names and values do, without
+// keeping the fields in between.
+func (p *csvParser) usual(data []byte, begin int, commas []uint32, row *Row) bool {
+	c := (*[requiredCount - 1]uint32)(commas)
+	id, merchant, terminal := data[begin:c[0]], data[c[0]+1:c[1]], data[c[1]+1:c[2]]
+	bank, status := data[c[2]+1:c[3]], data[c[5]+1:c[6]]
+	if len(id)-1 >= MaxTxnID || len(id) == 0 || len(merchant) > MaxField || len(terminal) > MaxField ||
+		len(bank)-1 >= MaxField || len(bank) == 0 || len(status) != 1 || !isStatus(status[0]) {
+		return false
+	}
+	amount, ok1 := parseFen(data[c[3]+1 : c[4]])
+	fee, ok2 := parseFen(data[c[4]+1 : c[5]])
+	stamp := data[c[6]+1:]
+	if len(commas) > len(c) {
+		stamp = data[c[6]+1 : commas[len(c)]]
+	}
+	day, ok3 := p.stampDay(stamp)
+	if !ok1 || !ok2 || !ok3 || amount < 0 {
+		return false
+	}
+	row.TxnID, row.Merchant, row.Terminal, row.Bank = id, merchant, terminal, bank
+	row.Amount, row.Fee, row.Status, row.Day, row.stamp = amount, fee, status[0], day, stamp
+	row.Orig, row.Batch = nil, nil
+	return len(commas) == len(c) || p.optional(data, commas, row)
+}
+
+// optional is usual for the optional columns.
+func (p *csvParser) optional(data []byte, commas []uint32, row *Row) bool {
+	field := func(i int) []byte {
+		if i < len(commas) {
+			return data[commas[i-1]+1 : commas[i]]
+		}
+		return data[commas[i-1]+1:]
+	}
+	if p.orig >= 0 {
+		row.Orig = field(p.orig)
+	}
+	if p.batch >= 0 {
+		row.Batch = field(p.batch)
+	}
+	if p.day < 0 {
+		return true
+	}
+	text := field(p.day)
+	if len(text) == 0 {
+		return true
+	}
+	var ok bool
+	row.Day, ok = ParseDay(text)
+	return ok
+}
 
 func (p *csvParser) split(line []byte) *Fault {
 	if f := checkBytes(line); f != nil {

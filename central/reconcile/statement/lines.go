@@ -116,17 +116,10 @@ func (l *Lines) usually(begin, end int, row *Row) bool {
 		return false
 	}
 	l.comma += want
-	p, data := l.usual, l.block.Data
-	if data[end-1] == '\r' {
+	if l.block.Data[end-1] == '\r' {
 		end--
 	}
-	from := begin
-	for i, c := range l.commas[at : at+want] {
-		p.fields[i] = data[from:c]
-		from = int(c) + 1
-	}
-	p.fields[want] = data[from:end]
-	return p.usual(row)
+	return l.usual.usual(l.block.Data[:end], begin, l.commas[at:at+want], row)
 }
 
 // separate finds all commas and line ends of the block. It declines a block with bytes

@@ -35,49 +35,59 @@ func FuzzBlock(f *testing.F) {
 	} {
 		f.Add([]byte(seed))
 	}
-	layout, fault := dcposCSV{}.Header([]byte(requiredColumns))
-	if fault != nil {
-		f.Fatal(fault)
+	f.Add([]byte(good[:len(good)-1] + ",o,b,2021-02-11\n" + good[:len(good)-1] + ",,,\r\n" + good[:len(good)-1] + ",,,20210230\n"))
+	plain, fault := dcposCSV{}.Header([]byte(requiredColumns))
+	wide, fault2 := dcposCSV{}.Header([]byte(head))
+	if fault != nil || fault2 != nil {
+		f.Fatal(fault, fault2)
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		type seen struct {
-			At              int64
-			Text, Fault, ID string
-			Merchant, Bank  string
-			Amount, Fee     int64
-			Day             int32
-			Status          byte
-		}
-		read := func(fast bool) (all []seen) {
-			file := &File{layout: layout}
-			lines := file.NewLines()
-			b := append(make([]byte, 0, len(data)+padding), data...)
-			if !fast {
-				lines.usual = nil
-			}
-			lines.Reset(Block{At: 7000, Data: b})
-			for {
-				var row Row
-				at, text, fault, ok := lines.Next(&row)
-				if !ok {
-					lines.Done()
-					if file.Lines() != int64(len(all)) {
-						t.Fatalf("%d lines counted, %d given", file.Lines(), len(all))
-					}
-					return all
-				}
-				s := seen{At: at, Text: string(text)}
-				if fault != nil {
-					s.Fault = fault.Column + fault.Why.EN
-				} else {
-					s.ID, s.Merchant, s.Bank = string(row.TxnID), string(row.Merchant), string(row.Bank)
-					s.Amount, s.Fee, s.Day, s.Status = int64(row.Amount), int64(row.Fee), row.Day, row.Status
-				}
-				all = append(all, s)
-			}
-		}
-		if diff := cmp.Diff(read(false), read(true)); diff != "" {
-			t.Fatal(diff)
-		}
+		sameRows(t, plain, data)
+		sameRows(t, wide, data)
 	})
+}
+
+func sameRows(t *testing.T, layout Layout, data []byte) {
+	t.Helper()
+	type seen struct {
+		At              int64
+		Text, Fault, ID string
+		Merchant, Bank  string
+		Orig, Batch     string
+		Amount, Fee     int64
+		Day             int32
+		Status          byte
+	}
+	read := func(fast bool) (all []seen) {
+		file := &File{layout: layout}
+		lines := file.NewLines()
+		b := append(make([]byte, 0, len(data)+padding), data...)
+		if !fast {
+			lines.usual = nil
+		}
+		lines.Reset(Block{At: 7000, Data: b})
+		for {
+			var row Row
+			at, text, fault, ok := lines.Next(&row)
+			if !ok {
+				lines.Done()
+				if file.Lines() != int64(len(all)) {
+					t.Fatalf("%d lines counted, %d given", file.Lines(), len(all))
+				}
+				return all
+			}
+			s := seen{At: at, Text: string(text)}
+			if fault != nil {
+				s.Fault = fault.Column + fault.Why.EN
+			} else {
+				s.ID, s.Merchant, s.Bank = string(row.TxnID), string(row.Merchant), string(row.Bank)
+				s.Orig, s.Batch = string(row.Orig), string(row.Batch)
+				s.Amount, s.Fee, s.Day, s.Status = int64(row.Amount), int64(row.Fee), row.Day, row.Status
+			}
+			all = append(all, s)
+		}
+	}
+	if diff := cmp.Diff(read(false), read(true)); diff != "" {
+		t.Fatal(diff)
+	}
 }
