@@ -143,7 +143,7 @@ func (l *Lines) separate() bool {
 	if !usualBytes(data, odd) {
 		return false
 	}
-	l.commas, l.ends = positions(l.commas[:0], commas), positions(l.ends[:0], ends)
+	l.commas, l.ends = positions(l.commas[:0], commas), fewPositions(l.ends[:0], ends)
 	l.commas = append(l.commas, ^uint32(0)>>1) // so that the last line has a comma behind it
 	l.comma, l.end = 0, 0
 	return true
@@ -164,6 +164,16 @@ func usualBytes(data []byte, odd []uint64) bool {
 		}
 	}
 	return !wide || utf8.Valid(data)
+}
+
+// fewPositions appends where bits are set, when a word has one at most, mostly.
+func fewPositions(dst []uint32, masks []uint64) []uint32 {
+	for w, mask := range masks {
+		for ; mask != 0; mask &= mask - 1 {
+			dst = append(dst, uint32(w*64+bits.TrailingZeros64(mask)))
+		}
+	}
+	return dst
 }
 
 // positions appends where bits are set. It writes eight at a time, because how many
