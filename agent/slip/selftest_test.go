@@ -71,6 +71,9 @@ func TestSelfTestPrintsOnEveryPrinterThatShips(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		if p.Driver != "escpos" {
+			continue // known by name alone
+		}
 		doc, err := escpos.Encode(slip.SelfTest(info(p.Paper.Columns)), p, font)
 		if err != nil || len(doc.Notes) != 0 || doc.QRCodes != 1 {
 			t.Errorf("%s: %v, notes %q, %d codes", name, err, doc.Notes, doc.QRCodes)

@@ -1,131 +1,120 @@
 package reconcile
 
 import (
-	"bytes"
-	"encoding/binary"
-	"fmt"
 	"slices"
-	"strings"
 	"sync"
 
 	"dcpos/central/reconcile/spill"
 	"dcpos/central/reconcile/statement"
+	"dcpos/pos"
 )
 
-// branches are the first shards when pinned splits name fields of a line (its bank,
-// merchant or settlement date). The two sides of a pair may disagree on a field, and
-// one id may be doubled under two of them, so that a field alone parts what belongs
-// together. Therefore every line's (hash, branch) is kept in a directory; an id that is
-// found under two branches is a wanderer, and all its lines, of all branches, are
-// joined in the residual shards. A collision of hashes only moves lines there as well.
+// branches are the first shards when rules split by fields of a line (its bank, merchant,
+// settlement date, hour). The two sides of a pair may disagree on a field, and one id may
+// be doubled under two of them, so that a field alone parts what belongs together.
+// Therefore every line's (id, branch) is kept in a directory; an id that is found under two
+// branches is a wanderer, and all its lines, of all branches, are joined in the residual
+// shards. A collision of hashes only moves lines there as well.
 type branches struct {
-	splits []Split
-	most   int
+	tree  *ruleTree
+	parts int // of the directory
 
-	mu    sync.Mutex
-	index map[string]int
-	names []string
-
-	directory *spill.Sorter
-	wanderers []uint64 // sorted
+	mu        sync.Mutex
+	directory []spill.List
+	wanderers []uint64 // sorted when found
 	all       bool     // too many wanderers: every line goes to the residual shards
 }
 
-// elsewhere is the branch of what has no branch of its own.
-const elsewhere = 0
-
-func newBranches(splits []Split, most int, directory *spill.Sorter) *branches {
-	return &branches{
-		splits: splits, most: max(most, 2), directory: directory,
-		index: map[string]int{}, names: []string{"everything else"},
-	}
-}
-
-// fieldSplits are the pinned splits that look at a field.
+// fieldSplits are the splits that look at a field.
 func (r *Rules) fieldSplits() []Split {
 	return slices.DeleteFunc(slices.Clone(r.Splits), func(s Split) bool { return s.By == SplitByIDHash })
 }
 
-// key appends the values that decide a row's branch; none is "".
-func (b *branches) key(dst []byte, row *statement.Row) []byte {
-	for _, s := range b.splits {
-		at := len(dst)
-		switch s.By {
-		case SplitByBank:
-			dst = append(dst, row.Bank...)
-		case SplitByMerchant:
-			dst = append(dst, row.Merchant...)
-		case SplitByDate:
-			dst = fmt.Appendf(dst, "%08d", row.Day)
-		}
-		if len(s.Values) > 0 && !slices.Contains(s.Values, string(dst[at:])) {
-			dst = append(dst[:at], '*')
-		}
-		dst = append(dst, 0)
-	}
-	return dst
+// part of the directory: ids are even, so that any of their bits will do.
+func (b *branches) part(id uint64) int { return int(id % uint64(b.parts)) }
+
+// branchesOf is one worker's way through the tree and into the directory.
+type branchesOf struct {
+	*branches
+	entries *spill.Appender
+	scratch []byte
 }
 
-// of returns the branch of a key, a new one while there is room.
-func (b *branches) of(key []byte) int {
+func (b *branches) worker(store *spill.Store) *branchesOf {
+	return &branchesOf{branches: b, entries: store.NewAppender(b.parts)}
+}
+
+// shard finds a line's shard and enters it into the directory.
+func (b *branchesOf) shard(hash uint64, r record, row *statement.Row) (int, error) {
+	var n *ruleNode
+	n, b.scratch = b.tree.find(row, b.scratch)
+	return n.shard(hash), b.entries.Add(b.part(r.id()), r.id()<<bodyHigh|uint64(n.branch), 0)
+}
+
+func (b *branchesOf) finish() error {
+	lists, err := b.entries.Finish()
+	if err != nil {
+		return err
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if i, ok := b.index[string(key)]; ok {
-		return i
+	if b.directory == nil {
+		b.directory = make([]spill.List, b.parts)
 	}
-	i := elsewhere
-	if len(b.names) < b.most {
-		i = len(b.names)
-		b.index[string(key)] = i
-		b.names = append(b.names, b.name(key))
+	for i := range lists {
+		b.directory[i].Join(lists[i])
 	}
-	return i
+	return nil
 }
 
-func (b *branches) name(key []byte) string {
-	parts := make([]string, 0, len(b.splits))
-	for i, value := range bytes.Split(bytes.TrimSuffix(key, []byte{0}), []byte{0}) {
-		text := string(value)
-		if text == "*" && len(b.splits[i].Values) > 0 {
-			text = "any other"
+// find walks through part i of the directory for wanderers, of which at most limit are kept.
+func (b *branches) find(store *spill.Store, i int, memory int64, limit int) error {
+	l := b.directory[i]
+	const entryBytes = 8
+	if l.Rows*entryBytes > memory {
+		b.give(nil, -1) // one id with very many lines
+		store.Release(l)
+		return nil
+	}
+	entries := make([]uint64, 0, l.Rows)
+	err := store.Each(l, &spill.Buffer{}, func(records []byte) error {
+		for ; len(records) >= recordSize; records = records[recordSize:] {
+			entries = append(entries, readRecord(records).first)
 		}
-		parts = append(parts, b.splits[i].By+" = "+text)
-	}
-	return strings.Join(parts, ", ")
-}
-
-// note enters a line into the directory.
-func (b *branches) note(hash uint64, branch int) error {
-	var key [12]byte
-	binary.BigEndian.PutUint64(key[:], hash)
-	binary.BigEndian.PutUint32(key[8:], uint32(branch))
-	return b.directory.Add(key[:], nil)
-}
-
-// find walks through the directory and collects at most limit wanderers.
-func (b *branches) find(limit int) error {
-	var hash uint64
-	branch := -1
-	return b.directory.Sorted(func(key, _ []byte) error {
-		h, at := binary.BigEndian.Uint64(key), int(binary.BigEndian.Uint32(key[8:]))
-		if branch >= 0 && h == hash && at != branch && !b.all {
-			if n := len(b.wanderers); n == 0 || b.wanderers[n-1] != h {
-				b.wanderers = append(b.wanderers, h)
-			}
-			if len(b.wanderers) > limit {
-				b.all, b.wanderers = true, nil
-			}
-		}
-		hash, branch = h, at
 		return nil
 	})
+	if err != nil {
+		return err
+	}
+	store.Release(l)
+	slices.Sort(entries)
+	var found []uint64
+	for k := 1; k < len(entries); k++ {
+		id := entries[k] >> bodyHigh
+		if entries[k-1]>>bodyHigh == id && entries[k-1] != entries[k] && (len(found) == 0 || found[len(found)-1] != id) {
+			found = append(found, id)
+		}
+	}
+	b.give(found, limit)
+	return nil
 }
 
-func (b *branches) wanders(hash uint64) bool {
+func (b *branches) give(found []uint64, limit int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.wanderers)+len(found) > limit {
+		b.all, b.wanderers = true, nil
+	}
+	if !b.all {
+		b.wanderers = append(b.wanderers, found...)
+	}
+}
+
+func (b *branches) wanders(id uint64) bool {
 	if b.all {
 		return true
 	}
-	_, found := slices.BinarySearch(b.wanderers, hash)
+	_, found := slices.BinarySearch(b.wanderers, id)
 	return found
 }
 
@@ -133,27 +122,30 @@ func (b *branches) wanders(hash uint64) bool {
 // shards instead.
 func (j *shardJoin) each(l *leaf, side int, each func(records []byte) error) error {
 	if !l.branch {
-		return j.store.Each(l.sides[side], each)
+		return j.store.Each(l.sides[side], &j.pages, each)
 	}
-	return j.store.Each(l.sides[side], func(records []byte) error {
-		for len(records) > 0 {
-			rec := record(records)
-			size := rec.size()
-			records = records[size:]
-			if !j.branches.wanders(rec.hash()) {
-				if err := each(rec[:size]); err != nil {
-					return err
-				}
+	return j.store.Each(l.sides[side], &j.pages, func(records []byte) error {
+		from := 0
+		for at := 0; at < len(records); at += recordSize {
+			rec := readRecord(records[at:])
+			if !j.branches.wanders(rec.id()) {
 				continue
 			}
-			space, err := j.residual.Space(int(rec.hash()>>(64-residualBits))*2+side, size)
-			if err != nil {
+			if from < at {
+				if err := each(records[from:at]); err != nil {
+					return err
+				}
+			}
+			from = at + recordSize
+			if err := j.residual.Add(int(rec.first>>(64-residualBits))*2+side, rec.first, rec.second); err != nil {
 				return err
 			}
-			copy(space, rec)
 			l.moved[side]++
 		}
-		return nil
+		if from == len(records) {
+			return nil
+		}
+		return each(records[from:])
 	})
 }
 
@@ -174,18 +166,22 @@ func (r *run) residue() []leaf {
 		}
 		root.Observed += l.rows()
 	}
-	root.Why = fmt.Sprintf("%d ids have lines under several branches; their lines are joined here, by id alone",
-		len(r.branches.wanderers))
+	why := whyf("%d ids have lines under several branches; their lines are joined here, by id alone",
+		"%d 个流水号的行分属多个分支,在此仅按流水号比对", len(r.branches.wanderers))
 	if r.branches.all {
-		root.Why = "too many ids have lines under several branches: the sides disagree on the rules' fields, " +
-			"so that all lines are joined here, by id alone"
+		why = pos.Text{
+			EN: "too many ids have lines under several branches: the sides disagree on the rules' fields, " +
+				"so that all lines are joined here, by id alone",
+			ZH: "分属多个分支的流水号过多:双方在规则字段上不一致,全部行在此仅按流水号比对",
+		}
 	}
+	root.Why, root.WhyZH = why.EN, why.ZH
 	parent := r.plan.add(root)
 	for i := range leaves {
 		l := &leaves[i]
 		l.node = r.plan.add(planNode{
 			Parent: parent, Rule: hashRule(l.prefix, l.depth), Expected: root.Observed >> residualBits, Observed: l.rows(),
-			Outcome: outcomeEmpty, Why: "no line has such an id",
+			Outcome: outcomeEmpty, Why: noLine().EN, WhyZH: noLine().ZH,
 		})
 	}
 	return leaves

@@ -2,7 +2,6 @@ package reconcile
 
 import (
 	"bufio"
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -52,7 +51,7 @@ func (f *finding) key(rank byte, dst []byte) []byte {
 	return binary.BigEndian.AppendUint64(dst, uint64(places[theirs]))
 }
 
-// value is the columns before and after the line numbers, NUL between them.
+// value is the columns after the id.
 func (f *finding) value(dst []byte) []byte {
 	shown := f.ours
 	if shown == nil {
@@ -71,13 +70,18 @@ func (f *finding) value(dst []byte) []byte {
 			dst = append(dst, l.status)
 		}
 	}
-	dst = append(dst, 0)
-	dst = append(append(dst, f.field...), ',')
+	for _, l := range []*line{f.ours, f.theirs} {
+		dst = append(dst, ',')
+		if l != nil {
+			dst = append(dst, l.number...)
+		}
+	}
+	dst = append(append(append(dst, ','), f.field...), ',')
 	return append(append(append(dst, f.values[ours]...), ','), f.values[theirs]...)
 }
 
 // writeBreaks writes breaks.csv from the sorted findings.
-func writeBreaks(w *bufio.Writer, sorter *spill.Sorter, lines *lineNumbers) error {
+func writeBreaks(w *bufio.Writer, sorter *spill.Sorter) error {
 	if _, err := w.WriteString(breaksHeader + "\n"); err != nil {
 		return err
 	}
@@ -85,35 +89,11 @@ func writeBreaks(w *bufio.Writer, sorter *spill.Sorter, lines *lineNumbers) erro
 	var b []byte
 	return sorter.Sorted(func(key, value []byte) error {
 		id := key[1 : len(key)-17]
-		before, after, _ := bytes.Cut(value, []byte{0})
 		b = append(append(b[:0], ranks[key[0]]...), ',')
-		b = append(append(append(append(b, id...), ','), before...), ',')
-		b = append(lines.append(b, ours, place(binary.BigEndian.Uint64(key[len(key)-16:]))), ',')
-		b = append(lines.append(b, theirs, place(binary.BigEndian.Uint64(key[len(key)-8:]))), ',')
-		b = append(append(b, after...), '\n')
+		b = append(append(append(append(b, id...), ','), value...), '\n')
 		_, err := w.Write(b)
 		return err
 	})
-}
-
-// lineNumbers turns places into line numbers once every block has been counted.
-type lineNumbers struct {
-	before [2][][]int64 // lines before a block, per side and file
-}
-
-// number is the line of its file, the header being line 1.
-func (n *lineNumbers) number(side int, p place) int64 {
-	return n.before[side][p.file()][p.block()] + p.line() + 2
-}
-
-func (n *lineNumbers) append(b []byte, side int, p place) []byte {
-	if p == 0 {
-		return b
-	}
-	if len(n.before[side]) > 1 {
-		b = append(strconv.AppendInt(b, int64(p.file())+1, 10), ':')
-	}
-	return strconv.AppendInt(b, n.number(side, p), 10)
 }
 
 // Break is one line of breaks.csv.

@@ -6,9 +6,12 @@ import (
 	"errors"
 	"io"
 	"os"
+	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -131,7 +134,7 @@ func TestBadFiles(t *testing.T) {
 	good := header + "\n" + goodLine + "\n"
 	want := "; columns: txn_id,merchant_id,terminal_id,bank,amount_fen,fee_fen,status,ts[,orig_txn_id,batch_no,settlement_date]"
 	for _, c := range []struct{ name, file, body, want string }{
-		{"empty", "e.csv", "", `e.csv: line 1, column 1 (txn_id): the header line wants txn_id here and has ""` + want},
+		{"empty", "e.csv", "", "e.csv: is empty, without even a header: a day without transactions still has its header"},
 		{
 			"missing column", "m.csv", strings.Replace(good, ",fee_fen", "", 1),
 			`m.csv: line 1, column 6 (fee_fen): the header line wants fee_fen here and has "status"` + want,
@@ -162,6 +165,44 @@ func TestBadFiles(t *testing.T) {
 	_, _, err = attempt(t, "x.csv", good, func(j *Job) { j.Theirs[0].Path = "/" })
 	if err == nil || err.Error() != "/: cannot be read: is a directory" {
 		t.Error(err)
+	}
+}
+
+// TestAFullDiskIsAVerdictAndLeavesNothing runs in a process of its own, whose files may not
+// grow beyond 256 KiB.
+func TestAFullDiskIsAVerdictAndLeavesNothing(t *testing.T) {
+	dir := os.Getenv("DCPOS_FULL_DISK")
+	if dir == "" {
+		a, b, _ := truth(60_000, 13)
+		dir = t.TempDir()
+		save(t, dir, "o", [][]entry{a})
+		save(t, dir, "t", [][]entry{b})
+		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run", "^"+t.Name()+"$")
+		cmd.Env = append(os.Environ(), "DCPOS_FULL_DISK="+dir)
+		if text, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, text)
+		}
+		return
+	}
+	limit := syscall.Rlimit{Cur: 256 << 10, Max: 256 << 10}
+	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	signal.Ignore(syscall.SIGXFSZ)
+	tuned := tune(minMemory, 2)
+	tuned.ram = 0
+	out := filepath.Join(dir, "out")
+	_, err := runTuned(t.Context(), Job{
+		Ours: []Source{{Path: filepath.Join(dir, "o0.csv")}}, Theirs: []Source{{Path: filepath.Join(dir, "t0.csv")}},
+		Out: out, Memory: minMemory,
+	}, tuned)
+	err = roomless(out, err)
+	bad, ok := errors.AsType[*InputError](err)
+	if !ok || !strings.Contains(bad.Why.EN, "no room on the disk") || bad.Why.ZH == "" {
+		t.Errorf("%v", err)
+	}
+	if left, _ := os.ReadDir(dir); len(left) != 2 {
+		t.Errorf("left behind: %v", left)
 	}
 }
 
@@ -390,19 +431,19 @@ func TestRulesDocument(t *testing.T) {
 		{"version: 1\namount_tolerance_fen: -5\n", "r.yaml: has a wrong value: amount_tolerance_fen is negative"},
 		{
 			"version: 1\ntolerance: 5\n",
-			`r.yaml: line 2: unknown key "tolerance"; known: version, amount_tolerance_fen, splits`,
+			`r.yaml: line 2: unknown key "tolerance"; known: version, amount_tolerance_fen, shard_rows, splits`,
 		},
 		{
 			"version: 1\nsplits:\n  - by: colour\n",
-			`r.yaml: has a wrong value: split by "colour" is not known; known: bank, merchant_id, settlement_date, id_hash`,
+			`r.yaml: has a wrong value: split by "colour" is not known; known: bank, merchant_id, settlement_date, time_window, id_hash`,
 		},
 		{
-			"version: 1\nsplits:\n  - by: merchant_id\n",
-			"r.yaml: has a wrong value: split by merchant_id wants values: the merchants with a branch of their own",
+			"version: 1\nsplits:\n  - by: time_window\n",
+			"r.yaml: has a wrong value: split by time_window: hours is 0; a time_window has 1 to 24, the others none",
 		},
-		{"version: 1\nsplits:\n  - by: bank\n    size: 3\n", `r.yaml: line 4: unknown key "size"; known: by, bits, values`},
+		{"version: 1\nsplits:\n  - by: bank\n    size: 3\n", `r.yaml: line 4: unknown key "size"; known: by, bits, hours, values, when_over_budget`},
 		{"", "r.yaml: is empty, want version: 1"},
-		{"- 1\n", "r.yaml: line 1: wants keys here: version, amount_tolerance_fen, splits"},
+		{"- 1\n", "r.yaml: line 1: wants keys here: version, amount_tolerance_fen, shard_rows, splits"},
 	} {
 		rules, err := parseRules("r.yaml", []byte(c.body))
 		if got := errText(err); got != c.want {

@@ -11,9 +11,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/maphash"
+	"os"
 	"runtime"
 	"sync"
+	"syscall"
 	"time"
 
 	"dcpos/central/reconcile/spill"
@@ -51,6 +52,22 @@ type Job struct {
 // plan.json and the summary's seconds and shards. On any error nothing is written and
 // what job.Out held stays; bad input is an *InputError and names the first bad line.
 func Run(ctx context.Context, job Job) (Summary, error) {
+	s, err := runJob(ctx, job)
+	return s, roomless(job.Out, err)
+}
+
+// roomless explains a disk that is full.
+func roomless(out string, err error) error {
+	if !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, syscall.EDQUOT) && !errors.Is(err, syscall.EFBIG) {
+		return err
+	}
+	return &InputError{File: out, Why: pos.Text{
+		EN: "no room on the disk beside it for temporary files or results: free some, or allow more memory",
+		ZH: "其所在磁盘没有空间存放临时文件或结果:请清理磁盘或提高内存上限",
+	}, Err: err}
+}
+
+func runJob(ctx context.Context, job Job) (Summary, error) {
 	if job.Memory == 0 {
 		job.Memory = defaultMemory
 	}
@@ -62,7 +79,7 @@ func Run(ctx context.Context, job Job) (Summary, error) {
 
 func runTuned(ctx context.Context, job Job, t tuning) (Summary, error) {
 	started := time.Now()
-	r := &run{job: job, tuning: t, seed: maphash.MakeSeed()}
+	r := &run{job: job, tuning: t, secret: newSecret()}
 	if err := r.check(); err != nil {
 		return Summary{}, err
 	}
@@ -84,6 +101,9 @@ func runTuned(ctx context.Context, job Job, t tuning) (Summary, error) {
 	if err := r.join(ctx); err != nil {
 		return Summary{}, err
 	}
+	if err := r.unchanged(); err != nil { // breaks were read again
+		return Summary{}, err
+	}
 	summary, err := r.write(out)
 	if err != nil {
 		return Summary{}, err
@@ -102,11 +122,12 @@ func runTuned(ctx context.Context, job Job, t tuning) (Summary, error) {
 type run struct {
 	job    Job
 	tuning tuning
-	seed   maphash.Seed
+	secret *secret
 	day    int32 // settlement date as yyyymmdd, 0 for all
 
-	inputs    []*input
-	size      int64 // bytes of all inputs
+	inputs    []*input    // ours, then theirs, as given
+	sides     [2][]*input // the same by side
+	size      int64       // bytes of all inputs
 	sortDir   string
 	store     *spill.Store
 	breaks    *spill.Sorter
@@ -116,7 +137,6 @@ type run struct {
 	leaves    []leaf
 	branches  *branches      // nil unless the rules split by fields
 	residuals [][]spill.List // per worker
-	lines     lineNumbers
 
 	failure failure
 
@@ -131,19 +151,10 @@ type input struct {
 	*statement.File
 	side, index int
 	expected    int64
-
-	mu     sync.Mutex
-	blocks []int32 // lines per block
+	first, last place // of the places that are this file's
 }
 
-func (in *input) counted(seq int64, lines int) {
-	in.mu.Lock()
-	defer in.mu.Unlock()
-	for int64(len(in.blocks)) <= seq {
-		in.blocks = append(in.blocks, 0)
-	}
-	in.blocks[seq] = int32(lines)
-}
+const maxFiles = 1 << 16
 
 func (r *run) check() error {
 	if r.job.Rules == nil {
@@ -184,19 +195,85 @@ func (r *run) open() error {
 			if err != nil {
 				return err
 			}
-			r.inputs = append(r.inputs, &input{
-				File: file, side: side, index: i, expected: file.TextSize() / bytesPerLine,
-			})
+			in := &input{File: file, side: side, index: i, expected: file.TextSize() / bytesPerLine}
+			r.inputs, r.sides[side] = append(r.inputs, in), append(r.sides[side], in)
 			r.size += file.Size
 		}
 	}
 	return nil
 }
 
+// givePlaces gives every file its range of places: a plain one as many as it has bytes,
+// the others equal shares of what is left.
+func (r *run) givePlaces() error {
+	for side, inputs := range r.sides {
+		left, packed := int64(placesPerSide), int64(0)
+		for _, in := range inputs {
+			if left -= in.Size; !in.Plain {
+				left += in.Size
+				packed++
+			}
+		}
+		if left < 0 {
+			return badJob("the files of the side %[1]s hold more than %[2]d bytes", "%[1]s 一侧的文件超过 %[2]d 字节",
+				sideName(side), int64(placesPerSide))
+		}
+		var next place
+		for _, in := range inputs {
+			size := in.Size
+			if !in.Plain {
+				size = left / packed
+			}
+			in.first, in.last = next, next+place(size)
+			next = in.last
+		}
+	}
+	return nil
+}
+
+// whole asks every statement whether it is whole, and whether another one repeats it: banks
+// send a file again under another name. (Lines of the house's own CSV that are repeated are
+// duplicates, whatever file they come from.)
+func (r *run) whole() error {
+	for _, inputs := range r.sides {
+		seen := map[statement.Digest]*input{}
+		for _, in := range inputs {
+			if err := in.Verify(); err != nil {
+				return err
+			}
+			digest := in.Digest()
+			if other := seen[digest]; other != nil && digest.Lines > 0 {
+				return &InputError{File: in.Path, Why: pos.Text{
+					EN: "holds the same lines as " + other.Path + ": give each statement once",
+					ZH: "与 " + other.Path + " 的明细相同:每个对账单只应给出一次",
+				}}
+			}
+			seen[digest] = in
+		}
+	}
+	return nil
+}
+
+func (r *run) unchanged() error {
+	for _, in := range r.inputs {
+		if err := in.Unchanged(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (r *run) prepare(dir string) error {
+	if err := r.givePlaces(); err != nil {
+		return err
+	}
 	var expected int64
 	for _, in := range r.inputs {
 		expected += in.expected
+		in.BoundIndex(r.tuning.index / int64(len(r.inputs)))
+		if err := in.Keep(func() (*os.File, error) { return spill.Unlinked(dir) }); err != nil {
+			return err
+		}
 	}
 	r.tuning.size(r.job.Memory, expected, r.job.Rules)
 	r.plan = newPlan(r.job.Memory, r.tuning, int64(r.job.Rules.AmountToleranceFen))
@@ -207,13 +284,45 @@ func (r *run) prepare(dir string) error {
 	r.rejects = spill.NewSorter(dir, r.tuning.sort)
 	r.totals = spill.NewSorter(dir, r.tuning.sort)
 	if splits := r.job.Rules.fieldSplits(); len(splits) > 0 {
-		const mostBranches = 1024
-		most := int(min(r.tuning.openBytes(r.job.Memory)/int64(r.tuning.page), mostBranches))
-		r.branches = newBranches(splits, most, spill.NewSorter(dir, r.tuning.sort))
+		if err := r.planBranches(splits); err != nil {
+			return err
+		}
 	}
 	var err error
 	r.store, err = spill.NewStore(dir, r.tuning.page, r.tuning.ram)
 	return err
+}
+
+// planBranches builds the rule tree from a sample of the inputs.
+func (r *run) planBranches(splits []Split) error {
+	lines, err := r.sample(splits)
+	if err != nil {
+		return err
+	}
+	var expected int64
+	for _, in := range r.inputs {
+		expected += in.expected
+	}
+	r.plan.Expected = expected
+	// The more shards, the less it matters that a node needs a whole number of them.
+	const mostShards, fairShard = 2048, 8000 // below that many lines, chance makes shards uneven
+	leastShards := min(max(expected/fairShard, 64), 256)
+	budget := r.job.Rules.ShardRows
+	if budget == 0 {
+		budget = min(r.tuning.leaf/costPerRow, expected/leastShards+1)
+		if expected < fewLines {
+			budget = fewLines
+		}
+	}
+	most := int(min(r.tuning.openBytes(r.job.Memory)/int64(r.tuning.page), mostShards))
+	tree := buildTree(splits, lines, expected, budget, max(most, 1))
+	parts := 1
+	for parts < most && expected*recordSize/int64(parts) > r.tuning.leaf/4 {
+		parts *= 2
+	}
+	r.branches = &branches{tree: tree, parts: parts}
+	r.plan.Budget.ShardRows = budget
+	return nil
 }
 
 func (r *run) close() {
@@ -225,9 +334,6 @@ func (r *run) close() {
 		r.breaks.Close()
 		r.rejects.Close()
 		r.totals.Close()
-		if r.branches != nil {
-			r.branches.directory.Close()
-		}
 	}
 }
 

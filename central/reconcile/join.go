@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 
 	"dcpos/central/reconcile/spill"
+	"dcpos/central/reconcile/statement"
 	"dcpos/pos"
 )
 
@@ -17,7 +18,8 @@ import (
 type leaf struct {
 	sides  [2]spill.List
 	prefix uint64
-	depth  int
+	depth  int      // bits of the id's hash that the shard shares
+	late   int      // bits of late splits
 	node   int      // in the plan
 	branch bool     // of a pinned split by fields: wanderers have to be taken out
 	moved  [2]int64 // lines taken out
@@ -25,21 +27,11 @@ type leaf struct {
 
 func (l *leaf) rows() int64 { return l.sides[ours].Rows + l.sides[theirs].Rows }
 
-// cost is the memory that joining the shard takes.
-func (l *leaf) cost() int64 {
-	return l.sides[ours].Bytes + l.sides[theirs].Bytes + slotBytes*slotsFor(l.rows())
-}
+// costPerRow is the memory that joining takes for a line, if every one is suspect: its
+// record (when it comes from disk), the same as suspect, its slots and bits.
+const costPerRow = 2*recordSize + 16
 
-const slotBytes = 12
-
-// slotsFor keeps the table at most three quarters full even if no id has a partner.
-func slotsFor(rows int64) int64 {
-	slots := int64(16)
-	for slots*3 < rows*4 {
-		slots *= 2
-	}
-	return slots
-}
+func (l *leaf) cost() int64 { return l.rows() * costPerRow }
 
 // join joins every shard, and then the residual ones.
 func (r *run) join(ctx context.Context) error {
@@ -89,24 +81,25 @@ type shardJoin struct {
 	indexes   map[pos.BreakKind]int
 	totals    *ledgerTotals
 	tally     tally
-	arena     []byte
-	slots     []slot
+	pages     spill.Buffer
+	records   [2][][]byte // the shard's pages
+	sums      []uint64
+	seen      []uint64
+	suspects  suspects
+	parsers   map[*input]statement.Parser
+	text      []byte
+	lines     []line
 	key       []byte
 	value     []byte
 	residual  *spill.Appender
-}
-
-// slot holds the first line of one id on each side, as positions in the arena plus one.
-type slot struct {
-	tag  uint32
-	line [2]uint32
 }
 
 func (r *run) newShardJoin() *shardJoin {
 	j := &shardJoin{
 		run: r, tolerance: r.job.Rules.AmountToleranceFen,
 		ranks: map[pos.BreakKind]byte{}, indexes: map[pos.BreakKind]int{},
-		totals: newLedgerTotals(r.tuning.totals, r.totals),
+		totals:  newLedgerTotals(r.tuning.totals, r.totals),
+		parsers: map[*input]statement.Parser{},
 	}
 	if r.branches != nil {
 		j.residual = r.store.NewAppender(2 << residualBits)
@@ -144,127 +137,159 @@ func (j *shardJoin) leaf(ctx context.Context, l leaf, stuck int) error {
 	case l.rows() == 0:
 		return nil
 	case l.cost() <= j.tuning.leaf:
-		j.plan.settle(l.node, outcomeJoined, "fits the budget")
+		j.plan.settle(l.node, outcomeJoined, pos.Text{EN: "fits the budget", ZH: "在预算之内"})
 		return j.hashJoin(l)
-	case stuck >= maxStuck || l.depth+j.tuning.splitBits > j.tuning.maxDepth:
-		j.plan.settle(l.node, outcomeSorted, "over budget, and its lines share ids that no hash can part")
+	case stuck >= maxStuck || l.late+j.tuning.splitBits > j.tuning.maxDepth:
+		j.plan.settle(l.node, outcomeSorted, pos.Text{
+			EN: "over budget, and its lines share ids that no hash can part", ZH: "超出预算,但各行流水号相同,无法再拆分",
+		})
 		return j.sortJoin(l)
 	}
 	return j.split(ctx, l, stuck)
 }
 
-// hashJoin reads the shard into memory and pairs its lines.
+// hashJoin finds out which lines of the shard are not ordinary pairs.
 func (j *shardJoin) hashJoin(l leaf) error {
-	if need := int(l.sides[ours].Bytes + l.sides[theirs].Bytes); cap(j.arena) < need {
-		j.arena = make([]byte, 0, need)
-	}
-	j.arena = j.arena[:0]
-	if slots := int(slotsFor(l.rows())); cap(j.slots) < slots {
-		j.slots = make([]slot, slots)
-	} else {
-		j.slots = j.slots[:slots]
-		clear(j.slots)
-	}
+	j.pages.Keep = true
+	j.pages.Reset()
 	for side := range l.sides {
-		begin := len(j.arena)
+		j.records[side] = j.records[side][:0]
 		err := j.each(&l, side, func(records []byte) error {
-			j.arena = append(j.arena, records...)
+			j.records[side] = append(j.records[side], records)
 			return nil
 		})
 		if err != nil {
 			return err
 		}
-		for at := begin; at < len(j.arena); {
-			rec := record(j.arena[at:])
-			if err := j.insert(side, at, rec); err != nil {
-				return err
-			}
-			at += rec.size()
-		}
 	}
 	j.plan.observe(l.node, l.rows()-l.moved[ours]-l.moved[theirs])
-	for i := range j.slots {
-		s := &j.slots[i]
-		if s.line[ours]|s.line[theirs] == 0 {
+	j.weigh(l.rows())
+	if err := j.suspects.collect(j); err != nil {
+		return err
+	}
+	for side := range l.sides {
+		j.store.Release(l.sides[side])
+	}
+	return nil
+}
+
+// resolve reads the lines of a few records again and classes them by their full ids.
+func (j *shardJoin) resolve(group []suspect) error {
+	if len(group) > fewSuspects {
+		return j.resolveMany(group)
+	}
+	lines := j.lines[:0]
+	for i := range group {
+		lines = append(lines, line{})
+		if err := j.reread(group[i].side, group[i].place(), &lines[i], true); err != nil {
+			return err
+		}
+	}
+	j.lines = lines
+	done := [fewSuspects]bool{}
+	for i := range lines {
+		if done[i] {
 			continue
 		}
-		if err := j.pair(j.at(s.line[ours]), j.at(s.line[theirs])); err != nil {
+		var first [2]*line
+		for k := i; k < len(lines); k++ {
+			if !bytes.Equal(lines[i].txnID, lines[k].txnID) {
+				continue
+			}
+			done[k] = true
+			if err := j.foremost(&first[group[k].side], &lines[k], group[k].side); err != nil {
+				return err
+			}
+		}
+		if err := j.pair(first[ours], first[theirs]); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (j *shardJoin) at(position uint32) record {
-	if position == 0 {
+// foremost keeps the first line of an id on a side, in the order of the files; any other one
+// is a duplicate.
+func (j *shardJoin) foremost(first **line, l *line, side int) error {
+	if *first == nil {
+		*first = l
 		return nil
 	}
-	return record(j.arena[position-1:])
-}
-
-// insert finds the id's slot. Lines come in no order: the first of a side, by file and
-// line, takes part; every other one is a duplicate.
-func (j *shardJoin) insert(side, at int, rec record) error {
-	hash := rec.hash()
-	tag := uint32(hash)
-	mask := uint64(len(j.slots) - 1)
-	for i := hash >> 8 & mask; ; i = (i + 1) & mask {
-		s := &j.slots[i]
-		if s.line[ours]|s.line[theirs] == 0 {
-			s.tag = tag
-			s.line[side] = uint32(at) + 1
-			return nil
-		}
-		if s.tag != tag || !bytes.Equal(j.at(max(s.line[ours], s.line[theirs])).txnID(), rec.txnID()) {
-			continue
-		}
-		if s.line[side] == 0 {
-			s.line[side] = uint32(at) + 1
-			return nil
-		}
-		further := rec
-		if first := j.at(s.line[side]); rec.place() < first.place() {
-			further = first
-			s.line[side] = uint32(at) + 1
-		}
-		return j.duplicate(side, further)
+	if l.place < (*first).place {
+		*first, l = l, *first
 	}
+	return j.duplicate(side, l)
 }
 
-func (j *shardJoin) duplicate(side int, rec record) error {
-	l := rec.line()
+// fewSuspects is how many lines of one id are compared in memory.
+const fewSuspects = 16
+
+// resolveMany sorts the lines on disk first: one id may have any number of them.
+func (j *shardJoin) resolveMany(group []suspect) error {
+	sorter := spill.NewSorter(j.sortDir, j.tuning.leaf)
+	defer sorter.Close()
+	for _, s := range group {
+		if err := j.sortLine(sorter, s.side, s.place()); err != nil {
+			return err
+		}
+	}
+	return j.walk(sorter)
+}
+
+// reread parses a line again. Its fields are copied if they are to be kept.
+func (j *shardJoin) reread(side int, at place, l *line, keep bool) error {
+	in, position := j.where(side, at)
+	number, text, err := in.Line(position, &j.text)
+	if err != nil {
+		return err
+	}
+	parser := j.parsers[in]
+	if parser == nil {
+		parser = in.NewParser()
+		j.parsers[in] = parser
+	}
+	var row statement.Row
+	if fault := parser.Parse(text, &row); fault != nil {
+		return fault.At(in.Path, number) // it was good a moment ago
+	}
+	*l = line{
+		place: at, number: strconv.FormatInt(number, 10), status: row.Status,
+		txnID: row.TxnID, bank: row.Bank, merchant: row.Merchant, amount: row.Amount, fee: row.Fee,
+	}
+	if keep {
+		b := append(append(append(make([]byte, 0, len(l.txnID)+len(l.bank)+len(l.merchant)), l.txnID...), l.bank...), l.merchant...)
+		n, m := len(l.txnID), len(l.txnID)+len(l.bank)
+		l.txnID, l.bank, l.merchant = b[:n:n], b[n:m:m], b[m:]
+	}
+	if len(j.sides[side]) > 1 {
+		l.number = strconv.Itoa(in.index+1) + ":" + l.number
+	}
+	return nil
+}
+
+func (j *shardJoin) duplicate(side int, l *line) error {
 	if side == ours {
-		return j.found(&finding{kind: pos.DuplicateOurs, ours: &l})
+		return j.found(&finding{kind: pos.DuplicateOurs, ours: l})
 	}
-	return j.found(&finding{kind: pos.DuplicateTheirs, theirs: &l})
+	return j.found(&finding{kind: pos.DuplicateTheirs, theirs: l})
 }
 
-// pair gives the first lines of one id their class; a nil record is a line that is not there.
-func (j *shardJoin) pair(a, b record) error {
+// pair gives the first lines of one id their class; nil is a line that is not there.
+func (j *shardJoin) pair(a, b *line) error {
+	f := finding{ours: a, theirs: b}
 	switch {
 	case b == nil:
-		l := a.line()
-		return j.found(&finding{kind: pos.MissingTheirs, ours: &l})
+		f.kind = pos.MissingTheirs
 	case a == nil:
-		l := b.line()
-		return j.found(&finding{kind: pos.MissingOurs, theirs: &l})
-	}
-	la := a.line()
-	if bytes.Equal(a.rest(), b.rest()) {
-		j.matched(&la, &la)
-		return nil
-	}
-	lb := b.line()
-	f := finding{ours: &la, theirs: &lb}
-	switch {
-	case distance(la.amount, lb.amount) > j.tolerance:
+		f.kind = pos.MissingOurs
+	case distance(a.amount, b.amount) > j.tolerance:
 		f.kind = pos.AmountMismatch
-	case la.status != lb.status:
+	case a.status != b.status:
 		f.kind = pos.StatusMismatch
 	default:
 		f.kind = pos.FieldMismatch
 		if f.differ(); f.field == "" {
-			j.matched(&la, &lb)
+			j.tally.tolerated.add(effective(a.status, a.amount) - effective(b.status, b.amount))
 			return nil
 		}
 	}
@@ -289,18 +314,6 @@ func (f *finding) differ() {
 	f.values = [2]string{strings.Join(left, ";"), strings.Join(right, ";")}
 }
 
-// matchedIndex is Matched's place in classes(), which ends with it.
-const matchedIndex = 7
-
-func (j *shardJoin) matched(a, b *line) {
-	t := &j.tally
-	t.class[matchedIndex]++
-	t.amount[matchedIndex][ours].add(a.amount)
-	t.amount[matchedIndex][theirs].add(b.amount)
-	t.matched[a.status]++
-	t.tolerated.add(effective(a.status, a.amount) - effective(b.status, b.amount))
-}
-
 // found counts a break and keeps it.
 func (j *shardJoin) found(f *finding) error {
 	t := &j.tally
@@ -309,12 +322,12 @@ func (j *shardJoin) found(f *finding) error {
 	var shown *line
 	if l := f.theirs; l != nil {
 		t.amount[class][theirs].add(l.amount)
-		t.breaks.add(-effective(l.status, l.amount))
+		t.broken[theirs].add(l.status, l.amount)
 		shown = l
 	}
 	if l := f.ours; l != nil {
 		t.amount[class][ours].add(l.amount)
-		t.breaks.add(effective(l.status, l.amount))
+		t.broken[ours].add(l.status, l.amount)
 		shown = l
 	}
 	bank, merchant, err := j.totals.of(shown.bank, shown.merchant)

@@ -210,7 +210,7 @@ func (r *run) write(out *staging) (Summary, error) {
 		return Summary{}, err
 	}
 	err = writeFile(filepath.Join(out.dir, breaksFile), func(w *bufio.Writer) error {
-		return writeBreaks(w, r.breaks, &r.lines)
+		return writeBreaks(w, r.breaks)
 	})
 	if err != nil {
 		return Summary{}, err
@@ -256,20 +256,21 @@ type Reject struct {
 }
 
 func (r *run) writeRejects(w *bufio.Writer, sorter *spill.Sorter) error {
-	paths := [2][]string{}
-	for _, in := range r.inputs {
-		paths[in.side] = append(paths[in.side], in.Path)
-	}
+	var buf []byte
 	e := json.NewEncoder(w)
 	e.SetEscapeHTML(false)
 	return sorter.Sorted(func(key, value []byte) error {
-		side, at := int(key[0]), place(binary.BigEndian.Uint64(key[1:]))
+		side := int(key[0])
+		in, at := r.where(side, place(binary.BigEndian.Uint64(key[1:])))
+		number, _, err := in.Line(at, &buf)
+		if err != nil {
+			return err
+		}
 		parts := bytes.SplitN(value, []byte{0}, 5)
 		reject := Reject{
-			Side: sideName(side), File: paths[side][at.file()], Line: r.lines.number(side, at),
+			Side: sideName(side), File: in.Path, Line: number,
 			Column: string(parts[1]), Why: string(parts[2]), WhyZH: string(parts[3]),
 		}
-		var err error
 		if reject.Number, err = strconv.Atoi(string(parts[0])); err != nil {
 			return err
 		}

@@ -19,39 +19,38 @@ func (j *shardJoin) split(ctx context.Context, l leaf, stuck int) error {
 	for n < j.tuning.splitBits && l.cost()>>n > j.tuning.leaf*2/3 {
 		n++
 	}
-	shift := uint(64 - l.depth - n)
-	mask := uint64(1)<<n - 1
 	pages := j.store.NewAppender(2 << n)
+	j.pages.Keep = false
 	for side := range l.sides {
 		err := j.each(&l, side, func(records []byte) error {
-			for len(records) > 0 {
-				rec := record(records)
-				space, err := pages.Space(int(rec.hash()>>shift&mask)*2+side, rec.size())
-				if err != nil {
+			for ; len(records) >= recordSize; records = records[recordSize:] {
+				rec := readRecord(records)
+				part := int(rec.late() << l.late >> (64 - n))
+				if err := pages.Add(part*2+side, rec.first, rec.second); err != nil {
 					return err
 				}
-				records = records[copy(space, records):]
 			}
 			return nil
 		})
 		if err != nil {
 			return err
 		}
+		j.store.Release(l.sides[side])
 	}
 	lists, err := pages.Finish()
 	if err != nil {
 		return err
 	}
 	j.plan.observe(l.node, l.rows()-l.moved[ours]-l.moved[theirs])
-	j.plan.settle(l.node, outcomeSplit, fmt.Sprintf("needs %d bytes, more than the budget of a shard", l.cost()))
+	j.plan.settle(l.node, outcomeSplit, whyf("needs %d bytes, more than the budget of a shard", "需要 %d 字节,超出单个分片的预算", l.cost()))
 	for i := range uint64(1) << n {
 		child := leaf{
 			sides:  [2]spill.List{lists[2*i], lists[2*i+1]},
-			prefix: l.prefix<<n | i, depth: l.depth + n,
+			prefix: l.prefix<<n | i, depth: l.depth, late: l.late + n,
 		}
 		child.node = j.plan.add(planNode{
-			Parent: l.node, Rule: hashRule(child.prefix, child.depth), Expected: l.rows() >> n,
-			Observed: child.rows(), Outcome: outcomeEmpty, Why: "no line has such an id",
+			Parent: l.node, Rule: fmt.Sprintf("id_hash: part %d of %d", i+1, 1<<n), Expected: l.rows() >> n,
+			Observed: child.rows(), Outcome: outcomeEmpty, Why: noLine().EN, WhyZH: noLine().ZH,
 		})
 		again := 0
 		if child.rows() > l.rows()/2 {
@@ -69,53 +68,65 @@ func (j *shardJoin) split(ctx context.Context, l leaf, stuck int) error {
 func (j *shardJoin) sortJoin(l leaf) error {
 	sorter := spill.NewSorter(j.sortDir, j.tuning.leaf)
 	defer sorter.Close()
-	var key []byte
+	j.pages.Keep = false
 	for side := range l.sides {
 		err := j.each(&l, side, func(records []byte) error {
-			for len(records) > 0 {
-				rec := record(records)
-				key = append(append(key[:0], rec.txnID()...), 0, byte(side))
-				key = binary.BigEndian.AppendUint64(key, uint64(rec.place()))
-				if err := sorter.Add(key, records[:rec.size()]); err != nil {
+			for ; len(records) >= recordSize; records = records[recordSize:] {
+				if err := j.sortLine(sorter, side, readRecord(records).place()); err != nil {
 					return err
 				}
-				records = records[rec.size():]
 			}
 			return nil
 		})
 		if err != nil {
 			return err
 		}
+		j.store.Release(l.sides[side])
 	}
 	j.plan.observe(l.node, l.rows()-l.moved[ours]-l.moved[theirs])
 	return j.walk(sorter)
 }
 
+// sortLine reads a line again and adds it to a sorter by (id, side, place).
+func (j *shardJoin) sortLine(sorter *spill.Sorter, side int, at place) error {
+	var l line
+	if err := j.reread(side, at, &l, false); err != nil {
+		return err
+	}
+	j.key = append(append(append(j.key[:0], l.txnID...), 0), byte(side))
+	j.key = binary.BigEndian.AppendUint64(j.key, uint64(at))
+	j.value = l.encode(j.value[:0])
+	return sorter.Add(j.key, j.value)
+}
+
 // walk pairs the first line of each side of an id; the rest are duplicates.
 func (j *shardJoin) walk(sorter *spill.Sorter) error {
-	var first [2]record
+	var first [2]*line
 	var id []byte
 	flush := func() error {
 		if first[ours] == nil && first[theirs] == nil {
 			return nil
 		}
 		err := j.pair(first[ours], first[theirs])
-		first = [2]record{}
+		first = [2]*line{}
 		return err
 	}
 	err := sorter.Sorted(func(key, value []byte) error {
 		const placeBytes = 8
 		side := int(key[len(key)-placeBytes-1])
-		if !bytes.Equal(record(value).txnID(), id) {
+		l := new(line)
+		l.decode(value)
+		if !bytes.Equal(l.txnID, id) {
 			if err := flush(); err != nil {
 				return err
 			}
-			id = append(id[:0], record(value).txnID()...)
+			id = append(id[:0], l.txnID...)
 		}
 		if first[side] != nil {
-			return j.duplicate(side, value)
+			return j.duplicate(side, l)
 		}
-		first[side] = bytes.Clone(value)
+		l.decode(bytes.Clone(value))
+		first[side] = l
 		return nil
 	})
 	if err != nil {

@@ -1,12 +1,13 @@
 package reconcile
 
 import (
-	"bytes"
 	"context"
 	"encoding/binary"
 	"fmt"
-	"hash/maphash"
+	"slices"
+	"sort"
 	"sync"
+	"sync/atomic"
 
 	"dcpos/central/reconcile/spill"
 	"dcpos/central/reconcile/statement"
@@ -41,73 +42,82 @@ func (f *failure) before(side int, at place) bool {
 func (r *run) partition(ctx context.Context) error {
 	shards := 1 << r.tuning.depth
 	if r.branches != nil {
-		shards = r.branches.most
+		shards = r.branches.tree.shards
 	}
 	r.leaves = make([]leaf, shards)
-	var mu sync.Mutex
-	err := r.workers(func(w int) error {
-		p := r.newPartitioner(shards)
-		if err := p.all(ctx, w); err != nil {
-			return err
-		}
-		lists, err := p.pages.Finish()
-		if err != nil {
-			return err
-		}
-		if err := p.totals.flush(); err != nil {
-			return err
-		}
-		r.addTally(&p.tally)
-		mu.Lock()
-		defer mu.Unlock()
-		for i := range r.leaves {
-			r.leaves[i].sides[ours].Join(lists[2*i])
-			r.leaves[i].sides[theirs].Join(lists[2*i+1])
-		}
-		return nil
-	})
-	if err != nil {
+	if err := r.workers(func(w int) error { return r.readPart(ctx, w, shards) }); err != nil {
 		return err
 	}
-	r.number()
+	for _, in := range r.inputs {
+		r.plan.Inputs = append(r.plan.Inputs, planInput{
+			Side: sideName(in.side), File: in.Path, Bytes: in.Size, Expected: in.expected, Observed: in.Lines(),
+		})
+	}
 	if r.failure.err != nil {
 		return r.placed(&r.failure)
 	}
-	for _, in := range r.inputs {
-		if err := in.Unchanged(); err != nil {
-			return err
-		}
+	if err := r.unchanged(); err != nil {
+		return err
 	}
-	if b := r.branches; b != nil {
-		r.leaves = r.leaves[:len(b.names)]
+	if err := r.whole(); err != nil {
+		return err
+	}
+	if r.branches != nil {
 		for i := range r.leaves {
 			r.leaves[i].branch = true
 		}
-		r.plan.root(0, r.leaves, b.names)
-		return b.find(int(r.tuning.sort / 8))
+		r.branches.tree.describe(r.plan, r.leaves)
+		return r.findWanderers()
 	}
 	for i := range r.leaves {
 		r.leaves[i].prefix, r.leaves[i].depth = uint64(i), r.tuning.depth
 	}
-	r.plan.root(r.tuning.depth, r.leaves, nil)
+	r.plan.root(r.tuning.depth, r.leaves)
 	return nil
 }
 
-// number turns the blocks' counts into line numbers.
-func (r *run) number() {
-	for _, in := range r.inputs {
-		before := make([]int64, len(in.blocks))
-		var n int64
-		for i, lines := range in.blocks {
-			before[i] = n
-			n += int64(lines)
-		}
-		in.blocks = nil
-		r.lines.before[in.side] = append(r.lines.before[in.side], before)
-		r.plan.Inputs = append(r.plan.Inputs, planInput{
-			Side: sideName(in.side), File: in.Path, Bytes: in.Size, Expected: in.expected, Observed: n,
-		})
+// readPart is what one worker reads.
+func (r *run) readPart(ctx context.Context, w, shards int) error {
+	p := r.newPartitioner(shards)
+	if err := p.all(ctx, w); err != nil {
+		return err
 	}
+	lists, err := p.pages.Finish()
+	if err != nil {
+		return err
+	}
+	if err := p.totals.flush(); err != nil {
+		return err
+	}
+	if p.fields != nil {
+		if err := p.fields.finish(); err != nil {
+			return err
+		}
+	}
+	r.addTally(&p.tally)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i := range r.leaves {
+		r.leaves[i].sides[ours].Join(lists[2*i])
+		r.leaves[i].sides[theirs].Join(lists[2*i+1])
+	}
+	return nil
+}
+
+// findWanderers looks through the directory.
+func (r *run) findWanderers() error {
+	b := r.branches
+	var next atomic.Int64
+	err := r.workers(func(int) error {
+		for i := int(next.Add(1) - 1); i < len(b.directory); i = int(next.Add(1) - 1) {
+			if err := b.find(r.store, i, r.tuning.leaf, int(r.tuning.sort/8)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	slices.Sort(b.wanderers)
+	return err
 }
 
 // faulty is a line's fault before its line number is known.
@@ -123,41 +133,62 @@ func (r *run) placed(f *failure) error {
 	if !ok {
 		return f.err
 	}
-	return bad.fault.At(bad.file, r.lines.number(f.side, f.at))
+	in, at := r.where(f.side, f.at)
+	var buf []byte
+	number, _, err := in.Line(at, &buf)
+	if err != nil {
+		return err
+	}
+	return bad.fault.At(bad.file, number)
+}
+
+// where finds the file of a place and the position in its text.
+func (r *run) where(side int, p place) (*input, int64) {
+	inputs := r.sides[side]
+	i := 0
+	if len(inputs) > 1 {
+		i = sort.Search(len(inputs)-1, func(i int) bool { return p < inputs[i].last })
+	}
+	return inputs[i], int64(p - inputs[i].first)
 }
 
 // partitioner is one worker of the reading phase.
 type partitioner struct {
 	*run
-	shift   uint
-	pages   *spill.Appender
-	totals  *ledgerTotals
-	tally   tally
-	row     statement.Row
-	block   []byte
-	key     []byte
-	scratch []byte
+	shift  uint
+	pages  *spill.Appender
+	totals *sideTotals
+	tally  tally
+	row    statement.Row
+	block  []byte
+	fields *branchesOf // nil unless the rules split by fields
 }
 
 func (r *run) newPartitioner(shards int) *partitioner {
-	return &partitioner{
+	p := &partitioner{
 		run: r, shift: 64 - uint(r.tuning.depth), pages: r.store.NewAppender(2 * shards),
-		totals:  newLedgerTotals(r.tuning.totals, r.totals),
-		scratch: make([]byte, 0, maxRecord),
+		totals: newSideTotals(r.tuning.totals, r.totals),
 	}
+	if r.branches != nil {
+		p.fields = r.branches.worker(r.store)
+	}
+	return p
 }
 
-// all reads every input, each worker starting at another one, so that compressed
-// files, which only one worker can unpack at a time, are unpacked next to each other.
+// all reads every input in their order. If some are packed, each worker starts at another
+// one: only one worker can unpack a file at a time, and so they unpack next to each other.
 func (p *partitioner) all(ctx context.Context, w int) error {
+	if !slices.ContainsFunc(p.inputs, func(in *input) bool { return !in.Plain }) {
+		w = 0
+	}
 	for i := range p.inputs {
 		in := p.inputs[(i+w)%len(p.inputs)]
-		parser := in.NewParser()
+		lines := in.NewLines()
 		for {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			more, err := p.next(in, parser)
+			more, err := p.next(in, lines)
 			if err != nil {
 				return err
 			}
@@ -169,24 +200,28 @@ func (p *partitioner) all(ctx context.Context, w int) error {
 	return nil
 }
 
-func (p *partitioner) next(in *input, parser statement.Parser) (bool, error) {
-	seq, data, done, err := in.Next(&p.block)
+func (p *partitioner) next(in *input, lines *statement.Lines) (bool, error) {
+	block, done, err := in.Next(&p.block)
 	if done {
 		return false, nil
 	}
-	start := placeOf(in.index, seq, 0)
+	start := in.first + place(block.At)
 	if !p.failure.before(in.side, start) {
 		return false, nil
 	}
-	if err == nil && seq >= maxBlocks {
+	if err == nil && start+place(len(block.Data)) > in.last {
 		err = &InputError{File: in.Path, Why: pos.Text{EN: "is too large", ZH: "过大"}}
 	}
 	if err != nil {
 		p.failure.set(in.side, start, err)
 		return false, nil
 	}
-	n, err := p.lines(in, parser, seq, data)
-	in.counted(seq, n)
+	lines.Reset(block)
+	err = p.lines(in, lines)
+	if err == nil {
+		err = p.totals.due() // before the block's memory is used again
+	}
+	lines.Done()
 	p.progress.set(p.consumed())
 	return true, err
 }
@@ -199,68 +234,47 @@ func (r *run) consumed() int64 {
 	return n
 }
 
-// lines takes the lines of a block apart and returns how many there were.
-func (p *partitioner) lines(in *input, parser statement.Parser, seq int64, data []byte) (int, error) {
-	n := 0
-	for len(data) > 0 {
-		text := data
-		if i := bytes.IndexByte(data, '\n'); i >= 0 {
-			text, data = data[:i], data[i+1:]
-		} else {
-			data = nil
+// lines takes the lines of a block.
+func (p *partitioner) lines(in *input, lines *statement.Lines) error {
+	for {
+		position, text, fault, ok := lines.Next(&p.row)
+		if !ok {
+			return nil
 		}
-		at := placeOf(in.index, seq, int64(n))
-		n++
-		fault := parser.Parse(text, &p.row)
+		at := in.first + place(position)
 		var err error
 		switch {
 		case fault != nil && p.job.RejectFile == "":
 			p.failure.set(in.side, at, &faulty{fault, in.Path})
-			return n, nil
+			return nil
 		case fault != nil:
 			err = p.reject(in.side, at, fault, text)
 		case p.day == 0 || p.row.Day == p.day:
 			err = p.take(in.side, at)
 		}
 		if err != nil {
-			return n, err
+			return err
 		}
 	}
-	return n, nil
 }
 
 // take counts a good line and puts it into its shard.
 func (p *partitioner) take(side int, at place) error {
 	row := &p.row
-	effect := effective(row.Status, row.Amount)
-	p.tally.lines[side]++
-	p.tally.effect[side].add(effect)
-	bank, merchant, err := p.totals.of(row.Bank, row.Merchant)
-	if err != nil {
+	id, merchant, bank := p.secret.text(row.TxnID), p.secret.text(row.Merchant), p.secret.text(row.Bank)
+	p.tally.read[side].add(row.Status, row.Amount)
+	if err := p.totals.count(side, bank, merchant, row); err != nil {
 		return err
 	}
-	for _, t := range [2]*total{bank, merchant} {
-		t.lines[side]++
-		t.fen[side].add(row.Amount)
-		t.fee[side].add(row.Fee)
-		t.effect[side].add(effect)
-	}
-	hash := maphash.Bytes(p.seed, row.TxnID)
-	b := encode(p.scratch, hash, at, row)
-	list := int(hash >> p.shift)
-	if p.branches != nil {
-		p.key = p.branches.key(p.key[:0], row)
-		list = p.branches.of(p.key)
-		if err := p.branches.note(hash, list); err != nil {
+	r := recordOf(id, p.secret.body(id, merchant, bank, uint64(row.Amount), uint64(row.Fee), uint64(row.Status)), at)
+	list := int(id >> p.shift)
+	if p.fields != nil {
+		var err error
+		if list, err = p.fields.shard(id, r, row); err != nil {
 			return err
 		}
 	}
-	space, err := p.pages.Space(list*2+side, len(b))
-	if err != nil {
-		return err
-	}
-	copy(space, b)
-	return nil
+	return p.pages.Add(list*2+side, r.first, r.second)
 }
 
 // maxRejectText is how much of a bad line the reject file keeps.

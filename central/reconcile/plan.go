@@ -7,14 +7,14 @@ import (
 	"sync"
 
 	"dcpos/central/reconcile/spill"
+	"dcpos/pos"
 )
 
 // Guesses before anything is read. They only set the first number of shards: a shard
 // that turns out larger is split from what was counted.
 const (
-	bytesPerLine  = 90 // of the dcpos CSV with 32-digit ids
-	costPerRecord = 110
-	leafTarget    = 6 << 20 // bytes of a shard while it is joined: three L2 caches
+	bytesPerLine  = 90      // of the dcpos CSV with 32-digit ids
+	leafTarget    = 5 << 20 // bytes of a shard while it is joined if every line is suspect
 	leavesPerCore = 8
 	fewLines      = 100_000 // below this the work is not worth spreading
 )
@@ -30,6 +30,7 @@ type tuning struct {
 	ram        int64 // bytes of pages kept in memory
 	sort       int64 // bytes of each of the three sorters
 	totals     int64 // bytes of one worker's control totals
+	index      int64 // bytes of the index of line numbers
 	splitBits  int   // most bits by which a shard over budget is split at a time
 	maxDepth   int   // bits after which splitting stops and sorting begins
 	workers    int
@@ -37,31 +38,34 @@ type tuning struct {
 }
 
 const (
+	mostPage        = 8 << 10
 	minMemory       = 8 << 20
 	memoryPerWorker = 4 << 20
 	defaultMemory   = 1 << 30
 )
 
-// tune divides the memory: of 16 parts, pages on hand 4, open pages 2, joins 4, sorters
-// 3 (one each), totals 2, input blocks and decompressors the rest.
+// tune divides the memory: of 32 parts, shards' pages 16 (open ones among them), joins 6,
+// sorters 4 (three, at most four), totals 3, the index of line numbers 1, input blocks and
+// decompressors the rest.
 func tune(memory int64, workers int) tuning {
-	part := memory / 16
+	part := memory / 32
 	workers = int(min(int64(workers), max(memory/memoryPerWorker, 1)))
 	return tuning{
-		block:      int(min(max(part/int64(4*workers), 64<<10), 256<<10)),
-		ram:        4 * part,
-		leaf:       min(4*part/int64(workers), 1<<30),
+		block:      int(min(max(part/int64(2*workers), 32<<10), 128<<10)),
+		ram:        16 * part,
+		leaf:       min(6*part/int64(workers), 1<<30),
 		sort:       part,
-		totals:     2 * part / int64(workers),
+		totals:     3 * part / int64(workers),
+		index:      part,
 		splitBits:  4,
-		maxDepth:   40,
+		maxDepth:   32,
 		workers:    workers,
 		windowSize: part,
 	}
 }
 
 // openBytes is the memory for the open pages of one list of every worker.
-func (t *tuning) openBytes(memory int64) int64 { return 2 * memory / 16 / int64(2*t.workers) }
+func (t *tuning) openBytes(memory int64) int64 { return 8 * memory / 32 / int64(2*t.workers) }
 
 // size sets the first depth and the page size from the expected number of lines.
 func (t *tuning) size(memory, expected int64, rules *Rules) {
@@ -69,10 +73,10 @@ func (t *tuning) size(memory, expected int64, rules *Rules) {
 	most := max(bits.Len64(uint64(open/spill.MinPage))-1, 0)
 	if len(rules.fieldSplits()) > 0 {
 		t.depth = 0 // fields first; the hash parts what is over budget then
-		t.page = spill.MinPage
+		t.page = 4 << 10
 	} else if !t.pinned {
 		target := max(min(t.leaf*2/3, leafTarget), 1)
-		for t.depth < most && expected*costPerRecord>>t.depth > target {
+		for t.depth < most && expected*costPerRow>>t.depth > target {
 			t.depth++
 		}
 		for expected > fewLines && t.depth < most && 1<<t.depth < leavesPerCore*t.workers {
@@ -84,7 +88,7 @@ func (t *tuning) size(memory, expected int64, rules *Rules) {
 	}
 	if t.page == 0 {
 		t.page = spill.MinPage
-		for t.page < 64<<10 && int64(t.page)<<1<<t.depth <= open {
+		for t.page < mostPage && int64(t.page)<<1<<t.depth <= open {
 			t.page <<= 1
 		}
 	}
@@ -107,6 +111,7 @@ type planNode struct {
 	Observed int64  `json:"observed_rows"`
 	Outcome  string `json:"outcome"`
 	Why      string `json:"why"`
+	WhyZH    string `json:"why_zh"`
 }
 
 type planInput struct {
@@ -120,10 +125,12 @@ type planInput struct {
 // plan is plan.json: what was expected, what was counted, and every split with its reason.
 type plan struct {
 	Version  int    `json:"version"`
+	Rules    int    `json:"rules_version"`
 	Sharding string `json:"sharding"`
 	Budget   struct {
 		MemoryBytes int64 `json:"memory_bytes"`
 		ShardBytes  int64 `json:"shard_bytes"`
+		ShardRows   int64 `json:"shard_rows,omitempty"` // of a rule tree
 		Workers     int   `json:"workers"`
 	} `json:"budget"`
 	AmountTolerance int64       `json:"amount_tolerance_fen"`
@@ -144,7 +151,7 @@ const branchReason = "shards are branches of the pinned splits, parted further b
 	"that a field on which the sides disagree makes no false break"
 
 func newPlan(memory int64, t tuning, tolerance int64) *plan {
-	p := &plan{Version: 1, Sharding: shardingReason, AmountTolerance: tolerance}
+	p := &plan{Version: 2, Rules: rulesVersion, Sharding: shardingReason, AmountTolerance: tolerance}
 	p.Budget.MemoryBytes, p.Budget.ShardBytes, p.Budget.Workers = memory, t.leaf, t.workers
 	return p
 }
@@ -158,10 +165,10 @@ func (p *plan) add(n planNode) int {
 	return n.ID
 }
 
-func (p *plan) settle(id int, outcome, why string) {
+func (p *plan) settle(id int, outcome string, why pos.Text) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.Tree[id].Outcome, p.Tree[id].Why = outcome, why
+	p.Tree[id].Outcome, p.Tree[id].Why, p.Tree[id].WhyZH = outcome, why.EN, why.ZH
 }
 
 // observe corrects a node to the lines that it really joined.
@@ -172,35 +179,34 @@ func (p *plan) observe(id int, rows int64) {
 }
 
 // root adds the tree's root and the first shards.
-func (p *plan) root(depth int, leaves []leaf, names []string) {
+func (p *plan) root(depth int, leaves []leaf) {
 	p.Observed = 0
 	for _, l := range leaves {
 		p.Observed += l.rows()
 	}
-	why := "everything fits one shard"
-	switch {
-	case names != nil:
-		why = "pinned by the rules"
-		p.Sharding = branchReason
-	case depth > 0:
-		why = fmt.Sprintf("expected rows need %d shards within the budget and for all workers", len(leaves))
+	why := pos.Text{EN: "everything fits one shard", ZH: "一个分片即可容纳"}
+	if depth > 0 {
+		why = whyf("expected rows need %d shards within the budget and for all workers", "按预计行数、预算与工作线程需要 %d 个分片", len(leaves))
 	}
 	p.add(planNode{
 		Parent: -1, Rule: "all lines", Expected: p.Expected, Observed: p.Observed,
-		Outcome: outcomeSplit, Why: why,
+		Outcome: outcomeSplit, Why: why.EN, WhyZH: why.ZH,
 	})
 	for i := range leaves {
 		l := &leaves[i]
-		rule := hashRule(uint64(i), depth)
-		if names != nil {
-			rule = names[i]
-		}
 		l.node = p.add(planNode{
-			Parent: 0, Rule: rule, Expected: p.Expected / int64(len(leaves)), Observed: l.rows(),
-			Outcome: outcomeEmpty, Why: "no line belongs here",
+			Parent: 0, Rule: hashRule(uint64(i), depth), Expected: p.Expected / int64(len(leaves)), Observed: l.rows(),
+			Outcome: outcomeEmpty, Why: noLine().EN, WhyZH: noLine().ZH,
 		})
 	}
 }
+
+// whyf is a reason in both languages.
+func whyf(en, zh string, args ...any) pos.Text {
+	return pos.Text{EN: fmt.Sprintf(en, args...), ZH: fmt.Sprintf(zh, args...)}
+}
+
+func noLine() pos.Text { return pos.Text{EN: "no line belongs here", ZH: "没有属于此处的行"} }
 
 func hashRule(prefix uint64, depth int) string {
 	if depth == 0 {

@@ -7,51 +7,58 @@ import (
 	"dcpos/pos"
 )
 
-// place says where a line stands on its side: file (16 bits), block of that file
-// (28), line of that block (20), plus one so that zero is "no line". Places compare
-// like (file, line).
-type place uint64
-
+// A record is one line as it lies in a shard, two words:
+//
+//	40 bits of the hash of its txn_id · 48 bits of the hash of all that is compared · 40 bits place
+//
+// Lines of one id are compared by the 88 bits of hashes. Whatever is not then an
+// ordinary pair is read again, and from there on only bytes count.
 const (
-	lineBits  = 20
-	blockBits = 28
-	maxFiles  = 1 << 16
-	maxBlocks = 1 << blockBits
-	maxBlock  = 1<<lineBits - 1 // lines of a block: its bytes, at most
+	idBits    = 40
+	bodyHigh  = 24 // bits of the body's hash beside the id's
+	placeBits = 40
 )
 
-func placeOf(file int, block, line int64) place {
-	return place(uint64(file)<<(blockBits+lineBits)|uint64(block)<<lineBits|uint64(line)) + 1
+const recordSize = 16
+
+type record struct{ first, second uint64 }
+
+func recordOf(id, body uint64, at place) record {
+	return record{
+		first:  id>>bodyHigh<<bodyHigh | body>>idBits,
+		second: body>>(64-48)<<placeBits | uint64(at),
+	}
 }
 
-func (p place) file() int    { return int((p - 1) >> (blockBits + lineBits)) }
-func (p place) block() int64 { return int64((p - 1) >> lineBits & (maxBlocks - 1)) }
-func (p place) line() int64  { return int64((p - 1) & maxBlock) }
+func readRecord(b []byte) record {
+	return record{binary.LittleEndian.Uint64(b), binary.LittleEndian.Uint64(b[8:])}
+}
 
-// A record is one line as it lies in a shard:
-//
-//	hash 8 | place 8 | length of the rest 2 |
-//	status 1 | id 1+n | bank 1+n | merchant 1+n | amount uvarint | fee varint
-//
-// Two lines agree in everything that is compared exactly when the bytes from
-// status on are equal, which decides nearly every pair in one comparison.
-const (
-	recordHead = 8 + 8 + 2
-	maxRecord  = recordHead + 1 + 3*(1+255) + 2*binary.MaxVarintLen64
-)
+// id is the part of the id's hash that records keep.
+func (r record) id() uint64 { return r.first >> bodyHigh }
 
-type record []byte
+// late is the id for late splits: its bits in an order that no earlier split has used.
+func (r record) late() uint64 { return r.id() * 0x9E3779B97F4A7C15 }
 
-func (r record) hash() uint64  { return binary.LittleEndian.Uint64(r) }
-func (r record) place() place  { return place(binary.LittleEndian.Uint64(r[8:])) }
-func (r record) size() int     { return recordHead + int(binary.LittleEndian.Uint16(r[16:])) }
-func (r record) rest() []byte  { return r[recordHead:r.size()] }
-func (r record) status() byte  { return r[recordHead] }
-func (r record) txnID() []byte { return r[recordHead+2 : recordHead+2+int(r[recordHead+1])] }
+func (r record) place() place { return place(r.second & (1<<placeBits - 1)) }
 
-// line is a record taken apart.
+// same reports whether two lines agree in everything that is compared.
+func (r record) same(o record) bool {
+	return r.first == o.first && r.second>>placeBits == o.second>>placeBits
+}
+
+// place says where a line stands on its side: the position in its file's text, plus
+// where that file's places begin. Places compare like (file, line). Zero is no line:
+// every file begins with a header.
+type place uint64
+
+// placesPerSide is a tebibyte of text.
+const placesPerSide = 1 << placeBits
+
+// line is a line that was read again.
 type line struct {
 	place    place
+	number   string // LINE or FILEINDEX:LINE
 	status   byte
 	txnID    []byte
 	bank     []byte
@@ -60,17 +67,30 @@ type line struct {
 	fee      pos.Money
 }
 
-func (r record) line() line {
-	l := line{place: r.place(), status: r.status()}
-	rest := r.rest()[1:]
-	for _, field := range []*[]byte{&l.txnID, &l.bank, &l.merchant} {
-		n := int(rest[0])
-		*field, rest = rest[1:1+n], rest[1+n:]
+// encode appends the line, so that it can be sorted on disk.
+func (l *line) encode(b []byte) []byte {
+	b = binary.LittleEndian.AppendUint64(b, uint64(l.place))
+	b = append(b, l.status)
+	for _, field := range [][]byte{l.txnID, l.bank, l.merchant, []byte(l.number)} {
+		b = append(append(b, byte(len(field))), field...)
 	}
-	amount, n := binary.Uvarint(rest)
-	fee, _ := binary.Varint(rest[n:])
+	b = binary.AppendUvarint(b, uint64(l.amount))
+	return binary.AppendVarint(b, int64(l.fee))
+}
+
+// decode reads what encode wrote; the line's fields point into b.
+func (l *line) decode(b []byte) {
+	l.place, l.status = place(binary.LittleEndian.Uint64(b)), b[8]
+	b = b[9:]
+	var number []byte
+	for _, field := range []*[]byte{&l.txnID, &l.bank, &l.merchant, &number} {
+		n := int(b[0])
+		*field, b = b[1:1+n], b[1+n:]
+	}
+	l.number = string(number)
+	amount, n := binary.Uvarint(b)
+	fee, _ := binary.Varint(b[n:])
 	l.amount, l.fee = pos.Money(amount), pos.Money(fee)
-	return l
 }
 
 // effective is what a line means for the money: success adds, a refund takes away.
@@ -82,18 +102,4 @@ func effective(status byte, amount pos.Money) pos.Money {
 		return -amount
 	}
 	return 0
-}
-
-// encode writes a row into scratch and returns the record.
-func encode(scratch []byte, hash uint64, at place, row *statement.Row) []byte {
-	b := binary.LittleEndian.AppendUint64(scratch[:0], hash)
-	b = binary.LittleEndian.AppendUint64(b, uint64(at))
-	b = append(b, 0, 0, row.Status, byte(len(row.TxnID)))
-	b = append(b, row.TxnID...)
-	b = append(append(b, byte(len(row.Bank))), row.Bank...)
-	b = append(append(b, byte(len(row.Merchant))), row.Merchant...)
-	b = binary.AppendUvarint(b, uint64(row.Amount))
-	b = binary.AppendVarint(b, int64(row.Fee))
-	binary.LittleEndian.PutUint16(b[16:], uint16(len(b)-recordHead))
-	return b
 }

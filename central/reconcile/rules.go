@@ -18,24 +18,33 @@ import (
 //
 //	version: 1
 //	amount_tolerance_fen: 0    # |ours − theirs| up to this is no amount_mismatch
-//	splits:                    # pinned splits: what the planner must split by at least
+//	shard_rows: 0              # lines of both sides that a shard may hold; 0 lets the planner choose
+//	splits:                    # the levels of the rule tree, in their order; all pinned unless said
 //	  - by: bank               # every bank a branch of its own
+//	  - by: merchant_id        # heavy merchants have branches of their own, the others are packed
+//	    when_over_budget: true # only below nodes that hold more than a shard may
 //	  - by: merchant_id
-//	    values: [M0, M1]       # these merchants; the others share a branch
+//	    values: [M0, M1]       # pinned: these merchants; the others are packed
 //	  - by: settlement_date
+//	  - by: time_window        # of the day, in Shanghai
+//	    hours: 6
 //	  - by: id_hash
-//	    bits: 6                # 64 shards; a split by a field takes as many as it needs
+//	    bits: 6                # 64 shards; below fields a split takes as many parts as it needs
 type Rules struct {
 	Version            int       `yaml:"version"`
 	AmountToleranceFen pos.Money `yaml:"amount_tolerance_fen"`
+	ShardRows          int64     `yaml:"shard_rows"`
 	Splits             []Split   `yaml:"splits"`
 }
 
-// Split is one pinned split of the rule tree.
+// Split is one level of the rule tree.
 type Split struct {
 	By     string   `yaml:"by"`
 	Bits   int      `yaml:"bits"`   // id_hash
-	Values []string `yaml:"values"` // the others: only these; all when empty
+	Hours  int      `yaml:"hours"`  // time_window
+	Values []string `yaml:"values"` // the others: only these have branches of their own
+	// WhenOverBudget leaves nodes alone that fit a shard; otherwise the split is pinned.
+	WhenOverBudget bool `yaml:"when_over_budget"`
 }
 
 // What a split can look at. SplitByIDHash is always possible, always even, and both
@@ -46,6 +55,7 @@ const (
 	SplitByBank     = "bank"
 	SplitByMerchant = "merchant_id"
 	SplitByDate     = "settlement_date"
+	SplitByTime     = "time_window"
 )
 
 const (
@@ -77,7 +87,7 @@ func parseRules(path string, b []byte) (*Rules, error) {
 		return nil, ruleError(path, 0, "is empty, want version: 1", "为空,应有 version: 1", nil)
 	}
 	root := doc.Content[0]
-	if err := knownKeys(path, root, "version", "amount_tolerance_fen", "splits"); err != nil {
+	if err := knownKeys(path, root, "version", "amount_tolerance_fen", "shard_rows", "splits"); err != nil {
 		return nil, err
 	}
 	for i := 0; i+1 < len(root.Content); i += 2 {
@@ -85,7 +95,7 @@ func parseRules(path string, b []byte) (*Rules, error) {
 			continue
 		}
 		for _, split := range root.Content[i+1].Content {
-			if err := knownKeys(path, split, "by", "bits", "values"); err != nil {
+			if err := knownKeys(path, split, "by", "bits", "hours", "values", "when_over_budget"); err != nil {
 				return nil, err
 			}
 		}
@@ -107,13 +117,16 @@ func (r *Rules) check() error {
 	if r.AmountToleranceFen < 0 {
 		return errors.New("amount_tolerance_fen is negative")
 	}
+	if r.ShardRows < 0 {
+		return errors.New("shard_rows is negative")
+	}
 	for _, s := range r.Splits {
-		known := []string{SplitByBank, SplitByMerchant, SplitByDate, SplitByIDHash}
+		known := []string{SplitByBank, SplitByMerchant, SplitByDate, SplitByTime, SplitByIDHash}
 		if !slices.Contains(known, s.By) {
 			return fmt.Errorf("split by %q is not known; known: %s", s.By, strings.Join(known, ", "))
 		}
-		if s.By == SplitByMerchant && len(s.Values) == 0 {
-			return errors.New("split by merchant_id wants values: the merchants with a branch of their own")
+		if (s.By == SplitByTime) != (s.Hours >= 1 && s.Hours <= 24) {
+			return fmt.Errorf("split by %s: hours is %d; a time_window has 1 to 24, the others none", s.By, s.Hours)
 		}
 		if s.By == SplitByIDHash && len(s.Values) > 0 || s.By != SplitByIDHash && s.Bits != 0 {
 			return fmt.Errorf("split by %s: bits belong to id_hash, values to the others", s.By)

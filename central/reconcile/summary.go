@@ -124,49 +124,94 @@ var ErrProof = errors.New("the money proof does not close")
 // classes is every class, Matched last.
 func classes() []pos.BreakKind { return append(pos.BreakKinds(), pos.Matched) }
 
-// tally is what a worker counts; tallies of all workers add up in any order.
+// tally is what a worker counts; tallies of all workers add up in any order. Pairs that
+// match are never looked at one by one: they are what was read less what broke.
 type tally struct {
-	lines     [2]int64
 	rejected  [2]int64
-	effect    [2]sum
-	class     [8]int64 // by index in classes()
-	amount    [8][2]sum
-	matched   [256]int64 // by status
-	breaks    sum
+	read      [2]sideTally
+	broken    [2]sideTally
+	class     [7]int64 // by index in pos.BreakKinds
+	amount    [7][2]sum
 	tolerated sum
 }
 
+// sideTally is lines of one side by status, in the order of statuses.
+type sideTally struct {
+	lines [4]int64
+	fen   [4]sum
+}
+
+const statuses = string(statement.Success) + string(statement.Failed) + string(statement.Pending) + string(statement.Refund)
+
+func (t *sideTally) add(status byte, amount pos.Money) {
+	i := 0
+	for status != statuses[i] {
+		i++
+	}
+	t.lines[i]++
+	t.fen[i].add(amount)
+}
+
+func (t *sideTally) join(o *sideTally) {
+	for i := range t.lines {
+		t.lines[i] += o.lines[i]
+		t.fen[i].addSum(o.fen[i])
+	}
+}
+
+func (t *sideTally) sums() (lines int64, fen, effect sum) {
+	for i := range t.lines {
+		lines += t.lines[i]
+		fen.addSum(t.fen[i])
+	}
+	effect = t.fen[0]
+	effect.subSum(t.fen[3])
+	return lines, fen, effect
+}
+
 func (t *tally) add(o *tally) {
-	for side := range t.lines {
-		t.lines[side] += o.lines[side]
+	for side := range t.read {
 		t.rejected[side] += o.rejected[side]
-		t.effect[side].addSum(o.effect[side])
+		t.read[side].join(&o.read[side])
+		t.broken[side].join(&o.broken[side])
 	}
 	for i := range t.class {
 		t.class[i] += o.class[i]
 		t.amount[i][ours].addSum(o.amount[i][ours])
 		t.amount[i][theirs].addSum(o.amount[i][theirs])
 	}
-	for i := range t.matched {
-		t.matched[i] += o.matched[i]
-	}
-	t.breaks.addSum(o.breaks)
 	t.tolerated.addSum(o.tolerated)
 }
 
 func (t *tally) summary() (Summary, error) {
 	s := Summary{
-		Ours: t.lines[ours], Theirs: t.lines[theirs],
 		RejectedOurs: t.rejected[ours], RejectedTheirs: t.rejected[theirs],
 		MatchedByStatus: map[string]int64{}, Amount: map[pos.BreakKind]SideAmount{},
 	}
-	for _, status := range []byte{statement.Success, statement.Failed, statement.Pending, statement.Refund} {
-		s.MatchedByStatus[string(status)] = t.matched[status]
+	var matched [2]int64
+	var amounts [2]sum
+	for side, lines := range [2]*int64{&s.Ours, &s.Theirs} {
+		var broken int64
+		var fen sum
+		*lines, amounts[side], _ = t.read[side].sums()
+		broken, fen, _ = t.broken[side].sums()
+		matched[side] = *lines - broken
+		amounts[side].subSum(fen)
 	}
+	for i := range statuses {
+		s.MatchedByStatus[statuses[i:i+1]] = t.read[ours].lines[i] - t.broken[ours].lines[i]
+	}
+	if matched[ours] != matched[theirs] {
+		return Summary{}, fmt.Errorf("%w: %d lines of ours match %d of theirs", ErrProof, matched[ours], matched[theirs])
+	}
+	s.Matched = matched[ours]
 	for i, kind := range classes() {
-		*s.class(kind) = t.class[i]
-		a, errA := t.amount[i][ours].money("amount_fen of class " + string(kind) + " (ours)")
-		b, errB := t.amount[i][theirs].money("amount_fen of class " + string(kind) + " (theirs)")
+		of := amounts
+		if kind != pos.Matched {
+			*s.class(kind), of = t.class[i], t.amount[i]
+		}
+		a, errA := of[ours].money("amount_fen of class " + string(kind) + " (ours)")
+		b, errB := of[theirs].money("amount_fen of class " + string(kind) + " (theirs)")
 		if err := errors.Join(errA, errB); err != nil {
 			return Summary{}, err
 		}
@@ -176,9 +221,14 @@ func (t *tally) summary() (Summary, error) {
 }
 
 func (t *tally) prove(p *Proof) error {
-	rest := t.effect[ours]
-	rest.subSum(t.effect[theirs])
-	rest.subSum(t.breaks)
+	_, _, left := t.read[ours].sums()
+	_, _, right := t.read[theirs].sums()
+	_, _, breaks := t.broken[ours].sums()
+	_, _, theirBreaks := t.broken[theirs].sums()
+	breaks.subSum(theirBreaks)
+	rest := left
+	rest.subSum(right)
+	rest.subSum(breaks)
 	rest.subSum(t.tolerated)
 	p.Closes = rest == sum{}
 	for _, part := range []struct {
@@ -186,9 +236,9 @@ func (t *tally) prove(p *Proof) error {
 		from sum
 		name string
 	}{
-		{&p.Ours, t.effect[ours], "effective values (ours)"},
-		{&p.Theirs, t.effect[theirs], "effective values (theirs)"},
-		{&p.Breaks, t.breaks, "effective values of the breaks"},
+		{&p.Ours, left, "effective values (ours)"},
+		{&p.Theirs, right, "effective values (theirs)"},
+		{&p.Breaks, breaks, "effective values of the breaks"},
 		{&p.Tolerated, t.tolerated, "tolerated differences"},
 	} {
 		var err error

@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
-	"math"
 	"strconv"
 
 	"dcpos/central/reconcile/spill"
@@ -62,9 +61,11 @@ func decodeTotal(b []byte) (t total) {
 const (
 	byBank     = 'b'
 	byMerchant = 'm'
+
+	levelNames = string(byBank) + string(byMerchant)
 )
 
-// ledgerTotals is one worker's control totals. When there are more keys than its
+// ledgerTotals is one worker's control totals while it joins, which counts breaks. When there are more keys than its
 // share of memory allows, it hands them to the sorter and starts again; nothing but
 // the keys is then allocated anew.
 type ledgerTotals struct {
@@ -80,7 +81,7 @@ const bytesPerTotal = 256
 
 func newLedgerTotals(memory int64, sorter *spill.Sorter) *ledgerTotals {
 	return &ledgerTotals{
-		most: int(min(max(memory/bytesPerTotal, 16), math.MaxInt32)), sorter: sorter,
+		most: int(min(max(memory/bytesPerTotal, 16), mostKeys)), sorter: sorter,
 		levels: [2]map[string]int32{{}, {}},
 	}
 }
@@ -108,7 +109,7 @@ func (l *ledgerTotals) of(bank, merchant []byte) (atBank, atMerchant *total, err
 
 // flush hands everything to the sorter.
 func (l *ledgerTotals) flush() error {
-	for i, level := range [2]byte{byBank, byMerchant} {
+	for i, level := range []byte(levelNames) {
 		for key, at := range l.levels[i] {
 			l.record = append(append(l.record[:0], level), key...)
 			n := len(l.record)
@@ -121,6 +122,185 @@ func (l *ledgerTotals) flush() error {
 	}
 	l.sums = l.sums[:0]
 	return nil
+}
+
+// sideTotals is one worker's control totals while it reads. Banks and merchants are known
+// by the keyed hash of their names: two of a million merchants share one with a chance
+// of 3·10⁻⁸. Lines are counted some hundred at a time, first all look-ups, then all
+// additions: what takes time is memory, and so its answers overlap.
+type sideTotals struct {
+	ledger *ledgerTotals
+	tables [2][2]table // by side; banks, merchants
+	side   int         // of the lines that wait
+	n      int
+	hashes [2][batchSize]uint64
+	names  [2][batchSize][]byte
+	values [batchSize][3]int64 // amount, fee, effective value
+	slots  [2][batchSize]uint32
+	kept   int
+}
+
+const batchSize = 128
+
+// table finds sums by hash: open addressing, at most half full.
+type table struct {
+	index []uint64 // 40 bits of the hash, position in sums plus one
+	sums  []keySum
+	names [][]byte
+}
+
+// keySum adds up what is small enough that 2³² of it fit; the rest goes to big.
+type keySum struct {
+	hash                    uint64
+	lines, fen, fee, effect int64
+	big                     *[3]sum
+}
+
+const (
+	slotBits = 24
+	mostKeys = 1<<slotBits - 2
+)
+
+func newSideTotals(memory int64, sorter *spill.Sorter) *sideTotals {
+	return &sideTotals{ledger: newLedgerTotals(memory, sorter)}
+}
+
+// count adds a line to its bank's and its merchant's totals, now or when due is called.
+// The row's names must stay good until then.
+func (t *sideTotals) count(side int, bank, merchant uint64, row *statement.Row) error {
+	if t.n == batchSize || side != t.side {
+		if err := t.due(); err != nil {
+			return err
+		}
+		t.side = side
+	}
+	i := t.n
+	t.n++
+	t.hashes[0][i], t.hashes[1][i] = bank, merchant
+	t.names[0][i], t.names[1][i] = row.Bank, row.Merchant
+	t.values[i] = [3]int64{int64(row.Amount), int64(row.Fee), int64(effective(row.Status, row.Amount))}
+	return nil
+}
+
+// due adds up the lines that wait.
+func (t *sideTotals) due() error {
+	if t.kept+2*t.n > t.ledger.most {
+		if err := t.flush(); err != nil {
+			return err
+		}
+	}
+	for level := range t.tables[t.side] {
+		table, hashes, slots := &t.tables[t.side][level], t.hashes[level][:t.n], t.slots[level][:t.n]
+		table.guess(hashes, slots)
+		for i, hash := range hashes {
+			at := slots[i]
+			if at >= uint32(len(table.sums)) || table.sums[at].hash != hash {
+				var made bool
+				if at, made = table.at(hash, t.names[level][i]); made {
+					t.kept++
+				}
+			}
+			table.sums[at].add(&t.values[i])
+		}
+	}
+	t.n = 0
+	return nil
+}
+
+func (s *keySum) add(values *[3]int64) {
+	const small = 1 << 31
+	s.lines++
+	if uint64(values[0]) < small && uint64(values[1]+small) < 2*small {
+		s.fen += values[0]
+		s.fee += values[1]
+		s.effect += values[2]
+		return
+	}
+	if s.big == nil {
+		s.big = new([3]sum)
+	}
+	for i, v := range values {
+		s.big[i].add(pos.Money(v))
+	}
+}
+
+// guess looks all hashes up at the first place where they can be.
+func (t *table) guess(hashes []uint64, slots []uint32) {
+	if len(t.index) == 0 {
+		t.grow()
+	}
+	mask := uint64(len(t.index) - 1)
+	for i, hash := range hashes {
+		slots[i] = uint32(t.index[hash&mask]&(1<<slotBits-1)) - 1
+	}
+}
+
+// at finds a hash's sums or makes them.
+func (t *table) at(hash uint64, name []byte) (at uint32, made bool) {
+	if 2*len(t.sums) >= len(t.index) {
+		t.grow()
+	}
+	mask := uint64(len(t.index) - 1)
+	for i := hash & mask; ; i = (i + 1) & mask {
+		entry := t.index[i]
+		if entry == 0 {
+			t.sums = append(t.sums, keySum{hash: hash})
+			t.names = append(t.names, append([]byte(nil), name...))
+			t.index[i] = hash>>slotBits<<slotBits | uint64(len(t.sums))
+			return uint32(len(t.sums) - 1), true
+		}
+		if at := uint32(entry&(1<<slotBits-1)) - 1; entry>>slotBits == hash>>slotBits && t.sums[at].hash == hash {
+			return at, false
+		}
+	}
+}
+
+func (t *table) grow() {
+	const least = 64
+	t.index = make([]uint64, max(4*len(t.index), least))
+	mask := uint64(len(t.index) - 1)
+	for at := range t.sums {
+		hash := t.sums[at].hash
+		i := hash & mask
+		for t.index[i] != 0 {
+			i = (i + 1) & mask
+		}
+		t.index[i] = hash>>slotBits<<slotBits | uint64(at+1)
+	}
+}
+
+// flush hands everything to the sorter.
+func (t *sideTotals) flush() error {
+	for side := range t.tables {
+		for level := range t.tables[side] {
+			table := &t.tables[side][level]
+			for i := range table.sums {
+				if err := t.ledger.put(level, table.names[i], side, &table.sums[i]); err != nil {
+					return err
+				}
+			}
+			clear(table.index)
+			table.sums, table.names = table.sums[:0], table.names[:0]
+		}
+	}
+	t.kept = 0
+	return nil
+}
+
+// put hands one side's sums of one key to the sorter.
+func (l *ledgerTotals) put(level int, name []byte, side int, s *keySum) error {
+	l.record = append(append(l.record[:0], levelNames[level]), name...)
+	n := len(l.record)
+	var t total
+	t.lines[side] = s.lines
+	for i, part := range [3]*sum{&t.fen[side], &t.fee[side], &t.effect[side]} {
+		part.add(pos.Money([3]int64{s.fen, s.fee, s.effect}[i]))
+		if s.big != nil {
+			part.addSum(s.big[i])
+		}
+	}
+	l.record = t.append(l.record)
+	return l.sorter.Add(l.record[:n], l.record[n:])
 }
 
 const totalsHeader = "level,key,ours,theirs,ours_fen,theirs_fen,ours_fee_fen,theirs_fee_fen," +

@@ -10,16 +10,17 @@ import (
 )
 
 type grammar struct {
-	Status    StatusCmd    `cmd:"" help:"How this till stands. 终端状态。"`
-	Devices   DevicesCmd   `cmd:"" help:"Scanner, printer and how they are. 外设状态。"`
-	Outbox    OutboxCmd    `cmd:"" help:"What the centre has not receipted yet. 未上传交易。"`
-	Doctor    DoctorCmd    `cmd:"" help:"Look at everything and say what to do. 体检。"`
-	Selftest  SelftestCmd  `cmd:"" help:"Print a self-test ticket; test any device. 自检。"`
-	Enroll    EnrollCmd    `cmd:"" help:"Make this device a terminal by a one-time code. 注册终端。"`
-	Journal   JournalCmd   `cmd:"" help:"Verify or salvage a till's journal. 校验或抢救终端账簿。"`
-	Profile   ProfileCmd   `cmd:"" help:"Device models as data. 设备配置。"`
-	Draw      DrawCmd      `cmd:"" help:"Verify a campaign's draw. 复核抽签。"`
-	Reconcile ReconcileCmd `cmd:"" help:"Compare our lines with the institutions' statements and explain every difference. 对账。"`
+	Status    StatusCmd      `cmd:"" help:"How this till stands. 终端状态。"`
+	Devices   DevicesCmd     `cmd:"" help:"Scanner, printer and how they are. 外设状态。"`
+	Outbox    OutboxCmd      `cmd:"" help:"What the centre has not receipted yet. 未上传交易。"`
+	Doctor    DoctorCmd      `cmd:"" help:"Look at everything and say what to do. 体检。"`
+	Selftest  SelftestCmd    `cmd:"" help:"Print a self-test ticket; test any device. 自检。"`
+	Enroll    EnrollCmd      `cmd:"" help:"Make this device a terminal by a one-time code. 注册终端。"`
+	Journal   JournalCmd     `cmd:"" help:"Verify or salvage a till's journal. 校验或抢救终端账簿。"`
+	Profile   ProfileCmd     `cmd:"" help:"Device models as data. 设备配置。"`
+	Draw      DrawCmd        `cmd:"" help:"Verify a campaign's draw. 复核抽签。"`
+	Reconcile ReconcileGroup `cmd:"" help:"Compare our lines with the institutions' statements and explain every difference. 对账。"`
+	Statement StatementCmd   `cmd:"" help:"Institutions' statements: check one, list the formats. 对账单。"`
 }
 
 func main() {

@@ -22,6 +22,13 @@ import (
 	"dcpos/pos"
 )
 
+// ReconcileGroup is reconcile itself, and what is done with its results.
+type ReconcileGroup struct {
+	Run   ReconcileCmd      `cmd:"" default:"withargs" help:"Reconcile (the default). 对账(默认)。"`
+	Plan  ReconcilePlanCmd  `cmd:"" help:"Draw the plan of a reconciliation: how it was split and why. 画出拆分计划。"`
+	Carry ReconcileCarryCmd `cmd:"" help:"Follow open lines over the cut-over, from day to day. 跨日切挂账。"`
+}
+
 // ReconcileCmd compares our lines with the institutions' statements, without a server.
 type ReconcileCmd struct {
 	Ours   fileList `required:"" placeholder:"FILE …" help:"Our lines: dcpos CSV (plain, .gz, .zst) or .parquet; several files count in this order. 我方明细。"`

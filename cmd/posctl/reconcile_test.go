@@ -21,7 +21,7 @@ func reconcileCLI(t *testing.T, lang string, args ...string) (code int, stdout, 
 	t.Helper()
 	t.Setenv("DCPOS_LANG", lang)
 	var grammar struct {
-		Reconcile ReconcileCmd `cmd:""`
+		Reconcile ReconcileGroup `cmd:""`
 	}
 	var out, errs bytes.Buffer
 	code = cli.Main("posctl", "", &grammar, append([]string{"reconcile"}, args...),

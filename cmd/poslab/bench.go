@@ -23,6 +23,7 @@ type BenchCmd struct {
 	Dir      string   `type:"path" placeholder:"DIR" help:"Folder on the disk to measure; a temporary folder is made in it and removed. 被测磁盘上的目录。"`
 	Bin      string   `type:"path" placeholder:"DIR" help:"Folder of posagent, poscentral, posctl and poslab; this program's own without it. 程序目录。"`
 	Postgres string   `default:"auto" placeholder:"URL" help:"An empty PostgreSQL database; auto starts a server of its own; none leaves it out. PostgreSQL 数据库。"`
+	DuckDB   bool     `name:"duckdb" default:"true" negatable:"" help:"Measure DuckDB beside reconcile; npm brings it the first time. 与 DuckDB 对照。"`
 	Offline  int      `default:"300" help:"Offline acceptances (at most 400). 离线受理次数。"`
 	Online   int      `default:"300" help:"Online sales. 联网收款次数。"`
 	Sales    int      `default:"1000" help:"Online sales before the agent's memory is read again. 读内存前的收款笔数。"`
@@ -46,7 +47,7 @@ func (c BenchCmd) Run(ctx context.Context, out *cli.Streams) error {
 		return cli.Exit(cli.Usage, errors.New("sizes and seconds are greater than 0"))
 	}
 	o := bench.Options{
-		Names: c.Names, Repeat: time.Duration(c.Seconds) * time.Second, Dir: c.Dir, Bin: c.Bin, Postgres: c.Postgres,
+		Names: c.Names, Repeat: time.Duration(c.Seconds) * time.Second, Dir: c.Dir, Bin: c.Bin, Postgres: c.Postgres, DuckDB: c.DuckDB,
 		Sizes: bench.Sizes{
 			Offline: c.Offline, Online: c.Online, Sales: c.Sales, Entries: c.Entries, Backlog: c.Backlog, Lines: c.Lines,
 		},

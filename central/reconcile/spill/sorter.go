@@ -161,7 +161,7 @@ type runWriter struct {
 }
 
 func newRunWriter(dir string) (*runWriter, error) {
-	file, err := unlinked(dir)
+	file, err := Unlinked(dir)
 	if err != nil {
 		return nil, err
 	}

@@ -38,7 +38,7 @@ type dcposCSV struct{}
 func (dcposCSV) Name() string { return "dcpos" }
 
 // Header wants the required columns in their order and any optional ones after them.
-func (dcposCSV) Header(line []byte) (func() Parser, *Fault) {
+func (dcposCSV) Header(line []byte) (Layout, *Fault) {
 	names := strings.Split(string(line), ",")
 	required := strings.Split(requiredColumns, ",")
 	for i, want := range required {
@@ -53,7 +53,7 @@ func (dcposCSV) Header(line []byte) (func() Parser, *Fault) {
 			return nil, f
 		}
 	}
-	day := -1
+	at := map[string]int{"settlement_date": -1, "orig_txn_id": -1, "batch_no": -1}
 	seen := map[string]bool{}
 	for i, name := range names[requiredCount:] {
 		known := name != "" && strings.Contains(","+optionalColumns+",", ","+name+",")
@@ -64,17 +64,31 @@ func (dcposCSV) Header(line []byte) (func() Parser, *Fault) {
 			return nil, f
 		}
 		seen[name] = true
-		if name == "settlement_date" {
-			day = requiredCount + i
-		}
+		at[name] = requiredCount + i
 	}
-	return func() Parser { return &csvParser{columns: names, day: day} }, nil
+	return csvLayout{names, at}, nil
 }
+
+type csvLayout struct {
+	columns []string
+	at      map[string]int // of the optional columns, -1 for none
+}
+
+func (l csvLayout) NewParser() Parser {
+	return &csvParser{columns: l.columns, day: l.at["settlement_date"], orig: l.at["orig_txn_id"], batch: l.at["batch_no"]}
+}
+
+// Verify has nothing to compare: the format has no totals.
+func (l csvLayout) Verify() *Fault { return nil }
 
 type csvParser struct {
 	columns []string
 	day     int // index of settlement_date, -1 when there is none
+	orig    int
+	batch   int
 	fields  [maxColumns][]byte
+	date    [10]byte // the last yyyy-MM-dd that was read, and
+	dateDay int32    // its day: nearly every line has the same
 }
 
 // Parse splits and checks one line.
@@ -89,6 +103,59 @@ func (p *csvParser) Parse(line []byte, row *Row) *Fault {
 		return f
 	}
 	return p.values(row)
+}
+
+// usual converts a line whose commas were found already: data ends with the line. False where
+// something is wrong or rare; Parse then says what. It does what names and values do, without
+// keeping the fields in between.
+func (p *csvParser) usual(data []byte, begin int, commas []uint32, row *Row) bool {
+	c := (*[requiredCount - 1]uint32)(commas)
+	id, merchant, terminal := data[begin:c[0]], data[c[0]+1:c[1]], data[c[1]+1:c[2]]
+	bank, status := data[c[2]+1:c[3]], data[c[5]+1:c[6]]
+	if len(id)-1 >= MaxTxnID || len(id) == 0 || len(merchant) > MaxField || len(terminal) > MaxField ||
+		len(bank)-1 >= MaxField || len(bank) == 0 || len(status) != 1 || !isStatus(status[0]) {
+		return false
+	}
+	amount, ok1 := parseFen(data[c[3]+1 : c[4]])
+	fee, ok2 := parseFen(data[c[4]+1 : c[5]])
+	stamp := data[c[6]+1:]
+	if len(commas) > len(c) {
+		stamp = data[c[6]+1 : commas[len(c)]]
+	}
+	day, ok3 := p.stampDay(stamp)
+	if !ok1 || !ok2 || !ok3 || amount < 0 {
+		return false
+	}
+	row.TxnID, row.Merchant, row.Terminal, row.Bank = id, merchant, terminal, bank
+	row.Amount, row.Fee, row.Status, row.Day, row.stamp = amount, fee, status[0], day, stamp
+	row.Orig, row.Batch = nil, nil
+	return len(commas) == len(c) || p.optional(data, commas, row)
+}
+
+// optional is usual for the optional columns.
+func (p *csvParser) optional(data []byte, commas []uint32, row *Row) bool {
+	field := func(i int) []byte {
+		if i < len(commas) {
+			return data[commas[i-1]+1 : commas[i]]
+		}
+		return data[commas[i-1]+1:]
+	}
+	if p.orig >= 0 {
+		row.Orig = field(p.orig)
+	}
+	if p.batch >= 0 {
+		row.Batch = field(p.batch)
+	}
+	if p.day < 0 {
+		return true
+	}
+	text := field(p.day)
+	if len(text) == 0 {
+		return true
+	}
+	var ok bool
+	row.Day, ok = ParseDay(text)
+	return ok
 }
 
 func (p *csvParser) split(line []byte) *Fault {
@@ -142,6 +209,13 @@ func (p *csvParser) names(row *Row) *Fault {
 	if len(row.Bank) == 0 {
 		return p.fault(colBank, "is empty", "为空")
 	}
+	row.Orig, row.Batch, row.stamp = nil, nil, p.fields[colStamp]
+	if p.orig >= 0 {
+		row.Orig = p.fields[p.orig]
+	}
+	if p.batch >= 0 {
+		row.Batch = p.fields[p.batch]
+	}
 	return nil
 }
 
@@ -156,11 +230,11 @@ func (p *csvParser) values(row *Row) *Fault {
 	}
 	row.Amount, row.Fee = amount, fee
 	status := p.fields[colStatus]
-	if len(status) != 1 || bytes.IndexByte([]byte("SFPR"), status[0]) < 0 {
+	if len(status) != 1 || !isStatus(status[0]) {
 		return p.fault(colStatus, "%s is not S, F, P or R", "%s 不是 S、F、P 或 R", shown(status))
 	}
 	row.Status = status[0]
-	if row.Day, ok = stampDay(p.fields[colStamp]); !ok {
+	if row.Day, ok = p.stampDay(p.fields[colStamp]); !ok {
 		return p.fault(colStamp, "%s is not RFC 3339, Unix milliseconds or yyyyMMddHHmmss",
 			"%s 不是 RFC 3339、Unix 毫秒或 yyyyMMddHHmmss", shown(p.fields[colStamp]))
 	}
@@ -172,6 +246,34 @@ func (p *csvParser) values(row *Row) *Fault {
 			"%s 不是日期(yyyy-MM-dd 或 yyyyMMdd)", shown(p.fields[p.day]))
 	}
 	return nil
+}
+
+func isStatus(c byte) bool { return c == Success || c == Failed || c == Pending || c == Refund }
+
+// stampDay is the function of that name, quick for a time in UTC on the same date as
+// the line before.
+func (p *csvParser) stampDay(b []byte) (int32, bool) {
+	const utc = len("2006-01-02T15:04:05Z")
+	if len(b) != utc || p.dateDay == 0 || string(b[:10]) != string(p.date[:]) || !dayTime(b) {
+		day, ok := stampDay(b)
+		if ok && len(b) == utc && dayTime(b) {
+			p.dateDay = day
+			copy(p.date[:], b)
+		}
+		return day, ok
+	}
+	return p.dateDay, true
+}
+
+// dayTime accepts THH:MM:SSZ after a date, from 00:00:00 to 15:59:59: still the same
+// date in Shanghai.
+func dayTime(b []byte) bool {
+	t := b[10:20]
+	if t[0] != 'T' || t[3] != ':' || t[6] != ':' || t[9] != 'Z' {
+		return false
+	}
+	h1, h2, m1, m2, s1, s2 := t[1]-'0', t[2]-'0', t[4]-'0', t[5]-'0', t[7]-'0', t[8]-'0'
+	return h1 <= 1 && h2 <= 9 && h1*10+h2 < 16 && m1 <= 5 && m2 <= 9 && s1 <= 5 && s2 <= 9
 }
 
 func (p *csvParser) notFen(column int, least string) *Fault {
@@ -195,6 +297,19 @@ func parseFen(b []byte) (pos.Money, bool) {
 		return 0, false
 	}
 	var v uint64
+	if len(b) <= 18 { // cannot overflow
+		for _, c := range b {
+			d := uint64(c - '0')
+			if d > 9 {
+				return 0, false
+			}
+			v = v*10 + d
+		}
+		if negative {
+			v = -v
+		}
+		return pos.Money(v), true
+	}
 	for _, c := range b {
 		d := uint64(c - '0')
 		if d > 9 || v > (math.MaxInt64-d)/10 {

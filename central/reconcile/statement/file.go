@@ -29,15 +29,19 @@ type Options struct {
 
 // File is one open input. Next may be called by many workers at once.
 type File struct {
-	Path      string
-	NewParser func() Parser
-	Size      int64 // bytes on disk, 0 when not known (a pipe)
-	Plain     bool  // read by position: blocks can be read at the same time
+	Path  string
+	Size  int64 // bytes on disk, 0 when not known (a pipe)
+	Plain bool  // read by position: blocks can be read at the same time
 
 	block int
 	file  *os.File
 	stat  os.FileInfo
 	read  atomic.Int64 // bytes of the file consumed, for progress
+
+	layout Layout
+	index  index
+	text   io.ReaderAt // where lines are read again
+	kept   *os.File    // stream: its text
 
 	start int64 // plain: where the first line after the header begins
 	seq   atomic.Int64
@@ -89,11 +93,17 @@ func (f *File) begin(format Format, opts Options) error {
 		return unreadable(f.Path, err)
 	}
 	f.start = skip
+	if skip == 0 {
+		return &InputError{File: f.Path, Why: pos.Text{
+			EN: "is empty, without even a header: a day without transactions still has its header",
+			ZH: "是空文件,连首行都没有:没有交易的日子也应有首行",
+		}}
+	}
 	var fault *Fault
 	if len(head) > MaxLine {
 		fault = lineFault("is longer than %d bytes", "超过 %d 字节", MaxLine)
 	} else {
-		f.NewParser, fault = format.Header(head)
+		f.layout, fault = format.Header(head)
 	}
 	if fault != nil {
 		return fault.At(f.Path, 1)
@@ -164,11 +174,14 @@ func (f *File) header() ([]byte, int64, error) {
 	return line, int64(skip), nil
 }
 
-// Next reads the next block into *buf (grown as needed) and returns its number
-// from 0 and its whole lines; the last line of the file may lack its LF. A block
-// may hold no line at all. A line longer than MaxLine is cut to MaxLine+1 bytes or
-// more, so that a parser sees it is too long. done is true after the last block.
-func (f *File) Next(buf *[]byte) (seq int64, lines []byte, done bool, err error) {
+// NewParser makes a parser of this file's lines, for one worker.
+func (f *File) NewParser() Parser { return f.layout.NewParser() }
+
+// Next reads the next block into *buf (grown as needed). A block may hold no line at
+// all. A line longer than MaxLine is cut to MaxLine+1 bytes or more, so that a parser
+// sees it is too long. done is true after the last block. Even with an error the
+// block says where it begins.
+func (f *File) Next(buf *[]byte) (b Block, done bool, err error) {
 	if f.Plain {
 		return f.nextPlain(buf)
 	}
@@ -176,11 +189,11 @@ func (f *File) Next(buf *[]byte) (seq int64, lines []byte, done bool, err error)
 }
 
 // nextPlain takes the lines that begin inside the block's range of positions.
-func (f *File) nextPlain(buf *[]byte) (int64, []byte, bool, error) {
+func (f *File) nextPlain(buf *[]byte) (Block, bool, error) {
 	seq := f.seq.Add(1) - 1
 	start := f.start + seq*int64(f.block)
 	if start >= f.Size {
-		return 0, nil, true, nil
+		return Block{}, true, nil
 	}
 	end := min(start+int64(f.block), f.Size)
 	from := start
@@ -188,26 +201,35 @@ func (f *File) nextPlain(buf *[]byte) (int64, []byte, bool, error) {
 		from-- // the byte before tells whether a line begins at start
 	}
 	b := sized(buf, int(end-from)+MaxLine+2)
-	data := b[:end-from]
-	if err := f.readAt(data, from); err != nil {
-		return seq, nil, false, err
+	// The end of the last line is mostly not far.
+	const behind = 256
+	n := int(min(end+behind, f.Size) - from)
+	if err := f.readAt(b[:n], from); err != nil {
+		return Block{At: start}, false, err
 	}
 	f.read.Add(end - start)
+	data := b[:end-from]
 	skip := 0
 	if seq > 0 {
 		if skip = bytes.IndexByte(data, '\n') + 1; skip == 0 || skip == len(data) {
-			return seq, nil, false, nil
+			return Block{At: start}, false, nil
 		}
 	}
-	data, err := f.finishLine(b, data, end)
-	return seq, data[skip:], false, err
+	var err error
+	if data[len(data)-1] != '\n' {
+		if i := bytes.IndexByte(b[len(data):n], '\n'); i >= 0 {
+			data = b[:len(data)+i+1]
+		} else {
+			data, err = f.finishLine(b, b[:n], from+int64(n))
+		}
+	}
+	return Block{At: from + int64(skip), Data: data[skip:]}, false, err
 }
 
-// finishLine extends data, which ends at position end, to the end of its last line.
+// finishLine extends data, which ends at position end within a line, to that line's end.
 func (f *File) finishLine(b, data []byte, end int64) ([]byte, error) {
-	room := len(data) + MaxLine + 1
-	for step := 512; end < f.Size && data[len(data)-1] != '\n' && len(data) < room; step *= 4 {
-		n := int(min(int64(step), f.Size-end, int64(room-len(data))))
+	for step := 4096; end < f.Size && len(data) < len(b); step *= 4 {
+		n := int(min(int64(step), f.Size-end, int64(len(b)-len(data))))
 		more := b[len(data) : len(data)+n]
 		if err := f.readAt(more, end); err != nil {
 			return nil, err
@@ -232,30 +254,39 @@ func (f *File) readAt(b []byte, at int64) error {
 	return unreadable(f.Path, err)
 }
 
-func (f *File) nextStream(buf *[]byte) (int64, []byte, bool, error) {
+func (f *File) nextStream(buf *[]byte) (Block, bool, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	at := f.start + f.streamed
 	if f.ended {
-		return 0, nil, true, nil
+		return Block{}, true, nil
 	}
-	b := sized(buf, f.block+MaxLine+2)
+	data, err := f.readStream(sized(buf, f.block+MaxLine+2))
+	if err == nil {
+		err = f.keep(data, at)
+	}
+	if err != nil {
+		f.ended = true
+		return Block{At: at}, false, err
+	}
+	f.streamed += int64(len(data))
+	return Block{At: at, Data: data}, len(data) == 0, nil
+}
+
+func (f *File) readStream(b []byte) ([]byte, error) {
 	n, err := io.ReadFull(f.stream, b[:f.block])
-	seq := f.streamed
-	f.streamed++
 	switch {
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, errTruncated):
 		f.ended = true
-		return seq, b[:n], n == 0, nil
+		return b[:n], nil
 	case err != nil:
-		f.ended = true
-		return seq, nil, false, unreadable(f.Path, err)
+		return nil, unreadable(f.Path, err)
 	}
 	data, err := f.finishStreamLine(b, n)
 	if err != nil {
-		f.ended = true
-		return seq, nil, false, unreadable(f.Path, err)
+		return nil, unreadable(f.Path, err)
 	}
-	return seq, data, false, nil
+	return data, nil
 }
 
 // finishStreamLine extends b[:n] to the end of its last line; what a line has
@@ -303,6 +334,33 @@ func (f *File) Unchanged() error {
 	return nil
 }
 
+// Verify says whether the file keeps what its header and trailer promise, after every
+// block was read.
+func (f *File) Verify() error {
+	if fault := f.layout.Verify(); fault != nil {
+		return fault.At(f.Path, 0)
+	}
+	return nil
+}
+
+// Digest stands for all lines of an institution's statement, whatever their order; equal
+// ones are the same lines but for a chance of 2⁻⁶⁴. It differs from process to process.
+type Digest struct {
+	Lines int64
+	sum   uint64
+}
+
+// Digest is zero for the house's own CSV; ask when every block was read.
+func (f *File) Digest() Digest {
+	s, ok := f.layout.(*statementFile)
+	if !ok {
+		return Digest{}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return Digest{s.got.count, s.got.digest}
+}
+
 // Close closes the file; blocks that were read stay good.
 func (f *File) Close() error {
 	for _, closer := range f.closers {
@@ -316,8 +374,8 @@ func changed(path string) *InputError {
 }
 
 func sized(buf *[]byte, n int) []byte {
-	if cap(*buf) < n {
-		*buf = make([]byte, n)
+	if cap(*buf) < n+padding {
+		*buf = make([]byte, n+padding)
 	}
 	return (*buf)[:n]
 }

@@ -3,8 +3,9 @@
 // hands out blocks of whole lines to any number of workers, and turns a line
 // into a Row without allocating.
 //
-// To add a format, implement Format and Parser (one line to one Row) and list
-// the format in Shipped; everything else works on Rows.
+// To add an institution's format, write it down in formats/ (see the README there). Only
+// what cannot be described needs code: implement Format, Layout and Parser, and list the
+// format in Shipped; everything else works on Rows.
 package statement
 
 import (
@@ -35,6 +36,8 @@ const (
 // Row is one line of a statement. Its slices point into the block that the line
 // came from and are good until the worker reads its next block.
 type Row struct {
+	At       int64 // where the line begins in the file's text; set before Parse
+	Skip     bool  // the line is a title or a trailer, not a line of the statement
 	TxnID    []byte
 	Merchant []byte
 	Terminal []byte
@@ -42,7 +45,12 @@ type Row struct {
 	Amount   pos.Money // never negative
 	Fee      pos.Money // may be negative: a fee given back
 	Status   byte      // Success, Failed, Pending or Refund
+	Orig     []byte    // of a refund: the payment's txn_id; empty where the format does not say
+	Batch    []byte    // settlement batch; empty where the format does not say
 	Day      int32     // settlement date as yyyymmdd: the column, else the date of ts in Asia/Shanghai
+
+	stamp []byte // the time, not taken apart yet
+	hour  int    // where there is no stamp
 }
 
 // Parser turns one line (without its LF) into a Row. It is used by one worker at a time.
@@ -55,13 +63,28 @@ type Parser interface {
 type Format interface {
 	// Name is what follows @ in FILE@FORMAT.
 	Name() string
-	// Header checks the first line of a file and returns a maker of parsers for
-	// the lines after it. Every worker makes its own.
-	Header(line []byte) (func() Parser, *Fault)
+	// Header checks the first line of a file and says how to read the lines after it.
+	Header(line []byte) (Layout, *Fault)
 }
 
-// Shipped lists the formats of this program, the default first.
-func Shipped() []Format { return []Format{dcposCSV{}} }
+// Layout reads the lines of one file.
+type Layout interface {
+	// NewParser makes a parser for one worker.
+	NewParser() Parser
+	// Verify is asked once, after every line was parsed: is the file whole?
+	Verify() *Fault
+}
+
+// Shipped lists the formats of this program, the default first: the house's own, and
+// those of the institutions, which are data.
+func Shipped() ([]Format, error) {
+	formats := []Format{dcposCSV{}}
+	all, err := Descriptions()
+	for _, d := range all {
+		formats = append(formats, d.format())
+	}
+	return formats, err
+}
 
 // Source is one input file and the format it is written in ("" is the default).
 type Source struct {
@@ -87,7 +110,10 @@ func ParseSource(arg string) (Source, error) {
 }
 
 func (s Source) format() (Format, error) {
-	shipped := Shipped()
+	shipped, err := Shipped()
+	if err != nil {
+		return nil, err
+	}
 	if s.Format == "" {
 		return shipped[0], nil
 	}

@@ -37,6 +37,25 @@ func stampDay(b []byte) (int32, bool) {
 	return unixDay(t.Unix()), true
 }
 
+// Hour is the hour of the line's time in Asia/Shanghai.
+func (r *Row) Hour() int {
+	if r.stamp == nil {
+		return r.hour
+	}
+	b := r.stamp
+	if n, ok := number(b); ok {
+		if len(b) == len("yyyyMMddHHmmss") {
+			return int(n / 10_000 % 100)
+		}
+		return int((int64(n)/1000 + shanghaiSeconds) / 3600 % 24)
+	}
+	t, err := time.Parse(time.RFC3339, string(b))
+	if err != nil {
+		return 0 // lines are checked before
+	}
+	return int((t.Unix()+shanghaiSeconds)/3600%24+24) % 24
+}
+
 func plainTime(b []byte) bool {
 	h, ok1 := number(b[11:13])
 	m, ok2 := number(b[14:16])

@@ -23,7 +23,7 @@ func csv(tb testing.TB) Parser {
 	if fault != nil {
 		tb.Fatal(fault.Why.EN)
 	}
-	return parsers()
+	return parsers.NewParser()
 }
 
 // FuzzLine: whatever the bytes, a line is either refused with a reason in both
@@ -127,16 +127,38 @@ func TestBlocksHoldEveryLineOnce(t *testing.T) {
 			}
 			var got []string
 			var buf []byte
+			if err := f.Keep(func() (*os.File, error) { return os.CreateTemp(base, "kept") }); err != nil {
+				rt.Fatal(err)
+			}
+			lines := f.NewLines()
+			type place struct {
+				at   int64
+				text string
+			}
+			var places []place
 			for {
-				_, data, done, err := f.Next(&buf)
+				b, done, err := f.Next(&buf)
 				if err != nil {
 					rt.Fatal(err)
 				}
 				if done {
 					break
 				}
-				if len(data) > 0 {
-					got = append(got, strings.Split(strings.TrimSuffix(string(data), "\n"), "\n")...)
+				lines.Reset(b)
+				for {
+					at, text, _, ok := lines.Next(new(Row))
+					if !ok {
+						break
+					}
+					got = append(got, string(text))
+					places = append(places, place{at, string(text)})
+				}
+				lines.Done()
+			}
+			for i, p := range places {
+				number, again, err := f.Line(p.at, &buf)
+				if err != nil || number != int64(i)+2 || string(again) != p.text {
+					rt.Fatalf("line %d %q read again as line %d %q, %v", i+2, p.text, number, again, err)
 				}
 			}
 			if diff := cmp.Diff(want, got); diff != "" {
@@ -162,7 +184,7 @@ func TestParseSource(t *testing.T) {
 		}
 	}
 	_, err := ParseSource("a.csv@mt940")
-	if err == nil || err.Error() != `a.csv: unknown statement format "mt940"; known: dcpos` {
+	if err == nil || err.Error() != `a.csv: unknown statement format "mt940"; known: dcpos, abc, boc, bocom, ccb, icbc, psbc` {
 		t.Error(err)
 	}
 }

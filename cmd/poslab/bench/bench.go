@@ -69,6 +69,8 @@ type Options struct {
 	Bin    string        // folder of posagent, poscentral, posctl and poslab
 	// Postgres is the URL of an empty database, "auto" for a server of its own, or "none".
 	Postgres string
+	// DuckDB measures it as a peer of reconcile; npm brings it, from the network the first time.
+	DuckDB   bool
 	Sizes    Sizes
 	Progress io.Writer // told in lines what is being measured; nil: nobody
 }

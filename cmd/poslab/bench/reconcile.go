@@ -1,189 +1,246 @@
 package bench
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math/bits"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
+	"slices"
 	"syscall"
 	"time"
 
+	"dcpos/lab/statements"
 	"dcpos/pos"
 )
 
-// reconcileFiles measures posctl reconcile on two files in different orders, beside sort
-// and join of coreutils, which only find the lines' partners.
+// rounds is how often everything but DuckDB is measured, by turns; medians count.
+func (s Sizes) rounds() int {
+	const large = 10_000_000
+	if s.Lines > large {
+		return 1
+	}
+	return 3
+}
+
+// reconcileFiles measures posctl reconcile on two files in different orders, of which one
+// merchant has 30 %, beside a bare scan of the same files and DuckDB at the same work.
 func reconcileFiles(ctx context.Context, r *run) error {
-	ours, theirs, want, err := r.statements(ctx)
-	if err != nil {
+	ctx, stop := context.WithTimeout(ctx, time.Hour)
+	defer stop()
+	job := &reconciliation{run: r, ours: r.path("ours.csv"), theirs: r.path("theirs.csv")}
+	if err := job.write(ctx); err != nil {
 		return fmt.Errorf("write the files: %w", err)
 	}
-	out := r.path("out")
-	ctx, stop := context.WithTimeout(ctx, 10*time.Minute)
-	defer stop()
-	cmd := exec.CommandContext(ctx, filepath.Join(r.Bin, "posctl"), "reconcile", "--ours", ours, "--theirs", theirs, "--out", out)
+	var scans, plain, small []cost
+	for range r.Sizes.rounds() {
+		c, err := job.scan()
+		if err != nil {
+			return err
+		}
+		scans = append(scans, c)
+		for _, way := range []struct {
+			memory string
+			costs  *[]cost
+		}{{"4GiB", &plain}, {"128MiB", &small}} {
+			c, err := job.posctl(ctx, "--memory", way.memory)
+			if err != nil {
+				return err
+			}
+			*way.costs = append(*way.costs, c)
+		}
+	}
+	job.report(median(scans), median(plain), median(small))
+	if err := job.evenness(ctx); err != nil {
+		return err
+	}
+	if !r.DuckDB {
+		return nil
+	}
+	return job.duckdb(ctx, median(plain))
+}
+
+type reconciliation struct {
+	*run
+	ours, theirs string
+	truth        statements.Truth
+}
+
+// cost is what one run took.
+type cost struct {
+	wall, cpu time.Duration
+	rss       int64 // peak, KiB
+}
+
+// median is the run with the median wall time, its other figures the medians of theirs.
+func median(all []cost) cost {
+	middle := func(of func(cost) int64) int64 {
+		var values []int64
+		for _, c := range all {
+			values = append(values, of(c))
+		}
+		slices.Sort(values)
+		return values[len(values)/2]
+	}
+	return cost{
+		wall: time.Duration(middle(func(c cost) int64 { return int64(c.wall) })),
+		cpu:  time.Duration(middle(func(c cost) int64 { return int64(c.cpu) })),
+		rss:  middle(func(c cost) int64 { return c.rss }),
+	}
+}
+
+func (j *reconciliation) write(ctx context.Context) (err error) {
+	var files [2]*os.File
+	for i, path := range []string{j.ours, j.theirs} {
+		if files[i], err = os.Create(path); err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, files[i].Close()) }()
+	}
+	j.truth, err = statements.Plan{Pairs: int64(j.Sizes.Lines), Seed: 1, HotPercent: 30}.Write(ctx, files[0], files[1])
+	return err
+}
+
+func (j *reconciliation) lines() int { return int(j.truth.Ours + j.truth.Theirs) }
+
+func (j *reconciliation) scan() (cost, error) {
+	var before, after syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &before); err != nil {
+		return cost{}, err
+	}
+	began := time.Now()
+	lines, fen, err := scan([]string{j.ours, j.theirs}, scanners)
+	took := time.Since(began)
+	if err != nil {
+		return cost{}, err
+	}
+	if lines != int64(j.lines()) || fen != j.truth.OursFen+j.truth.TheirsFen {
+		return cost{}, fmt.Errorf("the scan saw %d lines of %d fen, written were %+v", lines, fen, j.truth)
+	}
+	err = syscall.Getrusage(syscall.RUSAGE_SELF, &after)
+	return cost{wall: took, cpu: cpuOf(&after) - cpuOf(&before)}, err
+}
+
+// scanners is how many goroutines scan: as many as posctl has workers on two cores.
+const scanners = 2
+
+func cpuOf(u *syscall.Rusage) time.Duration {
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// posctl runs posctl reconcile and compares its summary with the truth.
+func (j *reconciliation) posctl(ctx context.Context, flags ...string) (cost, error) {
+	out := j.path("out")
+	args := append([]string{"reconcile", "--ours", j.ours, "--theirs", j.theirs, "--out", out, "--workers", "2"}, flags...)
+	cmd := exec.CommandContext(ctx, filepath.Join(j.Bin, "posctl"), args...)
 	began := time.Now()
 	text, err := cmd.CombinedOutput()
 	took := time.Since(began)
 	if exit, ok := errors.AsType[*exec.ExitError](err); !ok || exit.ExitCode() != 1 { // 1: breaks, as planted
-		return errors.Join(fmt.Errorf("posctl reconcile: %v: %s", cmd.ProcessState, text), err)
+		return cost{}, errors.Join(fmt.Errorf("posctl reconcile: %v: %s", cmd.ProcessState, text), err)
 	}
-	if err := want.check(filepath.Join(out, "summary.json")); err != nil {
-		return err
-	}
-	script := `sort -t, -k1,1 "$1" >"$1.sorted" && sort -t, -k1,1 "$2" >"$2.sorted" && join -t, "$1.sorted" "$2.sorted" >"$1.joined"`
-	tools := exec.CommandContext(ctx, "/bin/sh", "-c", script, "sh", ours, theirs)
-	tools.Env = append(os.Environ(), "LC_ALL=C", "TMPDIR="+r.root)
-	began = time.Now()
-	if text, err := tools.CombinedOutput(); err != nil {
-		return fmt.Errorf("sort and join: %w: %s", err, text)
-	}
-	peer := time.Since(began)
-	lines := want.ours + want.theirs
-	r.report(Figure{
-		Name: "rows", Value: perSecond(lines, took), Unit: "rows/s", Count: lines,
-		Means: pos.Text{
-			ZH: "posctl reconcile:双方行数合计 / 总耗时,默认内存 1 GiB",
-			EN: "posctl reconcile: lines of both sides over wall time, default memory of 1 GiB",
-		},
-		Peer: &Peer{Name: "sort | join of coreutils, LC_ALL=C", Value: perSecond(lines, peer)},
-	})
-	r.report(Figure{
-		Name: "seconds", Value: took.Seconds(), Unit: "s", Count: lines,
-		Means: pos.Text{ZH: "总耗时", EN: "wall time"},
-		Peer:  &Peer{Name: "sort | join of coreutils, LC_ALL=C", Value: peer.Seconds()},
-	})
 	usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage)
 	if !ok {
-		return errors.New("no resource usage of posctl")
+		return cost{}, errors.New("no resource usage of posctl")
 	}
-	r.report(Figure{
-		Name: "peak-rss", Value: float64(usage.Maxrss) / 1024, Unit: "MiB",
-		Means: pos.Text{ZH: "峰值常驻内存", EN: "peak resident memory"},
-	})
-	return nil
+	return cost{wall: took, cpu: cpuOf(usage), rss: usage.Maxrss}, checkTruth(j.truth, filepath.Join(out, "summary.json"))
 }
 
-// truth is what was planted, so that a fast wrong answer is no figure.
-type truth struct{ ours, theirs, matched, missingTheirs, missingOurs, amount int }
-
-func (t truth) check(path string) error {
+// checkTruth compares what was found with what was planted, so that a fast wrong answer is
+// no figure.
+func checkTruth(want statements.Truth, path string) error {
 	b, err := os.ReadFile(path)
 	if err != nil {
 		return err
 	}
-	var sums struct {
-		Ours, Theirs, Matched int
-		MissingTheirs         int                   `json:"missing_theirs"`
-		MissingOurs           int                   `json:"missing_ours"`
-		Mismatch              int                   `json:"amount_mismatch"`
+	var s struct {
+		Ours, Theirs, Matched int64
+		MissingTheirs         int64                 `json:"missing_theirs"`
+		MissingOurs           int64                 `json:"missing_ours"`
+		AmountMismatch        int64                 `json:"amount_mismatch"`
+		StatusMismatch        int64                 `json:"status_mismatch"`
+		FieldMismatch         int64                 `json:"field_mismatch"`
+		DuplicateOurs         int64                 `json:"duplicate_ours"`
+		DuplicateTheirs       int64                 `json:"duplicate_theirs"`
 		Proof                 struct{ Closes bool } `json:"proof"`
 	}
-	if err := json.Unmarshal(b, &sums); err != nil {
+	if err := json.Unmarshal(b, &s); err != nil {
 		return err
 	}
-	got := truth{sums.Ours, sums.Theirs, sums.Matched, sums.MissingTheirs, sums.MissingOurs, sums.Mismatch}
-	if got != t || !sums.Proof.Closes {
-		return fmt.Errorf("reconcile found %+v, planted was %+v, proof closes: %v", got, t, sums.Proof.Closes)
+	got := statements.Truth{
+		Ours: s.Ours, Theirs: s.Theirs, Matched: s.Matched, MissingTheirs: s.MissingTheirs, MissingOurs: s.MissingOurs,
+		AmountMismatch: s.AmountMismatch, StatusMismatch: s.StatusMismatch, FieldMismatch: s.FieldMismatch,
+		DuplicateOurs: s.DuplicateOurs, DuplicateTheirs: s.DuplicateTheirs,
+	}
+	want.OursFen, want.TheirsFen, want.HotLines = 0, 0, 0
+	if got != want || !s.Proof.Closes {
+		return fmt.Errorf("reconcile found %+v, planted was %+v, proof closes: %v", got, want, s.Proof.Closes)
 	}
 	return nil
 }
 
-// statements writes both sides; of a thousand lines one is missing on each side and one
-// has another amount.
-func (r *run) statements(ctx context.Context) (ours, theirs string, t truth, err error) {
-	n := uint64(r.Sizes.Lines) //nolint:gosec // checked to be positive
-	ours, theirs = r.path("ours.csv"), r.path("theirs.csv")
-	if t.ours, err = writeLines(ctx, ours, n, func(i uint64) (uint64, bool) { return i, i%1000 != 1 }); err != nil {
-		return "", "", t, err
+func (j *reconciliation) report(scan, plain, small cost) {
+	lines := j.lines()
+	floor := func(v time.Duration) *Peer {
+		return &Peer{Name: "bare scan: split, convert, totals", Value: v.Seconds()}
 	}
-	// A multiplication by an odd number, and a walk through the next power of two, is
-	// another order of the same lines.
-	size := uint64(1) << bits.Len64(n)
-	t.theirs, err = writeLines(ctx, theirs, size, func(i uint64) (uint64, bool) {
-		k := i * 0x9E3779B1 % size
-		return k | changed(k), k < n && k%1000 != 2
+	j.run.report(Figure{
+		Name: "rows", Value: perSecond(lines, plain.wall), Unit: "rows/s", Count: lines,
+		Means: pos.Text{ZH: "posctl reconcile:双方行数合计 / 总耗时,两个工作线程", EN: "posctl reconcile: lines of both sides over wall time, two workers"},
+		Peer:  &Peer{Name: "bare scan: split, convert, totals", Value: perSecond(lines, scan.wall)},
 	})
-	for k := range n {
-		switch k % 1000 {
-		case 1:
-			t.missingOurs++
-		case 2:
-			t.missingTheirs++
-		case 3:
-			t.amount++
-		default:
-			t.matched++
-		}
+	for _, f := range []struct {
+		name   string
+		c      cost
+		zh, en string
+	}{
+		{"", plain, "内存 4 GiB", "with 4 GiB of memory"},
+		{"-128MiB", small, "内存 128 MiB", "with 128 MiB of memory"},
+	} {
+		j.run.report(Figure{
+			Name: "seconds" + f.name, Value: f.c.wall.Seconds(), Unit: "s", Count: lines, Peer: floor(scan.wall),
+			Means: pos.Text{ZH: "总耗时," + f.zh, EN: "wall time " + f.en},
+		})
+		j.run.report(Figure{
+			Name: "cpu" + f.name, Value: f.c.cpu.Seconds(), Unit: "s", Count: lines, Peer: floor(scan.cpu),
+			Means: pos.Text{ZH: "处理器时间," + f.zh, EN: "processor time " + f.en},
+		})
+		j.run.report(Figure{
+			Name: "peak-rss" + f.name, Value: float64(f.c.rss) / 1024, Unit: "MiB",
+			Means: pos.Text{ZH: "峰值常驻内存," + f.zh, EN: "peak resident memory " + f.en},
+		})
 	}
-	return ours, theirs, t, err
 }
 
-// otherAmount marks the number of a line whose amount is to differ.
-const otherAmount = 1 << 63
-
-func changed(k uint64) uint64 {
-	if k%1000 == 3 {
-		return otherAmount
+// evenness splits by bank and merchant and reports the largest shard over the mean.
+func (j *reconciliation) evenness(ctx context.Context) error {
+	rules := j.path("rules.yaml")
+	text := "version: 1\nsplits:\n  - by: bank\n  - by: merchant_id\n    when_over_budget: true\n"
+	if err := os.WriteFile(rules, []byte(text), 0o600); err != nil {
+		return err
 	}
-	return 0
-}
-
-// writeLines writes the lines that pick chooses of so many turns.
-func writeLines(ctx context.Context, path string, turns uint64, pick func(i uint64) (uint64, bool)) (lines int, err error) {
-	f, err := os.Create(path)
+	if _, err := j.posctl(ctx, "--memory", "4GiB", "--rules", rules); err != nil {
+		return err
+	}
+	b, err := os.ReadFile(filepath.Join(j.path("out"), "summary.json"))
 	if err != nil {
-		return 0, err
+		return err
 	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	w := bufio.NewWriterSize(f, 1<<20)
-	if _, err := w.WriteString("txn_id,merchant_id,terminal_id,bank,amount_fen,fee_fen,status,ts\n"); err != nil {
-		return 0, err
+	var s struct {
+		Shards struct {
+			Count, Largest int
+			Mean           float64
+		} `json:"shards"`
 	}
-	var line []byte
-	for i := range turns {
-		k, ok := pick(i)
-		if !ok {
-			continue
-		}
-		line = appendLine(line[:0], k)
-		if _, err := w.Write(line); err != nil {
-			return lines, err
-		}
-		if lines++; lines%(1<<16) == 0 && ctx.Err() != nil {
-			return lines, ctx.Err()
-		}
+	if err := json.Unmarshal(b, &s); err != nil {
+		return err
 	}
-	return lines, w.Flush()
-}
-
-// appendLine is the k-th line: everything in it follows from k.
-func appendLine(b []byte, k uint64) []byte {
-	other := k&otherAmount != 0
-	k &^= otherAmount
-	banks := [...]string{"ICBC", "ABC", "BOC", "CCB", "BOCOM", "PSBC"}
-	x := mix(k)
-	amount := x % 200_000
-	if other {
-		amount++
-	}
-	b = fmt.Appendf(b, "%016x%016x,8860%05d,T%d,", x, mix(x), x>>20%20_000, x>>40%9)
-	b = append(b, banks[x>>44%6]...)
-	b = append(b, ',')
-	b = strconv.AppendUint(b, amount, 10)
-	return append(b, ",0,S,2026-11-21T13:00:00Z\n"...)
-}
-
-// mix is splitmix64's finisher: different numbers stay different.
-func mix(x uint64) uint64 {
-	x += 0x9E3779B97F4A7C15
-	x = (x ^ x>>30) * 0xBF58476D1CE4E5B9
-	x = (x ^ x>>27) * 0x94D049BB133111EB
-	return x ^ x>>31
+	j.run.report(Figure{
+		Name: "largest-shard", Value: float64(s.Shards.Largest), Unit: "rows", Count: s.Shards.Count,
+		Means: pos.Text{ZH: "规则树(机构、商户)最大分片的行数", EN: "rows of the largest shard of a rule tree by bank and merchant"},
+		Peer:  &Peer{Name: "mean shard", Value: s.Shards.Mean},
+	})
+	return nil
 }

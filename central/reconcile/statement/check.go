@@ -1,0 +1,158 @@
+package statement
+
+import (
+	"context"
+	"fmt"
+
+	"dcpos/pos"
+)
+
+// Report is what a statement was understood to say.
+type Report struct {
+	Format   string    `json:"format"`
+	Note     pos.Text  `json:"note"`
+	Lines    int64     `json:"lines"`
+	ByStatus []Status  `json:"by_status"` // S, F, P, R
+	Days     []Day     `json:"days"`      // at most 40, as they come
+	Fee      int64     `json:"fee_fen"`
+	Controls []Held    `json:"controls"` // what header and trailer promise; all of it was kept
+	First    []Example `json:"first"`    // the first lines
+}
+
+// Status is the lines of one status.
+type Status struct {
+	Status string    `json:"status"`
+	Lines  int64     `json:"lines"`
+	Amount pos.Money `json:"amount_fen"`
+}
+
+// Day is the lines of one settlement date.
+type Day struct {
+	Date  int32 `json:"date"` // yyyymmdd
+	Lines int64 `json:"lines"`
+}
+
+// Held is one promised number.
+type Held struct {
+	Part string `json:"part"` // header or trailer
+	Name string `json:"name"`
+	Want int64  `json:"value"`
+}
+
+// Example is one line as it was understood.
+type Example struct {
+	Line     int64     `json:"line"`
+	TxnID    string    `json:"txn_id"`
+	Merchant string    `json:"merchant_id"`
+	Terminal string    `json:"terminal_id"`
+	Bank     string    `json:"bank"`
+	Amount   pos.Money `json:"amount_fen"`
+	Fee      pos.Money `json:"fee_fen"`
+	Status   string    `json:"status"`
+	Day      int32     `json:"settlement_date"`
+	Orig     string    `json:"orig_txn_id,omitempty"`
+	Batch    string    `json:"batch_no,omitempty"`
+}
+
+const (
+	samples      = 3
+	mostDays     = 40
+	checkBlock   = 128 << 10
+	checkStatues = "SFPR"
+)
+
+// Check reads a whole statement and says what it was understood to be. The first bad line,
+// and a statement that is not whole, is an *InputError.
+func Check(ctx context.Context, src Source) (*Report, error) {
+	f, err := Open(src, Options{Block: checkBlock})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }()
+	report := &Report{Format: src.Format}
+	if report.Format == "" {
+		report.Format = dcposCSV{}.Name()
+	}
+	for _, c := range checkStatues {
+		report.ByStatus = append(report.ByStatus, Status{Status: string(c)})
+	}
+	lines := f.NewLines()
+	var buf []byte
+	for before := int64(1); ; {
+		b, done, err := f.Next(&buf)
+		if err != nil {
+			return nil, err
+		}
+		if done {
+			break
+		}
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		lines.Reset(b)
+		if fault := report.block(lines, before); fault != nil {
+			return nil, fault.At(f.Path, before+lines.taken)
+		}
+		before += lines.taken
+		lines.Done()
+	}
+	if s, ok := f.layout.(*statementFile); ok {
+		report.Note = s.d.Note
+		for _, c := range s.promised {
+			report.Controls = append(report.Controls, Held{c.part, c.name, c.want})
+		}
+	}
+	if err := f.Unchanged(); err != nil {
+		return nil, err
+	}
+	return report, f.Verify()
+}
+
+// block adds the lines of a block before which so many lines came.
+func (r *Report) block(lines *Lines, before int64) *Fault {
+	for {
+		var row Row
+		_, _, fault, ok := lines.Next(&row)
+		if !ok || fault != nil {
+			return fault
+		}
+		r.add(&row, before+lines.taken)
+	}
+}
+
+func (r *Report) add(row *Row, line int64) {
+	r.Lines++
+	for i := range r.ByStatus {
+		if r.ByStatus[i].Status[0] == row.Status {
+			r.ByStatus[i].Lines++
+			r.ByStatus[i].Amount += row.Amount
+		}
+	}
+	r.Fee += int64(row.Fee)
+	r.day(row.Day)
+	if len(r.First) < samples {
+		r.First = append(r.First, Example{
+			Line: line, TxnID: string(row.TxnID), Merchant: string(row.Merchant), Terminal: string(row.Terminal),
+			Bank: string(row.Bank), Amount: row.Amount, Fee: row.Fee, Status: string(row.Status), Day: row.Day,
+			Orig: string(row.Orig), Batch: string(row.Batch),
+		})
+	}
+}
+
+func (r *Report) day(day int32) {
+	for i := range r.Days {
+		if r.Days[i].Date == day {
+			r.Days[i].Lines++
+			return
+		}
+	}
+	if len(r.Days) < mostDays {
+		r.Days = append(r.Days, Day{day, 1})
+	}
+}
+
+// String is the line as people read it.
+func (s Example) String() string {
+	return fmt.Sprintf("%d: %s %s %s %s ¥%s ¥%s %s %d %s %s", s.Line, s.TxnID, s.Merchant, s.Terminal, s.Bank, s.Amount, s.Fee, s.Status,
+		s.Day, s.Orig, s.Batch)
+}

@@ -1,0 +1,151 @@
+package statement
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+)
+
+// cellBits: lines are counted by cells of 4 KiB of text, so that the number of a line
+// is found by counting line ends in one cell. Costs a thousandth of the text.
+const cellBits = 12
+
+// index counts how many lines begin in every cell of a file's text. When it has as many
+// cells as its owner allows, cells become twice as large.
+type index struct {
+	mu    sync.Mutex
+	shift uint // cells are 1<<(cellBits+shift) bytes
+	most  int  // cells; 0 for no bound
+	cells []uint32
+	sums  []int64 // lines before every 256th cell, made by the first number asked for
+}
+
+func (x *index) add(cell int64, counts []uint32) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for i, n := range counts {
+		for x.most > 0 && (cell+int64(i))>>x.shift >= int64(x.most) {
+			x.halve()
+		}
+		at := int((cell + int64(i)) >> x.shift)
+		for at >= len(x.cells) {
+			x.cells = append(x.cells, 0)
+		}
+		x.cells[at] += n
+	}
+}
+
+func (x *index) halve() {
+	for i := range x.cells {
+		n := x.cells[i]
+		x.cells[i] = 0
+		x.cells[i/2] += n
+	}
+	x.cells = x.cells[:(len(x.cells)+1)/2]
+	x.shift++
+}
+
+// BoundIndex keeps the index of line numbers within so many bytes; before Next.
+func (f *File) BoundIndex(memory int64) {
+	const perCell = 8 // as a slice grows
+	f.index.most = int(max(memory/perCell, 64))
+}
+
+// Lines is how many lines were read.
+func (f *File) Lines() int64 { return f.index.lines() }
+
+func (x *index) lines() int64 {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	var n int64
+	for _, c := range x.cells {
+		n += int64(c)
+	}
+	return n
+}
+
+const sumEvery = 256
+
+// before is the position at which the cell of at begins, and how many lines begin
+// before it. Nothing may be added afterwards.
+func (x *index) before(at int64) (begin, lines int64) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.sums == nil {
+		for i, c := range x.cells {
+			if i%sumEvery == 0 {
+				x.sums = append(x.sums, lines)
+			}
+			lines += int64(c)
+		}
+	}
+	cell := at >> (cellBits + x.shift)
+	from := cell / sumEvery
+	lines = x.sums[from]
+	for _, c := range x.cells[from*sumEvery : cell] {
+		lines += int64(c)
+	}
+	return cell << (cellBits + x.shift), lines
+}
+
+// Line is a line that is read again: its number in the file, the header being 1, and
+// its bytes, which are good until buf is used again.
+func (f *File) Line(at int64, buf *[]byte) (number int64, text []byte, err error) {
+	begin, lines := f.index.before(at)
+	from := max(begin, f.start) - 1 // the byte before tells whether a line begins
+	const usual = 512
+	size := int(at-from) + usual
+	for {
+		b := sized(buf, size)
+		n, err := f.text.ReadAt(b, from)
+		if err != nil && !errors.Is(err, io.EOF) {
+			return 0, nil, unreadable(f.Path, err)
+		}
+		if int64(n) <= at-from {
+			return 0, nil, changed(f.Path)
+		}
+		text := b[at-from : n]
+		if i := bytes.IndexByte(text, '\n'); i >= 0 {
+			text = text[:i]
+		} else if n == size && len(text) <= MaxLine+1 {
+			size += MaxLine
+			continue
+		}
+		number = lines + 2 + int64(bytes.Count(b[:at-from-1], []byte{'\n'}))
+		return number, text, nil
+	}
+}
+
+// Keep makes the lines of a file that cannot be read by position (packed, or a pipe)
+// readable again: their text also goes to the given temporary file, which is closed
+// with this one. A plain file needs none and is told so.
+func (f *File) Keep(temporary func() (*os.File, error)) error {
+	if f.Plain {
+		f.text = f.file
+		return nil
+	}
+	kept, err := temporary()
+	if err != nil {
+		return err
+	}
+	f.text, f.kept = kept, kept
+	f.closers = append(f.closers, func() { _ = kept.Close() })
+	// Where a plain file has its header's line end.
+	return f.keep([]byte{'\n'}, f.start-1)
+}
+
+func (f *File) keep(text []byte, at int64) error {
+	if f.kept == nil || at < 0 {
+		return nil
+	}
+	if _, err := f.kept.WriteAt(text, at); err != nil {
+		if cause, ok := errors.AsType[*os.PathError](err); ok {
+			err = cause.Err // the file has no name any more
+		}
+		return fmt.Errorf("write temporary file: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,113 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"dcpos/internal/cli"
+)
+
+const examples = "../../central/reconcile/statement/formats/examples/"
+
+func statementCLI(t *testing.T, lang string, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	t.Setenv("DCPOS_LANG", lang)
+	var grammar struct {
+		Statement StatementCmd `cmd:""`
+	}
+	var out, errs bytes.Buffer
+	code = cli.Main("posctl", "", &grammar, append([]string{"statement"}, args...),
+		&cli.Streams{In: strings.NewReader(""), Out: &out, Err: &errs})
+	return code, out.String(), errs.String()
+}
+
+func TestStatementCheckShowsWhatItUnderstood(t *testing.T) {
+	for lang, want := range map[string][]string{
+		"en": {"format icbc", "invention of the lab", "8  lines", "settlement date 20261121", "kept: trailer count = 8", "line 2: 00000000-"},
+		"zh": {"格式 icbc", "实验室虚构", "8  笔明细", "清算日期 20261121", "相符:trailer count = 8", "第 2: 00000000-"},
+	} {
+		code, stdout, stderr := statementCLI(t, lang, "check", examples+"icbc.txt", "--format", "icbc")
+		if code != 0 || stderr != "" {
+			t.Errorf("%d %s", code, stderr)
+		}
+		for _, part := range want {
+			if !strings.Contains(stdout, part) {
+				t.Errorf("%s: no %q in\n%s", lang, part, stdout)
+			}
+		}
+	}
+	code, stdout, _ := statementCLI(t, "en", "check", examples+"bocom.txt", "--format", "bocom", "--json")
+	if code != 0 || !strings.Contains(stdout, `"date": 20261119`) {
+		t.Error(code, stdout)
+	}
+	code, stdout, _ = statementCLI(t, "en", "formats")
+	if code != 0 || strings.Count(stdout, "\n") != 7 {
+		t.Error(code, stdout)
+	}
+}
+
+func TestStatementCheckRefusesWhatIsNotWhole(t *testing.T) {
+	b, err := os.ReadFile(examples + "psbc.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "cut.txt")
+	if err := os.WriteFile(path, b[:len(b)/2], 0o600); err != nil {
+		t.Fatal(err)
+	}
+	code, stdout, stderr := statementCLI(t, "zh", "check", path, "--format", "psbc")
+	if code != 2 || stdout != "" || !strings.Contains(stderr, "cut.txt") {
+		t.Error(code, stdout, stderr)
+	}
+	if code, _, _ := statementCLI(t, "en", "check", path, "--format", "mt940"); code != 2 {
+		t.Error(code)
+	}
+}
+
+func TestReconcilePlanDrawsTheTree(t *testing.T) {
+	out := filepath.Join(t.TempDir(), "result")
+	if code, _, stderr := reconcileCLI(t, "en", "--ours", reconcileData+"ours.csv", "--theirs", reconcileData+"theirs.csv", "--out", out); code != 1 {
+		t.Fatal(code, stderr)
+	}
+	for lang, want := range map[string]string{"en": "all lines: expected", "zh": "规则版本 1"} {
+		code, stdout, stderr := reconcileCLI(t, lang, "plan", out)
+		if code != 0 || !strings.Contains(stdout, want) {
+			t.Errorf("%d %s\n%s", code, stderr, stdout)
+		}
+	}
+	if code, _, stderr := reconcileCLI(t, "en", "plan", filepath.Dir(out)); code != 2 || stderr == "" {
+		t.Error(code, stderr)
+	}
+}
+
+func TestReconcileCarryOverTwoDays(t *testing.T) {
+	dir := t.TempDir()
+	const head = "txn_id,merchant_id,terminal_id,bank,amount_fen,fee_fen,status,ts\n"
+	run := func(day, ours, theirs string, carry ...string) (int, string) {
+		for name, body := range map[string]string{"ours.csv": ours, "theirs.csv": theirs} {
+			if err := os.WriteFile(filepath.Join(dir, day+name), []byte(head+body), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		out := filepath.Join(dir, day)
+		if code, _, stderr := reconcileCLI(t, "en", "--ours", out+"ours.csv", "--theirs", out+"theirs.csv", "--out", out); code > 1 {
+			t.Fatal(code, stderr)
+		}
+		code, stdout, stderr := reconcileCLI(t, "en", append([]string{"carry", out, "--date", day, "--out", out}, carry...)...)
+		return code, stdout + stderr
+	}
+	if code, text := run("2026-11-20", "a,M,T,CCB,100,0,S,1\nb,M,T,CCB,200,0,S,1\n", ""); code != 0 || !strings.Contains(text, "2  carried") {
+		t.Error(code, text)
+	}
+	open := filepath.Join(dir, "2026-11-20", "open.csv")
+	code, text := run("2026-11-22", "", "a,M,T,CCB,100,0,S,1\n", "--open", open)
+	if code != 1 || !strings.Contains(text, "1  resolved") || !strings.Contains(text, "1  overdue") {
+		t.Error(code, text)
+	}
+	if code, text := run("2026-11-23", "", "", "--open", filepath.Join(dir, "absent.csv")); code != 2 || !strings.Contains(text, "leave --open out") {
+		t.Error(code, text)
+	}
+}
