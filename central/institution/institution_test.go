@@ -144,7 +144,7 @@ func testClient(t *testing.T, srv *httptest.Server, now func() time.Time) *Clien
 	t.Helper()
 	return NewClient(Description{
 		Code:        "ICBC",
-		Timeouts:    Timeouts{Ask: Duration{300 * time.Millisecond}, Query: Duration{300 * time.Millisecond}, Statement: Duration{time.Second}},
+		Timeouts:    Timeouts{Ask: Duration{time.Second}, Query: Duration{time.Second}, Statement: Duration{time.Second}},
 		Concurrency: Concurrency{Ask: 2, Query: 2}, Breaker: Breaker{Failures: 3, Rest: Duration{time.Minute}},
 	}, Access{BaseURL: srv.URL, APIKey: "key-of-icbc"}, now)
 }
