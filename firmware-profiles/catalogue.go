@@ -3,7 +3,6 @@ package profiles
 import (
 	"fmt"
 	"reflect"
-	"sync"
 )
 
 // Entry is what every device profile has, of any kind.
@@ -60,12 +59,3 @@ func entry(kind Kind, profile any) Entry {
 	}
 	return e
 }
-
-// entries is the catalogue, read once: the files cannot change, and a test opens every one.
-var entries = sync.OnceValue(func() []Entry {
-	all, err := Catalogue()
-	if err != nil {
-		panic(err) //nolint:forbidigo // the files are part of the program, and a test opens every one
-	}
-	return all
-})

@@ -2,8 +2,12 @@ package profiles
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"strings"
+	"sync"
+
+	"go.yaml.in/yaml/v3"
 
 	"dcpos/pos"
 )
@@ -67,6 +71,7 @@ func (r Reason) Text() pos.Text {
 type Candidate struct {
 	Kind    Kind
 	Profile string
+	Driver  string // empty: the profile has none, it is only recognised
 	Reason  Reason
 	As      Function // what the device presents itself as, where the profile's identity says it
 	// Confidence is that of the profile's match section: how sure the identity is this model's.
@@ -83,8 +88,8 @@ type Candidate struct {
 // printer's GS I); Certain tells.
 func Identify(s Seen) []Candidate {
 	var out []Candidate
-	for _, e := range entries() {
-		if c, ok := e.candidate(s); ok {
+	for _, i := range identities() {
+		if c, ok := i.candidate(s); ok {
 			out = append(out, c)
 		}
 	}
@@ -125,9 +130,63 @@ func Certain(candidates []Candidate) (Candidate, bool) {
 	return best, true
 }
 
+// identity is what a profile says of whom it is for, and nothing that it takes from
+// another one but its driver.
+type identity struct {
+	kind  Kind
+	name  string
+
+	Driver     string          `yaml:"driver"`
+	Like       string          `yaml:"like"`
+	Unverified bool            `yaml:"unverified"`
+	Match      Match           `yaml:"match"`
+	Facts      map[string]Fact `yaml:"facts"`
+}
+
+// identities are those of all shipped profiles. They are read once, because the files
+// cannot change, and without the rules, because a test holds every file to them and a
+// weak processor takes seconds to read what recognising does not need.
+var identities = sync.OnceValue(func() []identity {
+	var all []identity
+	for _, kind := range DeviceKinds() {
+		some, err := identitiesOf(kind)
+		if err != nil {
+			panic(err) //nolint:forbidigo // the files are part of the program, and a test opens every one
+		}
+		all = append(all, some...)
+	}
+	return all
+})
+
+func identitiesOf(kind Kind) ([]identity, error) {
+	names, err := Names(kind)
+	if err != nil {
+		return nil, err
+	}
+	list := make([]identity, len(names))
+	for n, name := range names {
+		data, file, err := read(kind, name)
+		if err == nil {
+			err = yaml.Unmarshal(data, &list[n])
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read %s: %w", file, err)
+		}
+		list[n].kind, list[n].name = kind, name
+	}
+	for range maxDepth { // a chain's drivers come down
+		for n := range list {
+			if i := slices.Index(names, list[n].Like); i >= 0 {
+				list[n].Driver = cmp.Or(list[n].Driver, list[i].Driver)
+			}
+		}
+	}
+	return list, nil
+}
+
 // candidate is the profile's best claim to a device.
-func (e Entry) candidate(s Seen) (Candidate, bool) {
-	best := Candidate{Kind: e.Kind, Profile: e.Name, Confidence: e.Facts["match"].Confidence, Unverified: e.Unverified}
+func (e identity) candidate(s Seen) (Candidate, bool) {
+	best := Candidate{Kind: e.kind, Profile: e.name, Driver: e.Driver, Confidence: e.Facts["match"].Confidence, Unverified: e.Unverified}
 	better := func(r Reason, details int, as Function) {
 		order := cmp.Or(cmp.Compare(slices.Index(reasons(), r), slices.Index(reasons(), best.Reason)), cmp.Compare(best.details, details))
 		if best.Reason == "" || order < 0 {

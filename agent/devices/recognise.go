@@ -32,7 +32,7 @@ type recognised struct {
 
 // recognise finds the one profile of a device and the way to reach it.
 func (s *Set) recognise(d sysfs.Device) (recognised, bool) {
-	c, ok := profiles.Certain(s.o.Identify(Seen(d)))
+	c, ok := profiles.Certain(s.reachable(s.o.Identify(Seen(d))))
 	if !ok {
 		return recognised{}, false
 	}
@@ -40,8 +40,30 @@ func (s *Set) recognise(d sysfs.Device) (recognised, bool) {
 	return recognised{c.Kind, drivers.DeviceConfig{Profile: c.Profile, Transport: t}}, ok
 }
 
+// The drivers of chip card readers, as profiles name them.
+const (
+	driverPCSC = "pcsc" // through the daemon
+	driverCCID = "ccid" // by ourselves
+)
+
 // pcscSocket is where the PC/SC daemon listens.
 const pcscSocket = "run/pcscd/pcscd.comm"
+
+// reachable leaves out the driver of a reader that is not this machine's, where both
+// know the reader: the PC/SC daemon has the readers while it runs.
+func (s *Set) reachable(candidates []profiles.Candidate) []profiles.Candidate {
+	ours, other := driverCCID, driverPCSC
+	if s.o.Tree.Exists(pcscSocket) {
+		ours, other = other, ours
+	}
+	by := func(driver string) func(profiles.Candidate) bool {
+		return func(c profiles.Candidate) bool { return c.Driver == driver }
+	}
+	if !slices.ContainsFunc(candidates, by(ours)) {
+		return candidates
+	}
+	return slices.DeleteFunc(slices.Clone(candidates), by(other))
+}
 
 // way is how to reach a device that presents itself as c says; false while its node has
 // not come yet.
@@ -55,7 +77,7 @@ func (s *Set) way(d sysfs.Device, c profiles.Candidate) (drivers.TransportConfig
 	case profiles.AsPrinter, profiles.AsVendor:
 		return usb, true
 	case profiles.AsCCID:
-		if s.o.Tree.Exists(pcscSocket) {
+		if c.Driver != driverCCID {
 			return drivers.TransportConfig{Kind: drivers.TransportPCSC}, true
 		}
 		return usb, true

@@ -90,6 +90,7 @@ func (s *Set) Run(ctx context.Context, scan func(ctx context.Context, code, symb
 		s.start(st)
 	}
 	s.mu.Unlock()
+	group.Go(func() { s.o.Identify(profiles.Seen{}) }) // it reads all profiles the first time: not when a device waits
 	group.Go(func() { s.watch(ctx, ears) })
 	group.Go(func() {
 		for {
