@@ -147,6 +147,30 @@ func TestFirmwareAgainstItsFloor(t *testing.T) {
 	}
 }
 
+// Recognising reads less of a file than the catalogue does; it must read the same.
+func TestCandidatesNameTheirDriver(t *testing.T) {
+	all, err := profiles.Catalogue()
+	if err != nil {
+		t.Fatal(err)
+	}
+	compared := 0
+	for _, e := range all {
+		for _, u := range e.Match.USB {
+			for _, c := range profiles.Identify(profiles.Seen{VID: u.VID, PID: u.PID, BCD: u.BCD, Product: u.Product, Serial: u.Serial}) {
+				if c.Kind != e.Kind || c.Profile != e.Name {
+					continue
+				}
+				if compared++; c.Driver != e.Driver || c.Unverified != e.Unverified || c.Confidence != e.Facts["match"].Confidence {
+					t.Errorf("%s: %+v, the file says driver %q", e.Name, c, e.Driver)
+				}
+			}
+		}
+	}
+	if compared < len(all) {
+		t.Errorf("%d candidates of %d profiles", compared, len(all))
+	}
+}
+
 func BenchmarkIdentify(b *testing.B) {
 	s := profiles.Seen{VID: "0416", PID: "5011", Interfaces: []profiles.Interface{{Class: 7, Subclass: 1, Protocol: 2}}}
 	for b.Loop() {

@@ -224,7 +224,10 @@ func start(t *testing.T, c devices.Config, tree sysfs.Tree, deaf bool, before ..
 			case "05e0:1701":
 				return id(profiles.KindScanner, "cdc", profiles.AsCDC)
 			case "072f:2200":
-				return id(profiles.KindNFC, "acr122u", profiles.AsCCID)
+				return []profiles.Candidate{
+					{Kind: profiles.KindNFC, Profile: "acr", Driver: "pcsc", Reason: profiles.ByID, As: profiles.AsCCID},
+					{Kind: profiles.KindNFC, Profile: "acr-ccid", Driver: "ccid", Reason: profiles.ByID, As: profiles.AsCCID},
+				}
 			}
 			return nil
 		},
@@ -503,7 +506,7 @@ func TestWhatIsPluggedInIsUsed(t *testing.T) {
 scanner hid READY [serial 18156B0BC2 0c2e:0b87]
 scanner-2 keyboard READY [serial S/N:0123456789ABCDEF 05e0:1200]
 scanner-3 cdc READY [serial USB_CDC_1 05e0:1701]
-nfc acr122u READY [port 1-5 072f:2200]`)
+nfc acr-ccid READY [port 1-5 072f:2200]`)
 		c := b.last("scanner-3").config.Transport
 		if c.Kind != drivers.TransportSerial || !strings.HasPrefix(c.Path, "/dev/serial/by-id/usb-Symbol") || b.last("scanner").config.Transport.Path != "/dev/hidraw0" ||
 			b.last("scanner-2").config.Transport.Path != "/dev/input/event5" || b.last("printer").config.Transport.Port != "1-1" ||
@@ -531,6 +534,18 @@ nfc acr122u READY [port 1-5 072f:2200]`)
 		b.rings <- uevent.ErrOverrun // lost events are a ring as well
 		rest(time.Second)
 		b.want("plugged", b.changes(), "scanner PRESENT, scanner CLAIMED, scanner ENABLED, scanner READY")
+	})
+}
+
+func TestTheDaemonHasTheReaders(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tree := sysfstest.Plant(t, sysfstest.Counter+"\n[run/pcscd]\npcscd.comm=\n")
+		b := start(t, devices.Config{Auto: true}, tree, false)
+		rest(time.Second)
+		b.want("found", b.status("nfc").Profile, "acr")
+		if c := b.last("nfc").config.Transport; c.Kind != drivers.TransportPCSC {
+			t.Fatalf("%+v", c)
+		}
 	})
 }
 

@@ -3,6 +3,7 @@ package usbip
 import (
 	"context"
 	"encoding/binary"
+	"time"
 
 	"dcpos/lab/device"
 )
@@ -50,8 +51,17 @@ func (d HID) Describe() Description {
 	if packet == 0 {
 		packet = 64
 	}
-	i.Endpoints = []Endpoint{{Address: hidIn, Type: Interrupt, Packet: packet, Interval: 1}}
+	i.Endpoints = []Endpoint{{Address: hidIn, Type: Interrupt, Packet: packet, Interval: d.interval()}}
 	return Description{Identity: d.Identity, Interfaces: []Interface{i}}
+}
+
+// interval is bInterval in milliseconds: as often as the host asks for a report, and a
+// device can send one. 10 is usual for keyboards.
+func (d HID) interval() uint8 {
+	if d.Keyboard {
+		return 10
+	}
+	return 1
 }
 
 // descriptor is the HID descriptor (6.2.1): version 1.11, no country, one report descriptor.
@@ -107,12 +117,21 @@ func (d HID) Run(ctx context.Context, s *Session) error {
 	for len(d.Model.Reports()) > 0 {
 		<-d.Model.Reports()
 	}
+	// The virtual controller asks at once again, and no keyboard types forty keys in a
+	// millisecond: the kernel's queue of key events is made for what keyboards do.
+	frame := time.NewTicker(time.Duration(d.interval()) * time.Millisecond)
+	defer frame.Stop()
 	for {
 		select {
 		case r := <-d.Model.Reports():
 			if _, err := s.Write(hidIn, r); err != nil {
 				return nil //nolint:nilerr // unplugged
 			}
+		case <-ctx.Done():
+			return nil
+		}
+		select {
+		case <-frame.C:
 		case <-ctx.Done():
 			return nil
 		}
