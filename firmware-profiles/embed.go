@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"path"
 	"strings"
+	"sync"
 )
 
 //go:embed printer scanner nfc linedisplay [a-z]*.yaml
@@ -30,48 +31,53 @@ func Names(kind Kind) ([]string, error) {
 }
 
 // FindPrinter returns the shipped printer profile of that name; ErrUnknown when there is none.
+// Its slices and maps are shared: they are not to be changed.
 func FindPrinter(name string) (Printer, error) {
-	data, file, err := read(KindPrinter, name)
-	if err != nil {
-		return Printer{}, err
-	}
-	return ParsePrinter(file, data)
+	return cached(KindPrinter, name, ParsePrinter)
 }
 
 // FindScanner returns the shipped scanner profile of that name; ErrUnknown when there is none.
+// Its slices and maps are shared: they are not to be changed.
 func FindScanner(name string) (Scanner, error) {
-	data, file, err := read(KindScanner, name)
-	if err != nil {
-		return Scanner{}, err
-	}
-	return ParseScanner(file, data)
+	return cached(KindScanner, name, ParseScanner)
 }
 
 // FindNFC returns the shipped reader profile of that name; ErrUnknown when there is none.
+// Its slices and maps are shared: they are not to be changed.
 func FindNFC(name string) (NFC, error) {
-	data, file, err := read(KindNFC, name)
-	if err != nil {
-		return NFC{}, err
-	}
-	return ParseNFC(file, data)
+	return cached(KindNFC, name, ParseNFC)
 }
 
 // FindLineDisplay returns the shipped display profile of that name; ErrUnknown when there is none.
+// Its slices and maps are shared: they are not to be changed.
 func FindLineDisplay(name string) (LineDisplay, error) {
-	data, file, err := read(KindDisplay, name)
-	if err != nil {
-		return LineDisplay{}, err
-	}
-	return ParseLineDisplay(file, data)
+	return cached(KindDisplay, name, ParseLineDisplay)
 }
 
 // FindClass returns the shipped terminal class of that name; ErrUnknown when there is none.
 func FindClass(name string) (Class, error) {
-	data, file, err := read(KindClass, name)
+	return cached(KindClass, name, ParseClass)
+}
+
+// shipped are the shipped profiles that were parsed, by file: a device that comes and
+// goes, and every code that is scanned, asks for the same one.
+var shipped sync.Map
+
+func cached[M any](kind Kind, name string, parse func(file string, data []byte) (M, error)) (M, error) {
+	var none M
+	data, file, err := read(kind, name)
 	if err != nil {
-		return Class{}, err
+		return none, err
 	}
-	return ParseClass(file, data)
+	if m, ok := shipped.Load(file); ok {
+		return m.(M), nil //nolint:forcetypeassert // a file has one kind
+	}
+	m, err := parse(file, data)
+	if err != nil {
+		return none, err
+	}
+	shipped.Store(file, m)
+	return m, nil
 }
 
 func read(kind Kind, name string) (data []byte, file string, err error) {

@@ -144,6 +144,7 @@ type bench struct {
 	told   []string
 	codes  []string
 	resets []string
+	asked  int // how often it was asked who nobody is
 }
 
 // Next implements devices.Ear.
@@ -215,6 +216,10 @@ func start(t *testing.T, c devices.Config, tree sysfs.Tree, deaf bool, before ..
 				return []profiles.Candidate{{Kind: kind, Profile: name, Reason: profiles.ByID, As: as}}
 			}
 			switch s.VID + ":" + s.PID {
+			case ":":
+				b.mu.Lock()
+				defer b.mu.Unlock()
+				b.asked++
 			case "0416:5011":
 				return id(profiles.KindPrinter, "pos58", profiles.AsPrinter)
 			case "0c2e:0b87":
@@ -707,6 +712,13 @@ func TestAScannerTellsHowItIsSet(t *testing.T) {
 func TestNothingConfigured(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := start(t, devices.Config{}, sysfstest.Plant(t, ""), true)
+		synctest.Wait()
+		b.mu.Lock()
+		asked := b.asked
+		b.mu.Unlock()
+		if asked != 1 {
+			t.Errorf("the profiles were read %d times before a device came; want 1", asked)
+		}
 		if len(b.Status()) != 0 || b.HasPrinter() || b.HasReader() {
 			t.Fatal("devices out of nothing")
 		}

@@ -42,23 +42,54 @@ func nfcReader(t *testing.T) drivers.NFCReader {
 	return r
 }
 
+// The whole suite for readers is of drivers/nfc/ccid; here is what the kernel has a part in.
 func testCCID(t *testing.T) {
-	t.Run("suite", func(t *testing.T) {
-		drivertest.RunNFCReader(t, func(t *testing.T) (drivers.NFCReader, drivertest.Taps) {
-			t.Helper()
-			r, model, p := plugReader(t, device.CCIDOptions{})
-			card := device.NewEchoCard([]byte(drivertest.TapAID), device.CardOptions{})
-			return r, drivertest.Taps{
-				Tap: func() { model.Tap(card) }, Take: func() { model.Take(nil) }, Lights: true,
-				Unplug: func() {
-					if err := p.Unplug(); err != nil {
-						t.Error(err)
-					}
-				},
-			}
-		})
-	})
+	t.Run("a tap, a reset of the port, a tap", tapAndReset)
 	t.Run("unplugged in the middle of a tap", unplugMidTap)
+}
+
+func tapAndReset(t *testing.T) {
+	r, model, _ := plugReader(t, device.CCIDOptions{})
+	enable(t, r)
+	tapOnce(t, r, model)
+	if err := r.(drivers.Resetter).Reset(within(t, patience)); err != nil { //nolint:forcetypeassert // the driver of CCID readers resets
+		t.Fatal(err)
+	}
+	if _, err := r.WaitCard(within(t, patience)); err == nil {
+		t.Error("a reader that was reset is open")
+	}
+	again := nfcReader(t)
+	eventually(t, "the reader can be opened again", func() error {
+		return errors.Join(again.Open(t.Context()), again.Claim(within(t, patience)))
+	})
+	enable(t, again)
+	tapOnce(t, again, model)
+}
+
+// tapOnce holds a card to the reader from its coming to its going.
+func tapOnce(t *testing.T, r drivers.NFCReader, model *device.CCID) {
+	t.Helper()
+	aid := []byte(drivertest.TapAID)
+	model.Tap(device.NewEchoCard(aid, device.CardOptions{}))
+	card, err := r.WaitCard(within(t, patience))
+	if err != nil {
+		t.Fatal(err)
+	}
+	long := bytes.Repeat([]byte("thirty bytes in many transfers"), 8) // 240 bytes
+	for _, talk := range []struct{ command, want []byte }{
+		{append([]byte{0, 0xa4, 4, 0, byte(len(aid))}, aid...), nil},
+		{append(append([]byte{0, drivertest.EchoINS, 0, 0, byte(len(long))}, long...), 0), long},
+	} {
+		answer, err := card.Transmit(within(t, patience), talk.command)
+		data, ok := bytes.CutSuffix(answer, []byte{0x90, 0})
+		if err != nil || !ok || talk.want != nil && !bytes.Equal(data, talk.want) {
+			t.Fatalf("% .8x: got % x, %v", talk.command, answer, err)
+		}
+	}
+	model.Take(nil)
+	if err := errors.Join(card.WaitRemoved(within(t, patience)), card.Close()); err != nil {
+		t.Error(err)
+	}
 }
 
 // slowCard holds an answer back until it is let go.

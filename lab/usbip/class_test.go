@@ -118,7 +118,7 @@ func TestHID(t *testing.T) {
 		h := plug(t, HID{Model: k, Keyboard: true})
 		synctest.Wait()
 		config := h.control(0x80, 6, 0x0200, 0, 255, nil).data
-		if want := []byte{9, 4, 0, 0, 1, 3, 1, 1, 0, 9, 0x21, 0x11, 1, 0, 1, 0x22, 3, 0, 7, 5, 0x81, 3, 64, 0, 1}; !bytes.Equal(config[9:], want) {
+		if want := []byte{9, 4, 0, 0, 1, 3, 1, 1, 0, 9, 0x21, 0x11, 1, 0, 1, 0x22, 3, 0, 7, 5, 0x81, 3, 64, 0, 10}; !bytes.Equal(config[9:], want) {
 			t.Errorf("got % x", config[9:])
 		}
 		if r := h.control(0x81, 6, 0x2200, 0, 255, nil); !bytes.Equal(r.data, k.ReportDescriptor()) {
