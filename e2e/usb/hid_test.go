@@ -81,7 +81,7 @@ func plugHIDPOS(t *testing.T, profile string, o device.HIDScannerOptions) (drive
 	t.Helper()
 	model := device.NewHIDScanner(o)
 	p := plug(t, usbip.HID{Identity: honeywell, Model: model})
-	node := "/dev/" + filepath.Base(find(t, p.Sys+"/*:1.0/*/hidraw/hidraw*"))
+	node := find(t, "/dev/"+filepath.Base(find(t, p.Sys+"/*:1.0/*/hidraw/hidraw*"))) // it comes after its folder
 	return scannerOn(t, profile, func(ctx context.Context) (transport.Conn, error) {
 		c, err := hid.Open(ctx, hid.Match{Path: node})
 		if err != nil {
@@ -125,7 +125,7 @@ func plugKeyboard(t *testing.T) (s drivers.Scanner, model *device.KeyboardScanne
 	t.Helper()
 	model = device.NewKeyboardScanner(device.KeyboardScannerOptions{})
 	p = plug(t, usbip.HID{Identity: typing, Model: model, Keyboard: true, Packet: 8})
-	event = "/dev/input/" + filepath.Base(find(t, p.Sys+"/*:1.0/*/input/input*/event*"))
+	event = find(t, "/dev/input/"+filepath.Base(find(t, p.Sys+"/*:1.0/*/input/input*/event*"))) // likewise
 	return scannerOn(t, "keyboard", func(ctx context.Context) (transport.Conn, error) {
 		return evdev.Open(ctx, evdev.Match{Path: event, Named: true})
 	}), model, p, event
