@@ -133,8 +133,8 @@ func Certain(candidates []Candidate) (Candidate, bool) {
 // identity is what a profile says of whom it is for, and nothing that it takes from
 // another one but its driver.
 type identity struct {
-	kind  Kind
-	name  string
+	kind Kind
+	name string
 
 	Driver     string          `yaml:"driver"`
 	Like       string          `yaml:"like"`

@@ -376,7 +376,7 @@ func (st *station) resetPort(ctx context.Context) {
 	case drivers.TransportSerial, drivers.TransportEvdev, drivers.TransportTCP: // a bridge's reset does not reach what hangs on it
 	}
 	st.mu.Unlock()
-	if node != "" {
+	if node != "" && st.set.o.Tree.Exists(node) { // else it broke because it went
 		st.resetBy(ctx, func(ctx context.Context) error { return st.set.o.ResetUSB(ctx, node) })
 	}
 }

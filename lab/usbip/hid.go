@@ -125,7 +125,7 @@ func (d HID) Run(ctx context.Context, s *Session) error {
 		select {
 		case r := <-d.Model.Reports():
 			if _, err := s.Write(hidIn, r); err != nil {
-				return nil //nolint:nilerr // unplugged
+				return nil // unplugged
 			}
 		case <-ctx.Done():
 			return nil
