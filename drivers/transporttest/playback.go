@@ -5,7 +5,9 @@ package transporttest
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"sync"
 	"time"
 
@@ -150,6 +152,11 @@ func (p *Playback) Close() error {
 	}
 	p.closed = true
 	p.change()
+	return p.rest()
+}
+
+// rest tells what of the script was not used; the lock is held.
+func (p *Playback) rest() error {
 	switch {
 	case p.wrong != nil:
 		return p.wrong
@@ -169,3 +176,51 @@ func (p *Playback) String() string { return "playback" }
 
 // Dial returns a transport.Dial that opens this playback.
 func (p *Playback) Dial(context.Context) (transport.Conn, error) { return p, nil }
+
+// Serve plays the device on a line, such as a pty, until ctx ends, the host hangs up, or
+// it writes what is not in the script, which is the error. After the script's end the
+// device is silent. It closes rw; Close tells what of the script was not used.
+func (p *Playback) Serve(ctx context.Context, rw io.ReadWriteCloser) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	undo := context.AfterFunc(ctx, func() { _ = rw.Close() }) // ends the read below
+	defer undo()
+	var sending sync.WaitGroup
+	sending.Go(func() {
+		defer stop()
+		buf := make([]byte, 4096)
+		for {
+			n, err := p.Read(ctx, buf)
+			if n > 0 {
+				_, err = rw.Write(buf[:n])
+			}
+			if err != nil {
+				return
+			}
+		}
+	})
+	defer sending.Wait()
+	defer stop()
+	buf := make([]byte, 4096)
+	for {
+		n, err := rw.Read(buf)
+		if n > 0 {
+			if _, err := p.Write(ctx, buf[:n]); err != nil {
+				if ctx.Err() != nil || errors.Is(err, transport.ErrClosed) {
+					return nil
+				}
+				return err
+			}
+		}
+		if err != nil {
+			return nil // the host hung up, or the context has ended
+		}
+	}
+}
+
+// Done reports whether the script has been used up.
+func (p *Playback) Done() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.wrong == nil && p.rest() == nil
+}
