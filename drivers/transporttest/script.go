@@ -50,6 +50,7 @@ const (
 type line struct {
 	Write   string `json:"w,omitempty"`
 	WText   string `json:"w_text,omitempty"` // for people; not read
+	Own     string `json:"own,omitempty"`
 	Silence int64  `json:"silence_ms,omitempty"`
 	Read    string `json:"r,omitempty"`
 	RText   string `json:"r_text,omitempty"` // likewise
@@ -65,7 +66,7 @@ func (s Script) Save(w io.Writer) error {
 	}
 	for _, op := range s.Ops {
 		l := line{
-			Write: spaced(op.W), WText: readable(op.W), Silence: op.Silence.Milliseconds(),
+			Write: spaced(op.W), WText: readable(op.W), Own: spaced(op.Own), Silence: op.Silence.Milliseconds(),
 			Read: spaced(op.R), RText: readable(op.R),
 		}
 		if err := out.Encode(l); err != nil {
@@ -138,6 +139,12 @@ func parseOp(b []byte) (IO, error) {
 	}
 	if op.R, err = unspaced(l.Read); err != nil {
 		return IO{}, fmt.Errorf("r: %w", err)
+	}
+	if op.Own, err = unspaced(l.Own); err != nil {
+		return IO{}, fmt.Errorf("own: %w", err)
+	}
+	if !bytes.Contains(op.W, op.Own) {
+		return IO{}, errors.New("own: not in w")
 	}
 	return op, nil
 }
