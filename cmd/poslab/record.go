@@ -242,7 +242,8 @@ func (c PlayCmd) Run(ctx context.Context, out *cli.Streams) error {
 	}
 	_, _ = fmt.Fprintf(out.Out, "%s → %s: %s, %s\n", socket.Path, socket.Line(), script.Profile, script.Date)
 	c.watch(ctx, playback, &socket)
-	return errors.Join(socket.Unplug(), playback.Close())
+	_ = socket.Unplug() // what went wrong the playback tells itself
+	return playback.Close()
 }
 
 // watch returns when the recording is used up and was read, or has ended before.

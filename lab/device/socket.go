@@ -22,7 +22,8 @@ type Socket struct {
 }
 
 // Plug serves a device on a new line until ctx ends, the plug is pulled, or the device
-// ends by itself. ErrPluggedIn while another one is served.
+// ends by itself. ErrPluggedIn while another one is served; os.ErrExist when the path is
+// something else than a link, which is not replaced.
 func (s *Socket) Plug(ctx context.Context, d Served) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -30,6 +31,9 @@ func (s *Socket) Plug(ctx context.Context, d Served) error {
 		return fmt.Errorf("%s: %w", s.Path, ErrPluggedIn)
 	}
 	_ = s.pull() // of a line that the device ended itself
+	if at, err := os.Lstat(s.Path); err == nil && at.Mode()&os.ModeSymlink == 0 {
+		return fmt.Errorf("%s: %w: it is no link", s.Path, os.ErrExist)
+	}
 	b, err := Start(ctx, d)
 	if err != nil {
 		return err

@@ -92,7 +92,6 @@ func asProfile(p profiles.Printer) device.PrinterOptions {
 		}[p.CJK.Encoding],
 		ChineseSizeByFS: p.CJK.FSSize, LosesChinese: p.Quirks.ImageLosesCJK,
 		StartsWithoutChinese: p.CJK.On != "" && strings.HasPrefix(p.Name, "epson"),
-		WaitsForRecovery:     p.Status.Resume,
 	}
 	if p.Paper.WidthMM < 70 {
 		opt.WidthMM = 58
