@@ -61,21 +61,21 @@ func (p *Playback) script() *flat {
 		return p.flat
 	}
 	f := &flat{echo: map[int]int{}}
-	for _, io := range p.Ops {
-		f.w, f.r = append(f.w, io.W...), append(f.r, io.R...)
+	for _, op := range p.Ops {
+		f.w, f.r = append(f.w, op.W...), append(f.r, op.R...)
 		f.wEnd, f.rEnd = append(f.wEnd, len(f.w)), append(f.rEnd, len(f.r))
 	}
-	for i, io := range p.Ops {
-		at := bytes.LastIndex(io.W, io.Own)
-		if len(io.Own) == 0 || at < 0 {
+	for i, op := range p.Ops {
+		at := bytes.LastIndex(op.W, op.Own)
+		if len(op.Own) == 0 || at < 0 {
 			continue
 		}
-		from := f.rEnd[i] - len(io.R)
-		back := bytes.Index(f.r[from:], io.Own)
-		for k := range io.Own {
-			f.echo[f.wEnd[i]-len(io.W)+at+k] = -1
+		from := f.rEnd[i] - len(op.R)
+		back := bytes.Index(f.r[from:], op.Own)
+		for k := range op.Own {
+			f.echo[f.wEnd[i]-len(op.W)+at+k] = -1
 			if back >= 0 {
-				f.echo[f.wEnd[i]-len(io.W)+at+k] = from + back + k
+				f.echo[f.wEnd[i]-len(op.W)+at+k] = from + back + k
 			}
 		}
 	}

@@ -37,7 +37,7 @@ type Options struct {
 	Out, Err io.Writer
 }
 
-// ErrOptions: the options do not make a counter.
+// ErrOptions is returned when the options do not make a counter.
 var ErrOptions = errors.New("this makes no counter 参数有误")
 
 // counter is the counter and what stands on it.
