@@ -160,8 +160,13 @@ func TestTheKernelsScannersExplainThemselves(t *testing.T) {
 
 func TestACounterThatCannotBeIsRefused(t *testing.T) {
 	for _, args := range [][]string{
-		{"--printer", "no-such"}, {"--printer", "star-line"}, {"--scanner", "keyboard"}, {"--nfc", "acr122u"},
-		{"--display", "epson-dm-d-shared"}, {"--width", "70"}, {"--script", "/nonexistent"},
+		{"--printer", "no-such"},
+		{"--printer", "star-line"},
+		{"--scanner", "keyboard"},
+		{"--nfc", "acr122u"},
+		{"--display", "epson-dm-d-shared"},
+		{"--width", "70"},
+		{"--script", "/nonexistent"},
 	} {
 		var out, errs bytes.Buffer
 		args = append([]string{"till", "--dir", t.TempDir()}, args...)

@@ -135,8 +135,8 @@ func sample() receipt.Receipt {
 		receipt.Title("王府井冰雪超市"), receipt.Centered("Wangfujing Ice & Snow Market"),
 		receipt.Pair("单号 Order", "A-20210212-0042"), receipt.DoubleRule(),
 		receipt.Pair("牛肉饭 Beef bowl", "35.20"), receipt.Pair("老酸奶 特供", "165.50"), receipt.Rule(),
-		receipt.Pair("合计 Total", "¥200.70", receipt.Style{Bold: true, Size: receipt.Double}),
-		receipt.Pair("数字人民币 e-CNY", "¥200.70"),
+		receipt.Pair("合计 Total", "￥200.70", receipt.Style{Bold: true, Size: receipt.Double}),
+		receipt.Pair("数字人民币 e-CNY", "￥200.70"),
 		receipt.QR("dcpos:pay:0197f1b2-7c3d-7e11-9a2b-3c4d5e6f7a8b"), receipt.Centered("扫码查询本笔支付"),
 		receipt.Feed(1), receipt.Centered("谢谢惠顾,欢迎再来"), receipt.Cut())
 }

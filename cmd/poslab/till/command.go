@@ -155,15 +155,18 @@ func (c *counter) printerCommands() []command {
 				}
 				return number(a, p.SetSpeed)
 			},
-		}, {
+		},
+		{
 			usage: "hangup BYTES", help: pos.Text{ZH: "再收若干字节后线被拔掉(:plug printer 接回)", EN: "the cable is pulled after so many more bytes (:plug printer puts it back)"},
 			do: func(_ context.Context, a []string) error {
 				return number(a, func(n int) { p.PullCableAfter(n, false) })
 			},
-		}, {
+		},
+		{
 			usage: "powercut BYTES", help: pos.Text{ZH: "再收若干字节后断电,缓存丢失", EN: "its power fails after so many more bytes, and what it held is lost"},
 			do: func(_ context.Context, a []string) error { return number(a, func(n int) { p.PullCableAfter(n, true) }) },
-		}, {
+		},
+		{
 			usage: "rip", help: pos.Text{ZH: "把已打出的纸撕下", EN: "rip off what has been printed"},
 			do: none(func() error { p.Tear(); return nil }),
 		},
@@ -224,18 +227,22 @@ func (c *counter) benchCommands() []command {
 					return nil
 				})
 			},
-		}, {
+		},
+		{
 			usage: "plug " + which, help: pos.Text{ZH: "接回同一位置", EN: "put it back into the same socket"},
 			do: func(ctx context.Context, a []string) error {
 				return c.named(a, func(p *plug) error { return c.plugIn(ctx, p) })
 			},
-		}, {
+		},
+		{
 			usage: "show", help: pos.Text{ZH: "纸上已有的内容和各设备状态", EN: "what is on the paper so far, and how each device stands"},
 			do: none(c.show),
-		}, {
+		},
+		{
 			usage: "config", help: pos.Text{ZH: "posagent 配置片段", EN: "the part of posagent's configuration that names these devices"},
 			do: none(c.tellConfig),
-		}, {
+		},
+		{
 			usage: "wait 2s|receipt", help: pos.Text{ZH: "等待一段时间,或等下一张小票", EN: "wait so long, or for the next receipt; for scripts"},
 			do: func(ctx context.Context, a []string) error {
 				return one(a, func(s string) error { return c.wait(ctx, s) })
