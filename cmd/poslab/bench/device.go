@@ -163,7 +163,7 @@ func (w *watched) Write(ctx context.Context, p []byte) (int, error) {
 // receipts measures a receipt on a printer that has Chinese and QR codes of its own, and
 // on one that has neither, to which all of that goes as pictures.
 func receipts(ctx context.Context, r *run) error {
-	native, err := profiles.FindPrinter(benchPrinter)
+	native, err := profiles.FindPrinter("epson-tm-t70ii-ch")
 	if err != nil {
 		return err
 	}
@@ -173,7 +173,7 @@ func receipts(ctx context.Context, r *run) error {
 	if err != nil {
 		return err
 	}
-	size, err := r.receipt(ctx, "native", native, device.PrinterOptions{Font: font}, nil)
+	size, err := r.receipt(ctx, "native", native, device.PrinterOptions{Font: font, StartsWithoutChinese: true}, nil)
 	if err != nil {
 		return err
 	}
