@@ -12,7 +12,9 @@ type grammar struct {
 	Demo         DemoCmd         `cmd:"" help:"A day at a shop, played by the real programs. 演示。"`
 	Institutions InstitutionsCmd `cmd:"" help:"Run six simulated operating institutions. 模拟六家运营机构。"`
 	Wallet       WalletCmd       `cmd:"" help:"Be a customer's wallet. 模拟客户钱包。"`
-	Till         TillCmd         `cmd:"" help:"A scanner and a printer on serial lines, by hand. 模拟扫码枪与打印机。"`
+	Till         TillCmd         `cmd:"" help:"A counter for training: printer, scanners, reader, display, by hand. 培训用收银台外设。"`
+	Record       RecordCmd       `cmd:"" help:"Write down what passes between an agent and a real device. 录制真实外设。"`
+	Play         PlayCmd         `cmd:"" help:"Be the device of a recording. 回放录制的外设。"`
 	Witness      WitnessCmd      `cmd:"" help:"Co-sign the checkpoints of public logs. 公开日志见证方。"`
 	Proxy        ProxyCmd        `cmd:"" help:"Stand between till and centre and be a bad network. 模拟差网络。"`
 	Forgetfs     ForgetfsCmd     `cmd:"" help:"Mount a file system that forgets what was not fsynced. 模拟断电丢数据的磁盘。"`

@@ -1,144 +1,65 @@
 package main
 
 import (
-	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
-	"strconv"
-	"strings"
 
+	"dcpos/cmd/poslab/till"
 	"dcpos/internal/cli"
-	"dcpos/lab/device"
 )
 
 // TillCmd is poslab till.
 type TillCmd struct {
-	Dir   string `required:"" type:"path" help:"Folder for the links to both ttys and for receipts/. 目录。"`
-	Width int    `default:"80" enum:"58,80" help:"Paper width in millimetres. 纸宽。"`
-
-	Display string `default:"cd5220" enum:"cd5220,epson-dm,led8" help:"Language of the customer display. 客显指令集。"`
+	Dir     string `required:"" type:"path" help:"Folder for the links to the ttys, receipts/ and devices.yaml. 目录。"`
+	Width   int    `default:"80" enum:"58,80" help:"Paper width in millimetres: the usual printer of it. 纸宽。"`
+	Printer string `placeholder:"PROFILE" help:"Printer of this firmware-profile instead, such as epson-tm-t88. 打印机型号配置。"`
+	Maker   string `placeholder:"NAME" help:"What the printer says its maker is. 打印机自报厂商。"`
+	Model   string `placeholder:"NAME" help:"What the printer says its model is. 打印机自报型号。"`
+	Scanner string `default:"serial-cr" placeholder:"PROFILE" help:"Serial scanner. 串口扫码枪。"`
+	NFC     string `name:"nfc" default:"pn532-uart" placeholder:"PROFILE" help:"Contactless reader on a serial line. 串口读卡器。"`
+	Display string `default:"vfd-gbk" placeholder:"PROFILE" help:"Customer display. 客显。"`
+	Script  string `type:"existingfile" placeholder:"FILE" help:"Carry out this file's commands instead of what is typed; exit 1 where one fails. 执行脚本。"`
 }
 
 // Help says what can be typed.
 func (TillCmd) Help() string {
-	return `A scanner, a printer and a customer display on serial lines of the kernel, for training and by hand. DIR/scanner,
-DIR/printer and DIR/display are what posagent's configuration names; printed receipts appear in DIR/receipts as PNG and
-text, what the customer sees in DIR/display.png.
-Type a code and Enter: the scanner scans it. Commands begin with a colon:
-  :paper out|in   :cover open|shut   :near on|off   :silent on|off   :stall on|off   :drawer open|shut   :quit
-模拟扫码枪、打印机与客显;输入条码回车即扫码,冒号开头为故障命令。测试 TEST`
+	return `A counter for training: a printer, a scanner, a contactless reader and a customer display on serial lines of the
+kernel, whatever they stand for described by firmware-profiles. DIR/printer, DIR/scanner, DIR/nfc and DIR/display lead to
+the lines; DIR/devices.yaml is the part of posagent's configuration that names them. Receipts appear on the screen and in
+DIR/receipts as PNG and text, what the customer sees in DIR/display.png.
+
+Type a code and Enter: the scanner scans it. Commands begin with a colon, :help lists them:
+  :paper out  :cover open  :jam on  :stall on  :silent on  :slow 960  :hangup 300  :unplug printer  :plug printer
+  :tap  :take  :tear after 3  :frame crlf  :aim on  :halves CODE  :show  :config  :quit
+HID-POS and keyboard scanners (:plug hidpos, :plug keyboard) are played through the kernel's /dev/uhid, which needs root.
+A script has the same lines, # before remarks, and :wait 2s or :wait receipt between them.
+
+培训用收银台:打印机、扫码枪、读卡器、客显都接在内核串口上,型号由 firmware-profiles 描述。输入条码回车即扫码,
+冒号开头为命令,:help 列出全部。练习示例:收款途中 :paper out,看收银端提示,再 :paper in,检查只出一张小票。测试 TEST`
 }
 
 // Run serves the devices until standard input ends, :quit, or SIGTERM.
-func (c TillCmd) Run(ctx context.Context, out *cli.Streams) error {
-	receipts := filepath.Join(c.Dir, "receipts")
-	if err := os.MkdirAll(receipts, 0o700); err != nil {
+func (c TillCmd) Run(ctx context.Context, out *cli.Streams) (err error) {
+	o := till.Options{
+		Dir: c.Dir, Printer: c.Printer, Maker: c.Maker, Model: c.Model, Scanner: c.Scanner, NFC: c.NFC, Display: c.Display,
+		In: out.In, Out: out.Out, Err: out.Err,
+	}
+	if o.Printer == "" {
+		o.Printer = map[int]string{58: "pos-5890", 80: "escpos-80mm-gb18030"}[c.Width]
+	}
+	if c.Script != "" {
+		f, err := os.Open(c.Script)
+		if err != nil {
+			return cli.Exit(cli.Usage, fmt.Errorf("--script: %w", err))
+		}
+		defer func() { _ = f.Close() }() // only read from
+		o.Script = f
+	}
+	err = till.Run(ctx, o)
+	if errors.Is(err, till.ErrOptions) {
 		return cli.Exit(cli.Usage, err)
 	}
-	printer, err := device.NewPrinter(device.PrinterOptions{
-		WidthMM: c.Width, Directory: receipts, NoCutter: c.Width == 58,
-		Receipt: func(r device.Receipt) {
-			_, _ = fmt.Fprintf(out.Out, "── 小票 receipt %d → %s\n%s", r.N, receipts, r.Text())
-		},
-	})
-	if err != nil {
-		return err
-	}
-	scanner := device.NewScanner(device.ScannerOptions{})
-	display, err := c.display(out)
-	if err != nil {
-		return err
-	}
-	for name, d := range map[string]device.Served{"printer": printer, "scanner": scanner, "display": display} {
-		bench, err := device.Start(ctx, d)
-		if err != nil {
-			return err
-		}
-		defer func() { _ = bench.Unplug() }() // the process ends with it
-		link := filepath.Join(c.Dir, name)
-		_ = os.Remove(link) // of an earlier run
-		if err := os.Symlink(bench.Path, link); err != nil {
-			return err
-		}
-		if _, err := fmt.Fprintf(out.Out, "%s %s → %s\n", name, link, bench.Path); err != nil {
-			return err
-		}
-	}
-	return typed(ctx, out, counterTop{printer: printer, scanner: scanner})
-}
-
-// display makes the customer display, which shows Chinese and is led8's digits alone.
-func (c TillCmd) display(out *cli.Streams) (*device.LineDisplay, error) {
-	opt := device.LineDisplayOptions{Language: c.Display, Chinese: c.Display != "led8"}
-	if c.Display == "led8" {
-		opt.Labels = "stx_l" // as firmware-profiles' led8 has it
-	}
-	var d *device.LineDisplay
-	opt.Shown = func(lines []string) {
-		_, _ = fmt.Fprintf(out.Out, "── 客显 display │ %s │\n", strings.Join(lines, " │ "))
-		if err := d.Save(filepath.Join(c.Dir, "display.png")); err != nil {
-			_, _ = fmt.Fprintln(out.Err, err)
-		}
-	}
-	d, err := device.NewLineDisplay(opt)
-	return d, err
-}
-
-// typed carries out what is typed, line by line.
-func typed(ctx context.Context, out *cli.Streams, b counterTop) error {
-	lines := make(chan string)
-	go func() {
-		defer close(lines)
-		for s := bufio.NewScanner(out.In); s.Scan(); {
-			select {
-			case lines <- strings.TrimSpace(s.Text()):
-			case <-ctx.Done():
-				return
-			}
-		}
-	}()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case line, more := <-lines:
-			if !more || line == ":quit" {
-				return nil
-			}
-			if err := b.do(line); err != nil {
-				_, _ = fmt.Fprintln(out.Err, err)
-			}
-		}
-	}
-}
-
-type counterTop struct {
-	printer *device.Printer
-	scanner *device.Scanner
-}
-
-// do scans a code, or carries out a command.
-func (b counterTop) do(line string) error {
-	command, ok := strings.CutPrefix(line, ":")
-	if line == "" {
-		return nil
-	}
-	if !ok {
-		return b.scanner.Scan(line, "")
-	}
-	what, value, _ := strings.Cut(command, " ")
-	on, known := map[string]bool{
-		"out": true, "in": false, "open": true, "shut": false, "on": true, "off": false,
-	}[strings.TrimSpace(value)]
-	set := map[string]func(bool){
-		"paper": func(gone bool) { b.printer.SetPaper(!gone) }, "cover": b.printer.SetCover, "near": b.printer.SetNearEnd,
-		"silent": b.printer.SetSilent, "stall": b.printer.SetStalled, "drawer": b.printer.SetDrawer,
-	}[what]
-	if set == nil || !known {
-		return fmt.Errorf("%s: unknown command 未知命令; --help lists them", strconv.Quote(line))
-	}
-	set(on)
-	return nil
+	return err
 }

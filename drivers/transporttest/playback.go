@@ -5,7 +5,9 @@ package transporttest
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"sync"
 	"time"
 
@@ -18,6 +20,10 @@ type IO struct {
 	W       []byte
 	Silence time.Duration
 	R       []byte
+	// Own, where set, are bytes in W that are the host's own choice, such as the number of a
+	// job: any others are taken in their place, and are what the device sends where it sends
+	// Own back, in this R or a later one.
+	Own []byte
 }
 
 // Playback is a scripted connection. What the host writes must be the W of the Ops in
@@ -29,9 +35,10 @@ type Playback struct {
 	GoneAtEnd bool
 
 	mu      sync.Mutex
+	flat    *flat
 	written int // bytes of all W
 	op      int // the op whose R is next
-	read    int // bytes of its R
+	read    int // bytes of all R
 	since   time.Time
 	waiting bool // since is set for op
 	wrong   error
@@ -41,21 +48,65 @@ type Playback struct {
 
 var _ transport.Conn = (*Playback)(nil)
 
+// flat is a script as one run of bytes each way.
+type flat struct {
+	w, r       []byte
+	wEnd, rEnd []int       // by op
+	echo       map[int]int // by place in w that is the host's own: the place in r, or -1
+}
+
+// script is the ops laid out, once; the lock is held.
+func (p *Playback) script() *flat {
+	if p.flat != nil {
+		return p.flat
+	}
+	f := &flat{echo: map[int]int{}}
+	for _, op := range p.Ops {
+		f.w, f.r = append(f.w, op.W...), append(f.r, op.R...)
+		f.wEnd, f.rEnd = append(f.wEnd, len(f.w)), append(f.rEnd, len(f.r))
+	}
+	for i, op := range p.Ops {
+		at := bytes.LastIndex(op.W, op.Own)
+		if len(op.Own) == 0 || at < 0 {
+			continue
+		}
+		from := f.rEnd[i] - len(op.R)
+		back := bytes.Index(f.r[from:], op.Own)
+		for k := range op.Own {
+			f.echo[f.wEnd[i]-len(op.W)+at+k] = -1
+			if back >= 0 {
+				f.echo[f.wEnd[i]-len(op.W)+at+k] = from + back + k
+			}
+		}
+	}
+	p.flat = f
+	return f
+}
+
+// take holds what the host wrote against the script from a place on, and keeps what is
+// the host's own.
+func (f *flat) take(at int, b []byte) bool {
+	if len(b) > len(f.w)-at {
+		return false
+	}
+	for i, c := range b {
+		back, own := f.echo[at+i]
+		if !own && c != f.w[at+i] {
+			return false
+		}
+		if own && back >= 0 {
+			f.r[back] = c
+		}
+	}
+	return true
+}
+
 // change wakes everybody who waits; the lock is held.
 func (p *Playback) change() {
 	if p.changed != nil {
 		close(p.changed)
 	}
 	p.changed = make(chan struct{})
-}
-
-// before is how many bytes the host has to have written before op's R comes.
-func (p *Playback) before(op int) int {
-	n := 0
-	for _, io := range p.Ops[:min(op+1, len(p.Ops))] {
-		n += len(io.W)
-	}
-	return n
 }
 
 // Write implements transport.Conn; a byte that is not in the script is an error, which
@@ -69,13 +120,10 @@ func (p *Playback) Write(ctx context.Context, b []byte) (int, error) {
 	if p.closed {
 		return 0, transport.ErrClosed
 	}
-	var script []byte
-	for _, io := range p.Ops {
-		script = append(script, io.W...)
-	}
-	want := script[p.written:]
-	if !bytes.HasPrefix(want, b) {
+	f := p.script()
+	if !f.take(p.written, b) {
 		if p.wrong == nil {
+			want := f.w[p.written:]
 			p.wrong = fmt.Errorf("playback: at byte %d the host wrote % x, want % x", p.written, b, want[:min(len(want), len(b)+8)])
 		}
 		return 0, p.wrong
@@ -114,25 +162,25 @@ func (p *Playback) next(b []byte) (n int, wait time.Duration, changed chan struc
 	if p.changed == nil {
 		p.changed = make(chan struct{})
 	}
+	f := p.script()
 	for {
 		switch {
 		case p.closed:
 			return 0, 0, nil, transport.ErrClosed
 		case p.op == len(p.Ops) && p.GoneAtEnd:
 			return 0, 0, nil, transport.ErrGone
-		case p.op == len(p.Ops) || p.written < p.before(p.op):
+		case p.op == len(p.Ops) || p.written < f.wEnd[p.op]:
 			return 0, 0, p.changed, nil
 		}
-		op := p.Ops[p.op]
 		if !p.waiting {
 			p.since, p.waiting = time.Now(), true
 		}
-		if left := op.Silence - time.Since(p.since); left > 0 {
+		if left := p.Ops[p.op].Silence - time.Since(p.since); left > 0 {
 			return 0, left, p.changed, nil
 		}
-		n = copy(b, op.R[p.read:])
-		if p.read += n; p.read == len(op.R) {
-			p.op, p.read, p.waiting = p.op+1, 0, false
+		n = copy(b, f.r[p.read:f.rEnd[p.op]])
+		if p.read += n; p.read == f.rEnd[p.op] {
+			p.op, p.waiting = p.op+1, false
 		}
 		if n > 0 {
 			return n, 0, nil, nil
@@ -150,11 +198,17 @@ func (p *Playback) Close() error {
 	}
 	p.closed = true
 	p.change()
+	return p.rest()
+}
+
+// rest tells what of the script was not used; the lock is held.
+func (p *Playback) rest() error {
+	total := len(p.script().w)
 	switch {
 	case p.wrong != nil:
 		return p.wrong
-	case p.written < p.before(len(p.Ops)):
-		return fmt.Errorf("playback: %d bytes of the host's %d were not written", p.before(len(p.Ops))-p.written, p.before(len(p.Ops)))
+	case p.written < total:
+		return fmt.Errorf("playback: %d bytes of the host's %d were not written", total-p.written, total)
 	}
 	for i := p.op; i < len(p.Ops); i++ {
 		if len(p.Ops[i].R) > 0 {
@@ -169,3 +223,51 @@ func (p *Playback) String() string { return "playback" }
 
 // Dial returns a transport.Dial that opens this playback.
 func (p *Playback) Dial(context.Context) (transport.Conn, error) { return p, nil }
+
+// Serve plays the device on a line, such as a pty, until ctx ends, the host hangs up, or
+// it writes what is not in the script, which is the error. After the script's end the
+// device is silent. It closes rw; Close tells what of the script was not used.
+func (p *Playback) Serve(ctx context.Context, rw io.ReadWriteCloser) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	undo := context.AfterFunc(ctx, func() { _ = rw.Close() }) // ends the read below
+	defer undo()
+	var sending sync.WaitGroup
+	sending.Go(func() {
+		defer stop()
+		buf := make([]byte, 4096)
+		for {
+			n, err := p.Read(ctx, buf)
+			if n > 0 {
+				_, err = rw.Write(buf[:n])
+			}
+			if err != nil {
+				return
+			}
+		}
+	})
+	defer sending.Wait()
+	defer stop()
+	buf := make([]byte, 4096)
+	for {
+		n, err := rw.Read(buf)
+		if n > 0 {
+			if _, err := p.Write(ctx, buf[:n]); err != nil {
+				if ctx.Err() != nil || errors.Is(err, transport.ErrClosed) {
+					return nil
+				}
+				return err
+			}
+		}
+		if err != nil {
+			return nil // the host hung up, or the context has ended
+		}
+	}
+}
+
+// Done reports whether the script has been used up.
+func (p *Playback) Done() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.wrong == nil && p.rest() == nil
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -74,6 +75,51 @@ func TestPlaybackNamesWhatDiffers(t *testing.T) {
 	p = &transporttest.Playback{GoneAtEnd: true}
 	if _, err := p.Read(t.Context(), make([]byte, 1)); !errors.Is(err, transport.ErrGone) {
 		t.Errorf("at the end: got %v", err)
+	}
+}
+
+func TestPlaybackSendsTheHostsOwnNumberBack(t *testing.T) {
+	p := &transporttest.Playback{Ops: []transporttest.IO{
+		{W: []byte("job 1234."), Own: []byte("1234"), R: []byte("done 1")},
+		{R: []byte("234;")},
+		{W: []byte("job 1235."), Own: []byte("1235")}, // never sent back
+	}}
+	for _, piece := range []string{"job 99", "88."} {
+		if _, err := p.Write(t.Context(), []byte(piece)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := readAll(t, p, 10); got != "done 9988;" {
+		t.Errorf("got %q", got)
+	}
+	if _, err := p.Write(t.Context(), []byte("job ....")); err != nil || p.Done() {
+		t.Errorf("got %v, done %v", err, p.Done())
+	}
+	if _, err := p.Write(t.Context(), []byte("job")); err == nil || p.Done() {
+		t.Error("what is not the host's own was taken")
+	}
+}
+
+func TestPlaybackOnALine(t *testing.T) {
+	p := &transporttest.Playback{Ops: []transporttest.IO{{W: []byte("ask"), R: []byte("answer")}, {W: []byte("bye")}}}
+	host, line := net.Pipe()
+	served := make(chan error, 1)
+	go func() { served <- p.Serve(t.Context(), line) }()
+	got := make([]byte, 6)
+	if _, err := io.WriteString(host, "ask"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(host, got); err != nil || string(got) != "answer" || p.Done() {
+		t.Errorf("got %q, %v, done %v", got, err, p.Done())
+	}
+	if _, err := io.WriteString(host, "bad"); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-served; err == nil || !strings.Contains(err.Error(), "62 61 64") {
+		t.Errorf("got %v", err)
+	}
+	if _, err := host.Read(got); err == nil {
+		t.Error("the line is open after an error")
 	}
 }
 

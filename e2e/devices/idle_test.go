@@ -2,13 +2,11 @@ package devices_test
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -24,8 +22,6 @@ const (
 	idleFor    = time.Minute
 	idleCPU    = 0.5 // percent of one core
 	idleMemory = 40  // MiB resident
-	// clockTick is the unit of /proc/PID/stat: USER_HZ, 100 on every Linux of today.
-	clockTick = 10 * time.Millisecond
 )
 
 // programs builds the programs as they ship: with the race detector they are not what is
@@ -74,83 +70,6 @@ func (c *counter) plug(t *testing.T) map[string]any {
 	return config
 }
 
-// rewrite adds keys to the till's configuration.
-func rewrite(t *testing.T, path string, more map[string]any) (socket string) {
-	t.Helper()
-	b, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var c map[string]any
-	if err := json.Unmarshal(b, &c); err != nil {
-		t.Fatal(err)
-	}
-	for k, v := range more {
-		c[k] = v
-	}
-	if b, err = json.Marshal(c); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(path, b, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	api, _ := c["api"].(map[string]any)
-	socket, _ = api["unix"].(string)
-	return socket
-}
-
-// processOf finds the agent by its configuration file.
-func processOf(t *testing.T, config string) string {
-	t.Helper()
-	found, err := filepath.Glob("/proc/[0-9]*/cmdline")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, f := range found {
-		b, _ := os.ReadFile(f) // a process that has ended
-		if strings.Contains(string(b), "posagent\x00--config\x00"+config) {
-			return filepath.Dir(f)
-		}
-	}
-	t.Fatalf("no posagent with %s", config)
-	return ""
-}
-
-// cpu is the time that a process has used.
-func cpu(t *testing.T, process string) time.Duration {
-	t.Helper()
-	b, err := os.ReadFile(filepath.Join(process, "stat"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, rest, _ := strings.Cut(string(b), ") ")
-	fields := strings.Fields(rest)
-	ticks := 0
-	for _, f := range fields[11:13] { // utime and stime, fields 14 and 15 of proc(5)
-		n, err := strconv.Atoi(f)
-		if err != nil {
-			t.Fatal(err)
-		}
-		ticks += n
-	}
-	return time.Duration(ticks) * clockTick
-}
-
-// resident is the memory that a process holds, in MiB.
-func resident(t *testing.T, process string) float64 {
-	t.Helper()
-	b, err := os.ReadFile(filepath.Join(process, "status"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, rest, _ := strings.Cut(string(b), "VmRSS:")
-	kib, err := strconv.Atoi(strings.Fields(rest)[0])
-	if err != nil {
-		t.Fatal(err)
-	}
-	return float64(kib) / 1024
-}
-
 // TestAnIdleAgentIsQuiet runs a real, enrolled agent with five devices, looks at them as
 // store IT does, and then leaves it alone for a minute.
 func TestAnIdleAgentIsQuiet(t *testing.T) {
@@ -169,7 +88,10 @@ func TestAnIdleAgentIsQuiet(t *testing.T) {
 		t.Fatal(err)
 	}
 	var c counter
-	socket := rewrite(t, till.Config, c.plug(t))
+	socket, err := till.Reconfigure(c.plug(t))
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := till.Restart(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -181,11 +103,18 @@ func TestAnIdleAgentIsQuiet(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Run("posctl", func(t *testing.T) { asStoreIT(t, bin, socket, &c) })
-	process := processOf(t, till.Config)
-	before, began := cpu(t, process), time.Now()
+	before, err := drill.UsageOf(till.PID())
+	if err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
 	time.Sleep(idleFor)
-	percent := 100 * (cpu(t, process) - before).Seconds() / time.Since(began).Seconds()
-	memory := resident(t, process)
+	after, err := drill.UsageOf(till.PID())
+	if err != nil {
+		t.Fatal(err)
+	}
+	percent := 100 * (after.CPU - before.CPU).Seconds() / time.Since(began).Seconds()
+	memory := after.ResidentMiB
 	t.Logf("idle with five devices for %s: %.2f %% of a core, %.1f MiB resident", idleFor, percent, memory)
 	if percent >= idleCPU || memory >= idleMemory {
 		t.Errorf("want less than %.1f %% and %d MiB", idleCPU, idleMemory)

@@ -28,13 +28,11 @@ const bytesOfAll = 700
 // cycles is how often the printer is unplugged and plugged in again.
 const cycles = 1000
 
-// socket is where the printer of the bench hangs: a link that always leads to the pty of
-// the latest plug.
+// socket is where the printer of the bench hangs.
 type socket struct {
 	*testing.T
-	path    string
+	device.Socket
 	printer *device.Printer
-	bench   *device.Bench
 }
 
 // plug plugs the printer in; pulled, if not nil, pulls the plug again when so many bytes
@@ -46,18 +44,9 @@ func (s *socket) plug(pulled *hand) {
 		pulled.printer = s.printer
 		served = pulled
 	}
-	b, err := device.Start(s.Context(), served)
-	if err != nil {
+	if err := s.Plug(s.Context(), served); err != nil {
 		s.Fatal(err)
 	}
-	next := s.path + ".next"
-	if err := os.Symlink(b.Path, next); err != nil {
-		s.Fatal(err)
-	}
-	if err := os.Rename(next, s.path); err != nil {
-		s.Fatal(err)
-	}
-	s.bench = b
 }
 
 // hand pulls the plug after some bytes.
@@ -86,7 +75,7 @@ func (h *hand) Read(b []byte) (int, error) {
 }
 
 // unplug ends the line; what the model says about a host that hung up is of no interest.
-func (s *socket) unplug() { _ = s.bench.Unplug() }
+func (s *socket) unplug() { _ = s.Unplug() }
 
 // pull pulls the plug if it is still in.
 func (h *hand) pull() {
@@ -119,9 +108,9 @@ func TestAThousandPlugs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &socket{T: t, path: filepath.Join(t.TempDir(), "printer")}
+	s := &socket{T: t, Socket: device.Socket{Path: filepath.Join(t.TempDir(), "printer")}}
 	set := devices.New(devices.Config{Printer: &drivers.DeviceConfig{
-		Profile: "escpos-80mm-gb18030", Transport: drivers.TransportConfig{Kind: drivers.TransportSerial, Path: s.path},
+		Profile: "escpos-80mm-gb18030", Transport: drivers.TransportConfig{Kind: drivers.TransportSerial, Path: s.Path},
 	}}, devices.All(), devices.Options{Tree: sysfstest.Plant(t, ""), Log: slog.New(slog.DiscardHandler)})
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})

@@ -211,7 +211,7 @@ func (p *Printer) Serve(ctx context.Context, rw io.ReadWriteCloser) error {
 var errHungUp = errors.New("host hung up")
 
 func (p *Printer) receive(ctx context.Context, r io.Reader) error {
-	buf := make([]byte, p.readSize())
+	buf := make([]byte, mostRead)
 	for {
 		select {
 		case <-p.stall():
@@ -221,7 +221,7 @@ func (p *Printer) receive(ctx context.Context, r io.Reader) error {
 		if err := p.room(ctx); err != nil {
 			return nil //nolint:nilerr // the context has ended
 		}
-		n, err := r.Read(buf)
+		n, err := r.Read(buf[:p.readSize()])
 		gone := p.arrive(buf[:n])
 		if gone {
 			return nil
@@ -236,20 +236,24 @@ func (p *Printer) receive(ctx context.Context, r io.Reader) error {
 	}
 }
 
+// mostRead is how much is read at once where the line has no speed.
+const mostRead = 4096
+
 // readSize is how much is read at once: a tenth of a second's worth on a slow line.
 func (p *Printer) readSize() int {
-	if p.opt.BytesPerSecond > 0 {
-		return max(1, min(4096, p.opt.BytesPerSecond/10))
+	if speed := p.speed(); speed > 0 {
+		return max(1, min(mostRead, speed/10))
 	}
-	return 4096
+	return mostRead
 }
 
 // pace takes the time that so many bytes need on the line.
 func (p *Printer) pace(ctx context.Context, n int) {
-	if p.opt.BytesPerSecond <= 0 || n == 0 {
+	speed := p.speed()
+	if speed <= 0 || n == 0 {
 		return
 	}
-	timer := time.NewTimer(time.Duration(n) * time.Second / time.Duration(p.opt.BytesPerSecond))
+	timer := time.NewTimer(time.Duration(n) * time.Second / time.Duration(speed))
 	defer timer.Stop()
 	select {
 	case <-timer.C:

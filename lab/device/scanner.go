@@ -19,22 +19,28 @@ type ScannerOptions struct {
 	AIM bool
 }
 
+func (o ScannerOptions) withDefaults() ScannerOptions {
+	switch {
+	case o.NoSuffix:
+		o.Suffix = ""
+	case o.Suffix == "":
+		o.Suffix = "\r"
+	}
+	return o
+}
+
 // Scanner is the model of a bar code scanner on a serial line.
 type Scanner struct {
-	opt ScannerOptions
-
 	connected chan io.Writer // holds the line while it is served
 
 	mu    sync.Mutex
+	opt   ScannerOptions
 	heard []byte // what the host sent: triggers
 }
 
 // NewScanner makes a scanner.
 func NewScanner(opt ScannerOptions) *Scanner {
-	if opt.Suffix == "" && !opt.NoSuffix {
-		opt.Suffix = "\r"
-	}
-	return &Scanner{opt: opt, connected: make(chan io.Writer, 1)}
+	return &Scanner{opt: opt.withDefaults(), connected: make(chan io.Writer, 1)}
 }
 
 // Serve is connected to one host until the context ends or the host hangs up; it
@@ -109,11 +115,26 @@ func (s *Scanner) ScanSlowly(ctx context.Context, code, symbology string, silenc
 	return s.Raw(b[len(b)/2:])
 }
 
+// Set sets the scanner anew, as a code of its manual does.
+func (s *Scanner) Set(opt ScannerOptions) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.opt = opt.withDefaults()
+}
+
+// Options are how the scanner is set.
+func (s *Scanner) Options() ScannerOptions {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.opt
+}
+
 func (s *Scanner) framed(code, symbology string) []byte {
-	if !s.opt.AIM {
+	opt := s.Options()
+	if !opt.AIM {
 		symbology = ""
 	}
-	return []byte(s.opt.Prefix + symbology + code + s.opt.Suffix)
+	return []byte(opt.Prefix + symbology + code + opt.Suffix)
 }
 
 // Heard is what the host has sent, such as a trigger.

@@ -1,7 +1,6 @@
 package bench
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -12,7 +11,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
@@ -109,21 +107,8 @@ func (a *agent) stop() error {
 
 // resident is the resident memory in MiB.
 func (a *agent) resident() (float64, error) {
-	f, err := os.Open(fmt.Sprintf("/proc/%d/status", a.process.Process.Pid))
-	if err != nil {
-		return 0, err
-	}
-	defer func() { _ = f.Close() }() // only read from
-	lines := bufio.NewScanner(f)
-	for lines.Scan() {
-		rest, ok := strings.CutPrefix(lines.Text(), "VmRSS:")
-		if !ok {
-			continue
-		}
-		n, err := strconv.Atoi(strings.TrimSpace(strings.TrimSuffix(rest, "kB")))
-		return float64(n) / 1024, err
-	}
-	return 0, errors.Join(lines.Err(), errors.New("no VmRSS"))
+	u, err := drill.UsageOf(a.process.Process.Pid)
+	return u.ResidentMiB, err
 }
 
 // starts starts the agent several times; it runs when this returns.

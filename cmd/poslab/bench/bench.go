@@ -25,7 +25,7 @@ type Figure struct {
 	Bench string   `json:"bench"`
 	Name  string   `json:"name"`
 	Value float64  `json:"value"`
-	Unit  string   `json:"unit"` // ms, s, us, MiB, or something per second
+	Unit  string   `json:"unit"` // ms, s, us, B, MiB, %, or something per second
 	Means pos.Text `json:"means"`
 	Count int      `json:"count,omitempty"` // samples, entries or lines behind it
 	// Peer is what was measured beside it, in the same unit; Ratio is Value / Peer.Value.
@@ -51,13 +51,14 @@ type Sizes struct {
 	Tills   int // that send at once in ingest
 	Each    int // payments of three entries that each of them sends
 	Lines   int // of each side in reconcile
+	Plugs   int // of a printer that is pulled out and put back
 }
 
 // Defaults are the sizes of docs/PERFORMANCE.md.
 func Defaults() Sizes {
 	return Sizes{
 		Offline: 300, Online: 300, Sales: 1000, Entries: 100_000, Starts: 5, Rows: 10_000,
-		Backlog: 20_000, Tills: 20, Each: 200, Lines: 1_000_000,
+		Backlog: 20_000, Tills: 20, Each: 200, Lines: 1_000_000, Plugs: 50,
 	}
 }
 
@@ -91,6 +92,10 @@ func all() []bench {
 		{"ingest", ingest},
 		{"reconcile", reconcileFiles},
 		{"signatures", signatures},
+		{"scan", scans},
+		{"receipt", receipts},
+		{"plug", plugs},
+		{"idle-devices", idleDevices},
 	}
 }
 
@@ -126,7 +131,7 @@ func (o Options) Check() error {
 func (s Sizes) check() error {
 	for name, n := range map[string]int{
 		"offline": s.Offline, "online": s.Online, "sales": s.Sales, "entries": s.Entries, "starts": s.Starts, "rows": s.Rows,
-		"backlog": s.Backlog, "tills": s.Tills, "each": s.Each, "lines": s.Lines,
+		"backlog": s.Backlog, "tills": s.Tills, "each": s.Each, "lines": s.Lines, "plugs": s.Plugs,
 	} {
 		if n < 0 {
 			return fmt.Errorf("%s: %d is negative", name, n)
@@ -207,6 +212,7 @@ func (s Sizes) orDefaults() Sizes {
 		{&s.Tills, d.Tills},
 		{&s.Each, d.Each},
 		{&s.Lines, d.Lines},
+		{&s.Plugs, d.Plugs},
 	} {
 		if *f.have == 0 {
 			*f.have = f.want

@@ -15,7 +15,7 @@ import (
 // tiny is the least that still measures something.
 func tiny() Sizes {
 	return Sizes{
-		Offline: 12, Online: 3, Sales: 8, Entries: 400, Starts: 2, Rows: 60, Backlog: 60, Tills: 2, Each: 10, Lines: 5000,
+		Offline: 12, Online: 3, Sales: 8, Entries: 400, Starts: 2, Rows: 60, Backlog: 60, Tills: 2, Each: 10, Lines: 5000, Plugs: 3,
 	}
 }
 
@@ -26,6 +26,7 @@ func TestEveryBenchMeasures(t *testing.T) {
 	want := map[string]int{
 		"offline-decision": 12, "online-sale": 4, "agent-size": 5, "journal-append": 4,
 		"drain": 3, "ingest": 2, "reconcile": 8, "signatures": 4,
+		"scan": 2, "receipt": 6, "plug": 2, "idle-devices": 2,
 	}
 	for _, name := range Names() {
 		t.Run(name, func(t *testing.T) {
