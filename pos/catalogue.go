@@ -36,8 +36,6 @@ func catalogue() map[Code][4]string {
 		ErrLimitAge:     {"最早一笔离线记录已超时", "the oldest offline record is too old", "请先恢复网络上传", "reconnect and upload first"},
 		ErrLimitWallet:  {"该钱包离线额度已用完", "this wallet's offline allowance is used up", "请客户换用其他方式", "ask the customer to pay otherwise"},
 		ErrClock:        {"本机时间不可信", "this till's clock cannot be trusted", "请联网校时后再离线收款", "connect so that the clock is checked, then go on"},
-		ErrEvidence:     {"离线凭证无效", "the offline evidence is not valid", "请客户重新扫描挑战码", "let the customer scan the challenge again"},
-		ErrEvidenceSeen: {"该离线凭证已使用", "this offline evidence was used already", "请勿重复受理", "do not accept it again"},
 		ErrEnvironment:  {"测试与正式环境不能混用", "test and live must not be mixed", "请检查证书与配置", "check certificates and configuration"},
 		ErrInsufficient: {"余额不足", "not enough balance", "请客户换用其他方式", "ask the customer to pay otherwise"},
 		ErrInstitution:  {"运营机构暂不可用", "the operating institution is not available", "请稍后再试或换用其他方式", "try again later or pay otherwise"},
@@ -67,5 +65,25 @@ func catalogue() map[Code][4]string {
 			"请客户换用其他方式", "ask the customer to pay otherwise",
 		},
 		ErrNotSent: {"请求未发出,未扣款", "the question never left; nothing was charged", "可重新收款或转离线收款", "take the payment again, or offline"},
+	}
+}
+
+// walletCatalogue is the catalogue's part about wallets that pay offline.
+func walletCatalogue() map[Code][4]string {
+	return map[Code][4]string{
+		ErrEvidence:       {"离线凭证无效", "the offline evidence is not valid", "请客户重新扫描挑战码", "let the customer scan the challenge again"},
+		ErrEvidenceSeen:   {"该离线凭证已使用", "this offline evidence was used already", "请勿重复受理", "do not accept it again"},
+		ErrEvidenceAmount: {"钱包签署的金额与应付金额不符", "the wallet signed another amount than is due", "未收款;请客户重新支付应付金额", "nothing was taken; let the customer pay the amount due"},
+		ErrEvidenceReplay: {"钱包给出的是旧的应答", "the wallet gave the answer to another challenge", "未收款;请让钱包应答当前这笔", "nothing was taken; let the wallet answer this payment"},
+		ErrEvidenceLate:   {"挑战码已过期", "the challenge was answered too late", "未收款;请用新的挑战码再付一次", "nothing was taken; pay again with the new challenge"},
+		ErrEvidenceOther:  {"该凭证是开给另一台终端的", "the evidence is made out to another terminal", "未收款;请让客户在本机重新支付", "nothing was taken; let the customer pay at this terminal"},
+		ErrEvidenceForged: {"钱包签名不符,可能是复制的钱包", "the signature is not this wallet's; it may be a copy", "未收款;请换用其他方式并告知主管", "nothing was taken; pay otherwise and tell the supervisor"},
+		ErrWalletExpired:  {"钱包证书已过期或尚未生效", "the wallet's certificate has expired or is not valid yet", "未收款;请客户联网更新钱包,或换用其他方式", "nothing was taken; the customer renews the wallet online, or pays otherwise"},
+		ErrWalletRevoked:  {"该钱包已被吊销", "this wallet is revoked", "未收款;请换用其他方式", "nothing was taken; let the customer pay otherwise"},
+		ErrWalletUnknown:  {"钱包不属于受信任的运营机构", "the wallet belongs to no institution that this till trusts", "未收款;请换用其他方式", "nothing was taken; let the customer pay otherwise"},
+		ErrTapTorn:        {"卡片离开过早,尚未完成", "the card left too early; it is not finished", "请把同一张卡或手机再贴一次并保持不动,不会重复扣款", "hold the same card or phone again and keep it there; it is charged once only"},
+		ErrTapMany:        {"感应区内有多张卡", "several cards lie on the reader", "请只留一张卡或手机", "hold one card or phone alone"},
+		ErrTapNoWallet:    {"该卡上没有可离线支付的钱包", "this card has no wallet that can pay offline here", "请换用数字人民币硬钱包,或扫码支付", "use a digital-yuan wallet card, or scan the code"},
+		ErrTapRefused:     {"钱包拒绝支付", "the wallet refused to pay", "可能余额不足或已锁定;请换用其他方式", "it may hold too little or be locked; let the customer pay otherwise"},
 	}
 }

@@ -34,6 +34,18 @@ const (
 	ErrClock           Code = "clock"
 	ErrEvidence        Code = "evidence"
 	ErrEvidenceSeen    Code = "evidence_seen"
+	ErrEvidenceAmount  Code = "evidence_amount"
+	ErrEvidenceReplay  Code = "evidence_replay"
+	ErrEvidenceLate    Code = "evidence_late"
+	ErrEvidenceOther   Code = "evidence_terminal"
+	ErrEvidenceForged  Code = "evidence_forged"
+	ErrWalletExpired   Code = "wallet_expired"
+	ErrWalletRevoked   Code = "wallet_revoked"
+	ErrWalletUnknown   Code = "wallet_unknown"
+	ErrTapTorn         Code = "tap_torn"
+	ErrTapMany         Code = "tap_many"
+	ErrTapNoWallet     Code = "tap_no_wallet"
+	ErrTapRefused      Code = "tap_refused"
 	ErrEnvironment     Code = "environment"
 	ErrInsufficient    Code = "insufficient_funds"
 	ErrInstitution     Code = "institution_unavailable"
@@ -132,6 +144,9 @@ func (c Code) Hint() Text { _, h := c.sentences(); return h }
 
 func (c Code) sentences() (text, hint Text) {
 	s, ok := catalogue()[c]
+	if !ok {
+		s, ok = walletCatalogue()[c]
+	}
 	if !ok {
 		s = [4]string{"请求未完成", "the request was not completed", "请联系店内技术人员", "call store IT"}
 	}

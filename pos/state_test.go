@@ -77,6 +77,8 @@ func TestEveryCodeSaysWhatToDoInTwoLanguages(t *testing.T) {
 		pos.ErrIllegalMove, pos.ErrNoOperator, pos.ErrBadPIN, pos.ErrForbidden, pos.ErrOffline, pos.ErrOfflineCode,
 		pos.ErrExpired, pos.ErrCodeUsed, pos.ErrBadCode, pos.ErrLimitPayment, pos.ErrLimitTotal, pos.ErrLimitCount,
 		pos.ErrLimitAge, pos.ErrLimitWallet, pos.ErrClock, pos.ErrEvidence, pos.ErrEvidenceSeen, pos.ErrEnvironment,
+		pos.ErrEvidenceAmount, pos.ErrEvidenceReplay, pos.ErrEvidenceLate, pos.ErrEvidenceOther, pos.ErrEvidenceForged,
+		pos.ErrWalletExpired, pos.ErrWalletRevoked, pos.ErrWalletUnknown, pos.ErrTapTorn, pos.ErrTapMany, pos.ErrTapNoWallet, pos.ErrTapRefused,
 		pos.ErrInsufficient, pos.ErrInstitution, pos.ErrRefundTooMuch, pos.ErrNotRefundable, pos.ErrChainBroken,
 		pos.ErrFork, pos.ErrStorage, pos.ErrSchema, pos.ErrNotEnrolled, pos.ErrQuarantined, pos.ErrUnsentMoney,
 		pos.ErrPrinter, pos.ErrTooLarge, pos.ErrTooMany, pos.ErrConfig, pos.ErrInternal, pos.ErrDeclinedGeneral, pos.ErrNotSent,

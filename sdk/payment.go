@@ -109,6 +109,7 @@ func (c *Client) Present(ctx context.Context, id pos.PaymentID) (Payment, error)
 type Challenge struct {
 	Text      string `json:"text"`
 	ExpiresMS int64  `json:"expires_ms"`
+	Tap       bool   `json:"tap"` // a card or phone held to the reader pays too
 }
 
 // Challenge gives the offline challenge of an evidence payment.

@@ -116,6 +116,7 @@ const (
 	EventNotice   EventKind = "notice"
 	EventPrint    EventKind = "print"
 	EventDevice   EventKind = "device"
+	EventTap      EventKind = "tap"
 	EventReset    EventKind = "reset" // events were missed: read everything again
 )
 
@@ -131,6 +132,16 @@ type Event struct {
 	Notice    *Notice   `json:"notice,omitempty"`
 	Print     *PrintJob `json:"print,omitempty"`
 	Device    *Device   `json:"device,omitempty"` // name, role, category, state and words
+	Tap       *Tap      `json:"tap,omitempty"`
+}
+
+// Tap is how a card or phone at the reader is getting on: what to tell the customer.
+type Tap struct {
+	Payment pos.PaymentID `json:"payment"`
+	Signal  string        `json:"signal"` // ready, working, done, refused, off
+	Text    pos.Text      `json:"text"`
+	Hint    *pos.Text     `json:"hint,omitempty"`
+	Code    pos.Code      `json:"code,omitempty"` // why it was not taken
 }
 
 // maxEvent bounds one line of the stream.

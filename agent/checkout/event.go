@@ -22,6 +22,7 @@ const (
 	EventNotice   EventKind = "notice"   // something that a person must know; Notice
 	EventPrint    EventKind = "print"    // a print job changed; Print is how it is now
 	EventDevice   EventKind = "device"   // a device came, went, fell ill or is well again; Device
+	EventTap      EventKind = "tap"      // a card is wanted at the reader, works, or was not taken; Tap
 	EventReset    EventKind = "reset"    // events were missed: read everything again
 )
 
@@ -37,6 +38,7 @@ type Event struct {
 	Notice    *Notice            `json:"notice,omitempty"`
 	Print     *Print             `json:"print,omitempty"`
 	Device    *Device            `json:"device,omitempty"`
+	Tap       *Tapped            `json:"tap,omitempty"`
 }
 
 // Device is how one device stands now, in the words of agent/devices.

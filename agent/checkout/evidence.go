@@ -52,11 +52,21 @@ func mayTake(v pos.JournalView, id pos.PaymentID) (pos.Payment, pos.Order, error
 	return p, o, err
 }
 
-// Challenge gives what the customer's wallet scans to pay offline. Until it expires
-// the same challenge is given again. Nothing is taken offline while the centre can be
+// Challenge gives what the customer's wallet scans to pay offline, and arms the reader,
+// where there is one, with the same challenge: the first answer that is kept wins. Until it
+// expires the same challenge is given again. Nothing is taken offline while the centre can be
 // asked, beyond a guard, or when the clock cannot be trusted. Errors: ErrIllegalMove,
 // ErrLimit…, ErrClock, ErrEvidence (no trust), ErrEnvironment, ErrNotFound.
 func (t *Till) Challenge(ctx context.Context, id pos.PaymentID) (kernel.Prompt, error) {
+	p, err := t.prompt(ctx, id)
+	if err == nil {
+		t.arm(id)
+	}
+	return p, err
+}
+
+// prompt is the challenge of a payment that may be taken offline now.
+func (t *Till) prompt(ctx context.Context, id pos.PaymentID) (kernel.Prompt, error) {
 	if err := t.kernelReady(ctx); err != nil {
 		return kernel.Prompt{}, err
 	}
@@ -147,11 +157,21 @@ func (t *Till) SubmitEvidence(ctx context.Context, id pos.PaymentID, answer stri
 	if err != nil {
 		return pos.Payment{}, err
 	}
-	_, err = t.update(ctx, func(v pos.JournalView) ([]pos.Draft, error) { return t.take(v, id, taken) })
+	return t.accept(ctx, id, taken)
+}
+
+// accept journals a wallet's promise. A payment that another promise has paid already is
+// ErrOrderPaid.
+func (t *Till) accept(ctx context.Context, id pos.PaymentID, taken kernel.Taken) (pos.Payment, error) {
+	_, err := t.update(ctx, func(v pos.JournalView) ([]pos.Draft, error) { return t.take(v, id, taken) })
 	if err != nil {
 		return pos.Payment{}, err
 	}
-	return t.Payment(context.WithoutCancel(ctx), id)
+	p, err := t.Payment(context.WithoutCancel(ctx), id)
+	if err == nil && (p.Wallet != taken.Wallet || p.Counter != taken.Counter) {
+		return p, pos.NewError(pos.ErrOrderPaid, fmt.Errorf("payment %s is paid by wallet %s already", id, p.Wallet))
+	}
+	return p, err
 }
 
 func (t *Till) take(v pos.JournalView, id pos.PaymentID, taken kernel.Taken) ([]pos.Draft, error) {
@@ -173,15 +193,7 @@ func (t *Till) take(v pos.JournalView, id pos.PaymentID, taken kernel.Taken) ([]
 		}
 		return nil, pos.NewError(pos.ErrEvidenceSeen, fmt.Errorf("taken by payment %s", other))
 	}
-	stored, err := v.Stored()
-	if err != nil {
-		return nil, fmt.Errorf("read stored money: %w", err)
-	}
-	wallet, err := v.WalletStored(taken.Wallet)
-	if err != nil {
-		return nil, fmt.Errorf("read stored money of wallet: %w", err)
-	}
-	if err := t.limits().Check(p.Amount, stored, wallet, t.clock.Now()); err != nil {
+	if err := t.guards(v, p, taken.Wallet); err != nil {
 		return nil, err
 	}
 	who, err := t.whoFor(p)
@@ -192,4 +204,17 @@ func (t *Till) take(v pos.JournalView, id pos.PaymentID, taken kernel.Taken) ([]
 		From: p.State, To: pos.AcceptedEvidence, Source: sourceWallet, Institution: taken.Institution,
 		Evidence: taken.Evidence, Wallet: taken.Wallet, Counter: taken.Counter,
 	})})
+}
+
+// guards applies the limits to a payment by this wallet.
+func (t *Till) guards(v pos.JournalView, p pos.Payment, wallet string) error {
+	stored, err := v.Stored()
+	if err != nil {
+		return fmt.Errorf("read stored money: %w", err)
+	}
+	held, err := v.WalletStored(wallet)
+	if err != nil {
+		return fmt.Errorf("read stored money of wallet: %w", err)
+	}
+	return t.limits().Check(p.Amount, stored, held, t.clock.Now())
 }

@@ -82,3 +82,11 @@ type Tone interface {
 type Drawer interface {
 	OpenDrawer(ctx context.Context) error
 }
+
+// Reader lends the contactless reader; agent/devices.Set does.
+type Reader interface {
+	// HasReader reports whether there is a reader, well or not.
+	HasReader() bool
+	// WithReader lends it to owner while f runs; f's context may end before ctx does.
+	WithReader(ctx context.Context, owner string, f func(context.Context, drivers.NFCReader) error) error
+}

@@ -78,7 +78,7 @@ func TestEvidence(t *testing.T) {
 		}
 		time.Sleep(3 * time.Minute)
 		_, err = b.till.SubmitEvidence(b.Context(), p.ID, answer)
-		code(b.T, err, pos.ErrEvidence)
+		code(b.T, err, pos.ErrEvidenceLate)
 		b.want(p.ID, pos.Created)
 	})
 	run(t, "refused", func(b *bench) {
@@ -87,14 +87,14 @@ func TestEvidence(t *testing.T) {
 		forP := b.promise(w, p.ID)
 		b.promise(w, q.ID)
 		_, err := b.till.SubmitEvidence(b.Context(), q.ID, forP)
-		code(b.T, err, pos.ErrEvidence)
+		code(b.T, err, pos.ErrEvidenceReplay)
 		for _, text := range []string{"", "dcpos:ev1:", "dcpos:ev1:AAAA", forP[:len(forP)-4], forP + "A"} {
 			_, err := b.till.SubmitEvidence(b.Context(), p.ID, text)
 			code(b.T, err, pos.ErrEvidence)
 		}
 		b.Trust.Revoked = []string{w.Serial}
 		_, err = b.till.SubmitEvidence(b.Context(), p.ID, forP)
-		code(b.T, err, pos.ErrEvidence)
+		code(b.T, err, pos.ErrWalletRevoked)
 		b.want(p.ID, pos.Created)
 	})
 	run(t, "a counter that was seen", func(b *bench) {

@@ -96,6 +96,7 @@ type Config struct {
 	Kernel    kernel.Kernel   // nil: no offline evidence is taken
 	Printer   Printer         // nil: no printer
 	Drawer    Drawer          // nil: no drawer
+	Reader    Reader          // nil: no contactless reader; used where the Kernel is a kernel.Tapper
 	Display   Display         // nil: no customer display
 	Tone      Tone            // nil: no buzzer
 	Clock     *clock.Clock    // the till's only clock
@@ -182,6 +183,7 @@ type Till struct {
 	group      sync.WaitGroup
 	sales      map[pos.PaymentID]*sale
 	current    pos.PaymentID // the payment that a scanned code is for
+	armed      *armed        // the payment that a card in the reader's field is for
 	watching   map[pos.PaymentID]bool
 	linked     bool
 	wake       chan struct{} // closed and replaced when the centre comes back
@@ -339,6 +341,9 @@ func (t *Till) tellPayment(ctx context.Context, id pos.PaymentID) {
 	}
 	t.mu.Unlock()
 	t.publish(Event{Kind: EventPayment, Payment: &p})
+	if p.State != pos.Created {
+		t.decided(p.ID)
+	}
 }
 
 // tellPrint tells that a print job changed, to subscribers and to the press.

@@ -1,6 +1,7 @@
 // Package kernel is the plug-in point through which a till takes offline evidence
 // from a wallet. The commands of real e-CNY wallets are not public: an acquirer's
-// module implements Kernel; QR is the open reference kernel of docs/PROTOCOL.md.
+// module implements Kernel, and Tapper where it talks to cards and phones by radio. QR and
+// NFC are the open reference kernels of docs/PROTOCOL.md; DESIGN.md says why they are so.
 //
 // To add a kernel: a type that implements Kernel, with an environment of its own; a
 // kernel of the lab never runs in a live till.
@@ -10,6 +11,7 @@ import (
 	"context"
 	"time"
 
+	"dcpos/drivers"
 	"dcpos/pos"
 )
 
@@ -52,4 +54,28 @@ type Kernel interface {
 	Begin(ctx context.Context, r Request) (Prompt, error)
 	// Verify checks the wallet's answer to the prompt. Every finding is a *pos.Error.
 	Verify(ctx context.Context, p Prompt, answer string, now time.Time) (Taken, error)
+}
+
+// Tapper is a Kernel that also takes promises from a card or phone in a reader's field.
+// One prompt serves both ways: the first answer that the till keeps wins.
+type Tapper interface {
+	Kernel
+	// Tap talks to one card until it has promised. It neither waits for a card nor signals:
+	// only the till knows when a promise is kept and may be called done.
+	//
+	// After an ErrTapTorn the wallet may have signed. Another Tap with the same prompt gets
+	// the same promise, also for a while after the prompt has expired; when it has expired
+	// and this card holds no promise for it, ErrEvidenceLate. Every finding is a *pos.Error
+	// with a code of its own; the end of ctx is returned as it is.
+	Tap(ctx context.Context, t Tap) (Taken, error)
+}
+
+// Tap is one card in the field and what is wanted of it.
+type Tap struct {
+	Card   drivers.Card
+	Prompt Prompt
+	Now    func() time.Time
+	// Admit refuses a genuine wallet for reasons of the till, such as its limits, before it
+	// is asked to sign. Nil admits all.
+	Admit func(ctx context.Context, wallet string) error
 }

@@ -64,12 +64,12 @@ func (k *QR) Begin(_ context.Context, r Request) (Prompt, error) {
 	if err != nil {
 		return Prompt{}, fmt.Errorf("encode challenge of %s: %w", r.Payment, err)
 	}
-	return Prompt{Text: text, Expires: r.Expires, Secret: c}, nil
+	return Prompt{Text: text, Expires: r.Expires, Secret: &session{challenge: c}}, nil
 }
 
 // Verify checks form, challenge, certificate and signature.
 func (k *QR) Verify(ctx context.Context, p Prompt, answer string, now time.Time) (Taken, error) {
-	challenge, ok := p.Secret.(dcep.Challenge)
+	s, ok := p.Secret.(*session)
 	if !ok {
 		return Taken{}, pos.NewError(pos.ErrEvidence, errors.New("no challenge was shown"))
 	}
@@ -80,18 +80,22 @@ func (k *QR) Verify(ctx context.Context, p Prompt, answer string, now time.Time)
 	if err != nil {
 		return Taken{}, finding(err)
 	}
-	if err := e.Answers(challenge, now); err != nil {
+	if err := e.Answers(s.challenge, now); err != nil {
 		return Taken{}, finding(err)
 	}
 	wallet, err := dcep.VerifyEvidence(k.Trust(), e, now)
 	if err != nil {
 		return Taken{}, finding(err)
 	}
+	return take(e, wallet)
+}
+
+func take(e dcep.Evidence, w dcep.WalletCertificate) (Taken, error) {
 	whole, err := dcep.Marshal(e)
 	if err != nil {
 		return Taken{}, fmt.Errorf("encode evidence: %w", err)
 	}
-	return Taken{Evidence: whole, Wallet: wallet.Serial, Counter: e.Counter, Institution: wallet.Institution}, nil
+	return Taken{Evidence: whole, Wallet: w.Serial, Counter: e.Counter, Institution: w.Institution}, nil
 }
 
 // finding gives every reason why evidence is not taken the code of evidence, unless

@@ -35,9 +35,9 @@ func TestQRKernel(t *testing.T) {
 		want   pos.Code
 	}{
 		"genuine":             {func(p, _ kernel.Prompt) string { return good(p, shop.NewWallet(t)) }, 0, ""},
-		"another challenge":   {func(_, q kernel.Prompt) string { return good(q, shop.NewWallet(t)) }, 0, pos.ErrEvidence},
-		"another root":        {func(p, _ kernel.Prompt) string { return good(p, other.NewWallet(t)) }, 0, pos.ErrEvidence},
-		"too late":            {func(p, _ kernel.Prompt) string { return good(p, shop.NewWallet(t)) }, 2 * time.Minute, pos.ErrEvidence},
+		"another challenge":   {func(_, q kernel.Prompt) string { return good(q, shop.NewWallet(t)) }, 0, pos.ErrEvidenceReplay},
+		"another root":        {func(p, _ kernel.Prompt) string { return good(p, other.NewWallet(t)) }, 0, pos.ErrWalletUnknown},
+		"too late":            {func(p, _ kernel.Prompt) string { return good(p, shop.NewWallet(t)) }, 2 * time.Minute, pos.ErrEvidenceLate},
 		"list is too old":     {func(p, _ kernel.Prompt) string { return good(p, shop.NewWallet(t)) }, 100 * time.Hour, pos.ErrEvidence},
 		"the challenge again": {func(p, _ kernel.Prompt) string { return p.Text }, 0, pos.ErrEvidence},
 		"nothing":             {func(_, _ kernel.Prompt) string { return "" }, 0, pos.ErrEvidence},

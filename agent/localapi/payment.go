@@ -184,6 +184,7 @@ func step(f func(context.Context, pos.PaymentID) (pos.Payment, error)) func(cont
 type Challenge struct {
 	Text      string `json:"text" doc:"What the QR holds"`
 	ExpiresMS int64  `json:"expires_ms"`
+	Tap       bool   `json:"tap" doc:"A card or phone held to the reader pays too"`
 }
 
 type challengeOutput struct{ Body Challenge }
@@ -197,7 +198,7 @@ func (a *API) challenge(ctx context.Context, in *PaymentPath) (*challengeOutput,
 	if err != nil {
 		return nil, err
 	}
-	return &challengeOutput{Body: Challenge{Text: p.Text, ExpiresMS: p.Expires.UnixMilli()}}, nil
+	return &challengeOutput{Body: Challenge{Text: p.Text, ExpiresMS: p.Expires.UnixMilli(), Tap: a.till.Armed(id)}}, nil
 }
 
 type evidenceInput struct {

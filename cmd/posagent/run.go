@@ -131,7 +131,8 @@ func (a *agent) checkout(id identity.Identity, store *offline.Store, h checkout.
 		Timing: checkout.Timing{Expiry: t.Expiry, Answer: t.Answer, Query: t.Query, Fast: t.Fast, QRValid: t.QRValid, Prompt: t.Prompt},
 	}
 	if a.class.Defaults.WalletEvidence {
-		c.Kernel = &kernel.QR{Trust: pol.trust, RevocationMax: func() time.Duration { return pol.limits().RevocationMax }}
+		c.Kernel = &kernel.NFC{QR: kernel.QR{Trust: pol.trust, RevocationMax: func() time.Duration { return pol.limits().RevocationMax }}}
+		c.Reader = set
 	}
 	if a.prints() {
 		c.Printer, c.Reprint, c.PrinterReady = set, checkout.Reprint(a.settings.Reprint), set.ready

@@ -23,8 +23,9 @@ type state struct {
 	Name        string `json:"name"`
 	Institution string `json:"institution"`
 	Suite       string `json:"suite"`
-	Certificate []byte `json:"certificate"` // DER
-	Counter     uint64 `json:"counter"`     // of the last payment that was signed
+	Certificate []byte `json:"certificate"`       // DER
+	Counter     uint64 `json:"counter"`           // of the last payment that was signed
+	Answers     []kept `json:"answers,omitempty"` // the last promises of a card, oldest first
 }
 
 func (w *Wallet) saveState() error {

@@ -85,7 +85,9 @@ type WalletCertificate struct {
 }
 
 // VerifyWallet checks a wallet certificate against the trust at the moment now:
-// chain, validity, environment, institution, revocation.
+// chain, validity, environment, institution, revocation. Findings with a code of their
+// own: ErrEnvironment, ErrWalletExpired, ErrWalletUnknown (its issuer is not trusted),
+// ErrWalletRevoked.
 func (t Trust) VerifyWallet(der []byte, now time.Time) (WalletCertificate, error) {
 	leaf, err := smx509.ParseCertificate(der)
 	if err != nil {
@@ -102,13 +104,13 @@ func (t Trust) VerifyWallet(der []byte, now time.Time) (WalletCertificate, error
 	issuer := chains[0][1]
 	if leaf.IsCA || len(leaf.Subject.Organization) != 1 || len(issuer.Subject.Organization) != 1 ||
 		leaf.Subject.Organization[0] != issuer.Subject.Organization[0] {
-		return WalletCertificate{}, fmt.Errorf("%w: wallet of %q issued by %q", ErrCertificate,
-			leaf.Subject.Organization, issuer.Subject.Organization)
+		return WalletCertificate{}, pos.NewError(pos.ErrWalletUnknown, fmt.Errorf("%w: wallet of %q issued by %q", ErrCertificate,
+			leaf.Subject.Organization, issuer.Subject.Organization))
 	}
 	serial := hex.EncodeToString(leaf.SerialNumber.Bytes())
 	for _, r := range t.Revoked {
 		if r == serial {
-			return WalletCertificate{}, fmt.Errorf("%w: wallet %s is revoked", ErrCertificate, serial)
+			return WalletCertificate{}, pos.NewError(pos.ErrWalletRevoked, fmt.Errorf("%w: wallet %s is revoked", ErrCertificate, serial))
 		}
 	}
 	public, err := smx509.MarshalPKIXPublicKey(leaf.PublicKey)
@@ -139,7 +141,11 @@ func (t Trust) chains(leaf *smx509.Certificate, now time.Time) ([][]*smx509.Cert
 		KeyUsages: []smx509.ExtKeyUsage{smx509.ExtKeyUsageAny},
 	})
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrCertificate, err)
+		code := pos.ErrWalletUnknown
+		if invalid, ok := errors.AsType[smx509.CertificateInvalidError](err); ok && invalid.Reason == smx509.Expired {
+			code = pos.ErrWalletExpired // or not valid yet: the library has one reason for both
+		}
+		return nil, pos.NewError(code, fmt.Errorf("%w: %w", ErrCertificate, err))
 	}
 	if len(chains[0]) < 2 {
 		return nil, fmt.Errorf("%w: a root is no wallet", ErrCertificate)

@@ -113,6 +113,35 @@ func DecodeEvidence(s string) (Evidence, error) {
 	return e, e.Challenge.check()
 }
 
+// ParseChallenge reads the canonical bytes of a challenge, as they go over the air.
+func ParseChallenge(b []byte) (Challenge, error) {
+	var c Challenge
+	if err := UnmarshalExact(b, &c); err != nil {
+		return c, fmt.Errorf("%w: %w", ErrEvidence, err)
+	}
+	return c, c.check()
+}
+
+// Bare gives the canonical bytes of evidence whose certificate (z) is null. It is the form
+// for who holds the certificate already; the signature covers the certificate all the same.
+func (e Evidence) Bare() ([]byte, error) {
+	e.Certificate = nil
+	return Marshal(e)
+}
+
+// ParseBare reads what Bare wrote and puts the certificate in its place.
+func ParseBare(b, certificate []byte) (Evidence, error) {
+	e, err := ParseEvidence(b)
+	if err == nil && e.Certificate != nil {
+		err = fmt.Errorf("bare evidence with a certificate: %w", ErrEvidence)
+	}
+	if err != nil {
+		return Evidence{}, err
+	}
+	e.Certificate = certificate
+	return e, nil
+}
+
 // ParseEvidence reads the canonical bytes that a journal keeps.
 func ParseEvidence(b []byte) (Evidence, error) {
 	var e Evidence
@@ -122,8 +151,9 @@ func ParseEvidence(b []byte) (Evidence, error) {
 	return e, e.Challenge.check()
 }
 
-// VerifyEvidence checks certificate and signature at the moment now. It does not
-// compare the challenge: Answers does, at the till that asked.
+// VerifyEvidence checks certificate and signature at the moment now; a signature that is
+// not the wallet's is ErrEvidenceForged. It does not compare the challenge: Answers does,
+// at the till that asked.
 func VerifyEvidence(t Trust, e Evidence, now time.Time) (WalletCertificate, error) {
 	if e.Challenge.Env != t.Env {
 		return WalletCertificate{}, pos.NewError(pos.ErrEnvironment, fmt.Errorf("evidence of %q: %w", e.Challenge.Env, ErrEvidence))
@@ -132,39 +162,54 @@ func VerifyEvidence(t Trust, e Evidence, now time.Time) (WalletCertificate, erro
 	if err != nil {
 		return wallet, err
 	}
+	return wallet, wallet.Signed(e)
+}
+
+// Signed checks that the wallet, whose certificate has been verified, signed the evidence;
+// else ErrEvidenceForged.
+func (w WalletCertificate) Signed(e Evidence) error {
 	suite, err := SuiteByName(e.Suite)
 	if err != nil {
-		return wallet, fmt.Errorf("%w: %w", ErrEvidence, err)
+		return fmt.Errorf("%w: %w", ErrEvidence, err)
 	}
-	v, err := suite.Verifier(wallet.public)
+	v, err := suite.Verifier(w.public)
 	if err != nil {
-		return wallet, fmt.Errorf("%w: %w", ErrEvidence, err)
+		return pos.NewError(pos.ErrEvidenceForged, fmt.Errorf("%w: %w", ErrEvidence, err))
 	}
 	m, err := e.message()
 	if err != nil {
-		return wallet, err
+		return err
 	}
 	if err := v.Verify(DomainEvidence, m, e.Sig); err != nil {
-		return wallet, fmt.Errorf("%w: %w", ErrEvidence, err)
+		return pos.NewError(pos.ErrEvidenceForged, fmt.Errorf("%w: %w", ErrEvidence, err))
 	}
-	return wallet, nil
+	return nil
 }
 
-// Answers refuses evidence that is not the answer to this challenge: another
-// terminal, amount, payment or nonce, or after its expiry.
+// Answers refuses evidence that is not the answer to this challenge, each with a code of
+// its own: made out to another terminal (ErrEvidenceOther), the answer to another
+// challenge (ErrEvidenceReplay), another amount or payment (ErrEvidenceAmount), given
+// after the challenge's expiry (ErrEvidenceLate).
 func (e Evidence) Answers(c Challenge, now time.Time) error {
 	got := e.Challenge
 	switch {
-	case subtle.ConstantTimeCompare(got.Nonce, c.Nonce) != 1:
-		return fmt.Errorf("another challenge was signed: %w", ErrEvidence)
 	case got.Terminal != c.Terminal || got.Merchant != c.Merchant || got.Env != c.Env:
-		return fmt.Errorf("signed for another terminal: %w", ErrEvidence)
-	case got.Amount != c.Amount || got.Payment != c.Payment || got.AtMS != c.AtMS || got.ExpiresMS != c.ExpiresMS:
-		return fmt.Errorf("signed for another amount or payment: %w", ErrEvidence)
+		return found(pos.ErrEvidenceOther, "signed for another terminal")
+	case subtle.ConstantTimeCompare(got.Nonce, c.Nonce) != 1:
+		return found(pos.ErrEvidenceReplay, "another challenge was signed")
+	case got.Amount != c.Amount:
+		return found(pos.ErrEvidenceAmount, fmt.Sprintf("%s was signed, %s is due", got.Amount, c.Amount))
+	case got.Payment != c.Payment || got.AtMS != c.AtMS || got.ExpiresMS != c.ExpiresMS:
+		return found(pos.ErrEvidenceReplay, "signed for another payment or time")
 	case now.UnixMilli() > c.ExpiresMS:
-		return fmt.Errorf("answered after its expiry: %w", ErrEvidence)
+		return found(pos.ErrEvidenceLate, "answered after its expiry")
 	}
 	return nil
+}
+
+// found is a finding about evidence with a code that says which.
+func found(code pos.Code, what string) error {
+	return pos.NewError(code, fmt.Errorf("%s: %w", what, ErrEvidence))
 }
 
 func decodeText(s, prefix string, v any) error {

@@ -32,7 +32,7 @@ type Shop struct {
 	Staff   *Staff
 	Clock   *clock.Clock
 	Trust   dcep.Trust
-	Kernel  *kernel.QR
+	Kernel  *kernel.NFC
 	Suite   dcep.Suite
 
 	shift            atomic.Int64
@@ -58,7 +58,7 @@ func NewShop(tb testing.TB) *Shop {
 	s.rootDER = s.certify(tb, dcep.Template{Name: "root", Authority: true}, s.root.Public(), s.root, nil)
 	s.bankDER = s.certify(tb, dcep.Template{Name: "ICBC", Institution: "ICBC", Authority: true}, s.bank.Public(), s.root, s.rootDER)
 	s.Trust = dcep.Trust{Env: pos.Lab, Roots: [][]byte{s.rootDER}, Institutions: [][]byte{s.bankDER}, IssuedMS: time.Now().UnixMilli()}
-	s.Kernel = &kernel.QR{Trust: func() dcep.Trust { return s.Trust }}
+	s.Kernel = &kernel.NFC{QR: kernel.QR{Trust: func() dcep.Trust { return s.Trust }}}
 	return s
 }
 
@@ -105,6 +105,9 @@ func (s *Shop) NewWallet(tb testing.TB) *Wallet {
 	w.Serial = c.Serial
 	return w
 }
+
+// Papers are the wallet's key and certificate, for a model of its own.
+func (w *Wallet) Papers() (key dcep.Signer, certificate []byte) { return w.signer, w.der }
 
 // Sign answers the text of a challenge.
 func (w *Wallet) Sign(challenge string) (string, error) {

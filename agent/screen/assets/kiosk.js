@@ -2,7 +2,7 @@
 // A scanned payment code goes straight to the till; this page never shows it.
 import { h, fill, icon } from '/assets/dom.js';
 import { fen } from '/assets/events.js';
-import { begin, call, config, connected, left, missed, money, now, put, Refusal, say, speak, speech, t, till, watch } from './till.js';
+import { begin, call, config, connected, left, missed, money, now, put, Refusal, say, speak, speech, t, tapped, till, watch } from './till.js';
 import { free, wedge } from './scan.js';
 
 const at = { id: '', choose: 0, staff: false, told: null, busy: false, challenge: null, until: 0, printed: '' };
@@ -93,6 +93,12 @@ function choice() {
 const picture = (p, v) => h('img.qr', { src: `/v1/payments/${p.id}/qr.png?size=720&v=${v}`, alt: t('qr_alt'), width: 480, height: 480 });
 const countdown = (until) => h('p.countdown', { 'aria-live': 'off' }, h('span', { text: t('valid') + ' ' }), h('b', { 'data-until': String(until), text: left(until) }));
 
+// tapState is what the last card at the reader came to.
+function tapState(p, c) {
+  const tap = c?.tap && tapped(p.id);
+  return tap && h(tap.code ? 'p.tap.warn' : 'p.tap', { id: 'tap', role: 'status', text: [say(tap.text), say(tap.hint)].filter(Boolean).join(' · ') });
+}
+
 function step(p) {
   const away = touch('.quiet', 'cancel', 'cancel', cancel);
   if (p.mode === 'b_scan_c' && p.state === 'asking') {
@@ -104,7 +110,7 @@ function step(p) {
   const c = at.challenge?.id === p.id ? at.challenge : null;
   if (p.mode === 'evidence') {
     return h('div.step.pictured', {}, sum(p), c ? h('div.picture', {}, picture(p, c.expires_ms), countdown(c.expires_ms)) : h('div.sign.pulse', {}, icon('wait')),
-      h('div.words', {}, h('h1', { text: t('offline_scan') }), h('p.lead', { text: t('offline_answer') }), problem(), away));
+      h('div.words', {}, h('h1', { text: t(c?.tap ? 'offline_tap' : 'offline_scan') }), h('p.lead', { text: t('offline_answer') }), tapState(p, c), problem(), away));
   }
   if (!p.qr) {
     return h('div.step', {}, sum(p), h('div.sign.pulse', {}, icon('qr')), h('h1', { text: t('qr_coming') }), problem(),
@@ -151,7 +157,7 @@ function draw() {
     document.getElementById('terminal').textContent = s.terminal;
     document.getElementById('dot').className = `dot ${till.reachable && s.connected ? 'ok' : 'bad'}`;
   }
-  const key = JSON.stringify([speech.lang, p?.id, p?.state, Boolean(p?.qr), p && receipt(p), at, till.reachable, till.locked, s?.connected, s?.room?.stop]);
+  const key = JSON.stringify([speech.lang, p?.id, p?.state, Boolean(p?.qr), p && receipt(p), tapped(p?.id), at, till.reachable, till.locked, s?.connected, s?.room?.stop]);
   if (key === drawn) return;
   drawn = key;
   if (resting() && !at.until) at.until = Date.now() + config.idle_s * 1000;

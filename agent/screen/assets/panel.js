@@ -1,7 +1,7 @@
 // The panel of the sale at hand: the amount, the wait for the customer, the result.
 import { h, fill, icon } from '/assets/dom.js';
 import { fen } from '/assets/events.js';
-import { config, connected, left, money, now, say, speech, t, till } from './till.js';
+import { config, connected, left, money, now, say, speech, t, tapped, till } from './till.js';
 import { again, askChallenge, cancel, next, offlineRefusal, payment, present, refresh, sale, stateOf, submit, swap, take, waiting } from './sale.js';
 import { reprint } from './dialog.js';
 import { tell } from './banner.js';
@@ -95,12 +95,18 @@ function waitingForQR(p) {
   return [head(p), h('div.show', {}, picture(p), h('h2', { text: t('show_qr') }), countdown(p.expires_ms)), problem(), h('div.actions', {}, giveUp())];
 }
 
+// tapState is what the last card at the reader came to.
+function tapState(p, c) {
+  const tap = c?.tap && tapped(p.id);
+  return tap && h(tap.code ? 'p.tap.warn' : 'p.tap', { id: 'tap', role: 'status', text: [say(tap.text), say(tap.hint)].filter(Boolean).join(' · ') });
+}
+
 function waitingForWallet(p) {
   const c = sale.challenge?.id === p.id ? sale.challenge : null;
   return [head(p),
-    c ? h('div.show', {}, picture(p, String(c.expires_ms)), h('h2', { text: t('show_challenge') }), countdown(c.expires_ms))
+    c ? h('div.show', {}, picture(p, String(c.expires_ms)), h('h2', { text: t(c.tap ? 'show_or_tap' : 'show_challenge') }), countdown(c.expires_ms))
       : h('div.call', {}, h('div.sign', {}, icon('off')), h('h2', { text: t('take_offline') })),
-    problem(), c && codeField('answer_example', 'answer_typed'),
+    tapState(p, c), problem(), c && codeField('answer_example', 'answer_typed'),
     h('div.actions', {}, giveUp(), !c && button('.primary', null, 'retry', askChallenge, { id: 'retry' }))];
 }
 
@@ -151,7 +157,7 @@ for (const end of ['pointerup', 'pointercancel']) {
 
 export function draw() {
   const [name, content] = view(), p = payment(), panel = document.getElementById('panel');
-  const key = JSON.stringify([name, speech.lang, p?.id, p?.state, p?.mode, p?.refunds, Boolean(p?.qr), sale.error?.code, sale.busy, sale.challenge?.expires_ms,
+  const key = JSON.stringify([name, speech.lang, p?.id, p?.state, p?.mode, p?.refunds, Boolean(p?.qr), sale.error?.code, sale.busy, sale.challenge?.expires_ms, tapped(p?.id),
     connected(), till.status?.room?.stop]);
   if (key === drawn) return;
   if (pressed) { late = true; return; }

@@ -50,7 +50,7 @@ function renew() {
   location.reload();
 }
 
-export const till = { status: null, payments: new Map(), reachable: true, locked: false, skew: 0 };
+export const till = { status: null, payments: new Map(), tap: null, reachable: true, locked: false, skew: 0 };
 const watchers = new Set();
 let due = false;
 export const watch = (f) => watchers.add(f);
@@ -101,6 +101,7 @@ export async function begin(on = {}, list = true) {
     scan: (e) => on.scan?.(e.scan),
     notice: (e) => { till.status?.notices.push(e.notice); changed(); },
     print: look, // what is owed on paper comes with the status
+    tap: (e) => { till.tap = e.tap; changed(); },
     device: (e) => { on.device?.(e.device); look(); },
     reset: () => quietly(all),
   }, (ok) => {
@@ -111,6 +112,9 @@ export async function begin(on = {}, list = true) {
   setInterval(look, 5000);
   await quietly(all);
 }
+
+// tapped is how the tap of a payment goes, where there is more to say than "hold it here".
+export const tapped = (id) => (till.tap?.payment === id && ['ready', 'working', 'refused'].includes(till.tap.signal) ? till.tap : null);
 
 // missed tells that a scan came to nothing: no payment took the code.
 export const missed = (s) => !s.payment || (s.kind !== 'payment_reference' && s.payment.state === 'created');
