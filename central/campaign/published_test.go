@@ -14,34 +14,34 @@ import (
 )
 
 // ship publishes a campaign that comes with the program.
-func ship(t testing.TB, d Definition) Published {
-	t.Helper()
+func ship(tb testing.TB, d Definition) Published {
+	tb.Helper()
 	var area []byte
 	if d.Fence != "" {
 		var err error
 		if area, err = ShippedArea(d.Fence); err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 	}
 	p, err := Publish(d, 1, area)
 	if err != nil {
-		t.Fatalf("%s: %v", d.Name, err)
+		tb.Fatalf("%s: %v", d.Name, err)
 	}
 	return p
 }
 
-func shippedByName(t testing.TB, name string) Definition {
-	t.Helper()
+func shippedByName(tb testing.TB, name string) Definition {
+	tb.Helper()
 	all, err := Shipped()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	for _, d := range all {
 		if d.Name == name {
 			return d
 		}
 	}
-	t.Fatalf("no campaign %s", name)
+	tb.Fatalf("no campaign %s", name)
 	return Definition{}
 }
 

@@ -95,8 +95,8 @@ func square(c Point, half float64) orb.Ring {
 }
 
 // area writes polygons in a datum.
-func area(t testing.TB, d Datum, polygons ...orb.Polygon) []byte {
-	t.Helper()
+func area(tb testing.TB, d Datum, polygons ...orb.Polygon) []byte {
+	tb.Helper()
 	moved := make([][][][2]float64, len(polygons))
 	for i, p := range polygons {
 		for _, r := range p {
@@ -110,7 +110,7 @@ func area(t testing.TB, d Datum, polygons ...orb.Polygon) []byte {
 	}
 	b, err := json.Marshal(map[string]any{"type": "MultiPolygon", "datum": d, "coordinates": moved})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return b
 }
@@ -196,16 +196,16 @@ func TestThousandPoints(t *testing.T) {
 			want = Inside
 		}
 		by := random.Float64() * 400
-		clear := true
+		off := true
 		perLat, perLon := metres(p.Lat, wgsAxis, wgsEcc2)
 		for _, polygon := range shapes {
 			for _, r := range polygon {
 				for i := range r[1:] {
-					clear = clear && segmentDistance(r[i], r[i+1], orb.Point{p.Lon, p.Lat}, perLon, perLat) > by
+					off = off && segmentDistance(r[i], r[i+1], orb.Point{p.Lon, p.Lat}, perLon, perLat) > by
 				}
 			}
 		}
-		if !clear {
+		if !off {
 			want = Ambiguous
 		}
 		counts[want]++
@@ -276,7 +276,7 @@ func TestParseRefuses(t *testing.T) {
 			t.Errorf("%s: got %v, want position %d: %v", name, err, c.position, c.err)
 			continue
 		}
-		if !strings.Contains(err.Error(), "feature 1") && where.Ring == 0 && !strings.HasSuffix(name, "another") && c.err != errNested {
+		if !strings.Contains(err.Error(), "feature 1") && where.Ring == 0 && !strings.HasSuffix(name, "another") && !errors.Is(c.err, errNested) {
 			t.Errorf("%s: the error does not name the feature: %v", name, err)
 		}
 	}
