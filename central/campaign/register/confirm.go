@@ -38,17 +38,17 @@ func (d *Desk) Confirm(ctx context.Context, ref, code string) (Entry, error) {
 		return Entry{}, err
 	}
 	var key [32]byte
-	if b, err := hex.DecodeString(ref); err != nil || len(b) != len(key) || len(code) > 32 {
+	b, err := hex.DecodeString(ref)
+	if err != nil || len(b) != len(key) || len(code) > 32 {
 		return Entry{}, refuse(WrongCode, "code", nil)
-	} else {
-		copy(key[:], b)
 	}
+	copy(key[:], b)
 	k, err := d.secrets(ctx)
 	if err != nil {
 		return Entry{}, err
 	}
 	var salt [32]byte
-	rand.Read(salt[:]) //nolint:errcheck // crypto/rand never fails
+	rand.Read(salt[:])
 	var rec Record
 	var no error
 	err = d.cfg.Store.Write(ctx, func(tx Tx) (err error) {
@@ -116,8 +116,9 @@ func (d *Desk) receipt(r Record) Receipt {
 		standing = PlaceOpen
 	}
 	return Receipt{
-		r.Campaign, d.cfg.Campaign.Hash, draw.Entry{Ticket: r.Ticket, Stratum: r.Stratum, Institution: r.Institution},
-		standing, time.UnixMilli(max(r.ConfirmedMS, r.PlacedMS)).Truncate(time.Second).UTC(),
+		Campaign: r.Campaign, Definition: d.cfg.Campaign.Hash, Standing: standing,
+		Entry: draw.Entry{Ticket: r.Ticket, Stratum: r.Stratum, Institution: r.Institution},
+		At:    time.UnixMilli(max(r.ConfirmedMS, r.PlacedMS)).Truncate(time.Second).UTC(),
 	}
 }
 
@@ -158,7 +159,11 @@ func (d *Desk) Locate(ctx context.Context, query string, fix fence.Fix, s Signal
 	if err := d.open(now); err != nil {
 		return Entry{}, err
 	}
-	if !d.limits.allow("query "+query, d.cfg.PerSource, time.Minute, now) {
+	known, err := d.Find(ctx, query)
+	if err != nil {
+		return Entry{}, err
+	}
+	if !d.limits.allow("ticket "+string(known.Entry.Ticket[:]), d.cfg.PerSource, time.Minute, now) {
 		return Entry{}, refuse(TooOften, "", nil)
 	}
 	k, err := d.secrets(ctx)

@@ -9,6 +9,7 @@ import (
 type limiter struct {
 	mu     sync.Mutex
 	counts map[string]count
+	swept  time.Time
 }
 
 type count struct {
@@ -25,11 +26,7 @@ func (l *limiter) allow(key string, most int, per time.Duration, now time.Time) 
 	defer l.mu.Unlock()
 	c, ok := l.counts[key]
 	if !ok && len(l.counts) >= maxKeys {
-		for k, c := range l.counts {
-			if !now.Before(c.until) {
-				delete(l.counts, k)
-			}
-		}
+		l.sweep(now)
 		if len(l.counts) >= maxKeys {
 			return false
 		}
@@ -40,4 +37,17 @@ func (l *limiter) allow(key string, most int, per time.Duration, now time.Time) 
 	c.n++
 	l.counts[key] = c
 	return c.n <= most
+}
+
+// sweep drops what is over, at most once a second: it walks over everything.
+func (l *limiter) sweep(now time.Time) {
+	if now.Sub(l.swept) < time.Second {
+		return
+	}
+	l.swept = now
+	for k, c := range l.counts {
+		if !now.Before(c.until) {
+			delete(l.counts, k)
+		}
+	}
 }

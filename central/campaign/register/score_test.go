@@ -1,6 +1,7 @@
 package register
 
 import (
+	"strconv"
 	"testing"
 	"time"
 
@@ -49,5 +50,14 @@ func TestTheLimiterIsBounded(t *testing.T) {
 	}
 	if !l.allow("b", 2, time.Minute, now) || !l.allow("a", 2, time.Minute, now.Add(time.Minute)) {
 		t.Error("another key, or the next minute, was refused")
+	}
+	for i := range maxKeys {
+		l.allow(strconv.Itoa(i), 1, time.Minute, now)
+	}
+	if l.allow("new", 1, time.Minute, now.Add(time.Second)) || len(l.counts) > maxKeys {
+		t.Errorf("%d keys are counted", len(l.counts))
+	}
+	if !l.allow("new", 1, time.Minute, now.Add(2*time.Minute)) || len(l.counts) != 1 {
+		t.Errorf("%d keys are left of those that are over", len(l.counts))
 	}
 }

@@ -66,7 +66,7 @@ func (d *Desk) Register(ctx context.Context, r Request) (Answer, error) {
 		return Answer{}, err
 	}
 	if !d.limits.allow("source "+r.Source, d.cfg.PerSource, time.Minute, now) ||
-		(r.Signals.Device != "" && !d.limits.allow("device "+r.Signals.Device, d.cfg.PerSource, time.Minute, now)) {
+		(r.Signals.Device != "" && !d.limits.allow("device "+r.Signals.Device[:min(64, len(r.Signals.Device))], d.cfg.PerSource, time.Minute, now)) {
 		return Answer{}, refuse(TooOften, "", nil)
 	}
 	k, err := d.secrets(ctx)
@@ -118,7 +118,7 @@ func (d *Desk) understand(r Request, k *keys, now time.Time) (entrant, error) {
 	if age := e.Identity.Age(now); age >= 0 && age < d.rules.Registration.MinAge {
 		return e, refuse(TooYoung, "number", nil)
 	}
-	if e.Personal.Phone, err = ParsePhone(r.Phone); err != nil {
+	if e.Phone, err = ParsePhone(r.Phone); err != nil {
 		return e, refuse(BadPhone, "phone", err)
 	}
 	e.Name = strings.TrimSpace(r.Name)
@@ -131,22 +131,16 @@ func (d *Desk) understand(r Request, k *keys, now time.Time) (entrant, error) {
 	if e.place, err = d.place(r.Fix); err != nil {
 		return e, err
 	}
-	e.person, e.phone = k.personOf(e.Identity), keyed(k.phone, e.Personal.Phone)
+	e.person, e.phone = k.personOf(e.Identity), keyed(k.phone, e.Phone)
 	e.ref = keyed(k.ref, string(e.person[:]), string(e.phone[:]))
 	return e, nil
 }
 
 // submit asks the authority, keeps the registration and sends the code.
 func (d *Desk) submit(ctx context.Context, k *keys, e entrant, now time.Time) (Answer, error) {
-	var known Known
-	if d.cfg.Authority != nil {
-		var err error
-		if known, err = d.cfg.Authority.Look(ctx, e.Personal); err != nil {
-			return Answer{}, pos.NewError(pos.ErrInstitution, fmt.Errorf("ask authority: %w", err))
-		}
-		if !known.Real {
-			return Answer{}, refuse(BadIdentity, "name", errors.New("name and document do not fit"))
-		}
+	known, err := d.look(ctx, e)
+	if err != nil {
+		return Answer{}, err
 	}
 	stratum, err := d.stratum(e.Identity, known)
 	if err != nil {
@@ -167,14 +161,12 @@ func (d *Desk) submit(ctx context.Context, k *keys, e entrant, now time.Time) (A
 			return orClosed(err)
 		}
 		old, found, err := tx.Record(ctx, d.rules.Name, e.ref)
+		rec, send = fresh, true
+		if err == nil && found {
+			rec, send, err = d.merge(k, old, fresh, e, now)
+		}
 		if err != nil {
 			return err
-		}
-		rec, send = fresh, true
-		if found {
-			if rec, send, err = d.merge(k, old, fresh, e, now); err != nil {
-				return err
-			}
 		}
 		if send {
 			d.arm(k, &rec, code, now)
@@ -190,6 +182,21 @@ func (d *Desk) submit(ctx context.Context, k *keys, e entrant, now time.Time) (A
 		}
 	}
 	return rec.answer(), nil
+}
+
+// look asks the authority, where there is one.
+func (d *Desk) look(ctx context.Context, e entrant) (Known, error) {
+	if d.cfg.Authority == nil {
+		return Known{}, nil
+	}
+	known, err := d.cfg.Authority.Look(ctx, e.Personal)
+	if err != nil {
+		return known, pos.NewError(pos.ErrInstitution, fmt.Errorf("ask authority: %w", err))
+	}
+	if !known.Real {
+		return known, refuse(BadIdentity, "name", errors.New("name and document do not fit"))
+	}
+	return known, nil
 }
 
 func orClosed(err error) error {
@@ -296,7 +303,7 @@ func (d *Desk) send(ctx context.Context, r Record, e entrant, code string, now t
 		return refuse(TooOften, "phone", nil)
 	}
 	until := time.UnixMilli(r.CodeUntilMS).In(pos.Shanghai()).Format("01-02 15:04:05")
-	err := d.cfg.SMS.Send(ctx, e.Personal.Phone, pos.Text{
+	err := d.cfg.SMS.Send(ctx, e.Phone, pos.Text{
 		ZH: fmt.Sprintf("%s:确认码 %s,%s 前有效。您选择的运营机构:%s。请勿告知他人。", d.rules.Title.ZH, code, until, r.Institution),
 		EN: fmt.Sprintf("%s: code %s, good before %s. Institution chosen: %s. Tell nobody.", d.rules.Title.EN, code, until, r.Institution),
 	})
