@@ -14,9 +14,9 @@ func (s *Store) Registrations() register.Store { return registrationStore{s} }
 
 type registrationStore struct{ *Store }
 
-// Write implements register.Store.
+// Write implements register.Store. Writes that come at once share a commit.
 func (s registrationStore) Write(ctx context.Context, fn func(tx register.Tx) error) error {
-	return s.tx(ctx, func(t *Tx) error { return fn(registrationTx{t}) })
+	return s.entrants.write(ctx, s.Store, func(t *Tx) error { return fn(registrationTx{t}) })
 }
 
 // Read implements register.Store.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"regexp"
 	"sync"
@@ -98,9 +99,11 @@ func TestRegistrationRows(t *testing.T) {
 			"person": func() register.Record { r := sampleRegistration(50); r.Person = want.Person; return r }(),
 			"phone":  func() register.Record { r := sampleRegistration(51); r.Phone = want.Phone; return r }(),
 		} {
-			if err := putRegistrations(ctx, s, r); err == nil {
+			short, cancel := context.WithTimeout(ctx, time.Second) // PostgreSQL would try again for long
+			if err := putRegistrations(short, s, r); err == nil {
 				t.Errorf("a second entry of one %s was kept", name)
 			}
+			cancel()
 		}
 	})
 }
@@ -348,6 +351,66 @@ func TestPublishedCampaignsNeverChange(t *testing.T) {
 			t.Error("a published campaign was changed")
 		}
 		if _, err := s.Campaign(ctx, "nobody"); pos.CodeOf(err) != pos.ErrNotFound {
+			t.Error(err)
+		}
+	})
+}
+
+// TestABatchSharesOnlyTheCommit: of many writes at once, those that fail leave nothing,
+// the others stand, and one with a cancelled context harms nobody.
+func TestABatchSharesOnlyTheCommit(t *testing.T) {
+	engines(t, func(t *testing.T, s *Store) {
+		t.Helper()
+		ctx := t.Context()
+		stop := errors.New("stop")
+		var group sync.WaitGroup
+		const writers = 100
+		for n := range uint32(writers) {
+			group.Go(func() {
+				ctx, cancel := context.WithCancel(ctx)
+				defer cancel()
+				err := s.Registrations().Write(ctx, func(tx register.Tx) error {
+					if err := tx.Put(ctx, sampleRegistration(n*10_000)); err != nil {
+						return err
+					}
+					switch n % 5 {
+					case 1:
+						return stop
+					case 2: // an error of the database itself
+						own, ok := tx.(registrationTx)
+						if !ok {
+							return stop
+						}
+						_, err := own.Exec(ctx, `SELECT nothing FROM nowhere`)
+						return err
+					case 3:
+						if n%25 == 3 {
+							cancel()
+							return tx.Put(ctx, sampleRegistration(n*10_000+2))
+						}
+					}
+					return nil
+				})
+				bad := n%5 == 1 || n%5 == 2 || n%25 == 3
+				if (err != nil) != bad || (n%5 == 1 && !errors.Is(err, stop)) {
+					t.Errorf("write %d: %v", n, err)
+				}
+			})
+		}
+		group.Wait()
+		err := s.Registrations().Read(ctx, func(tx register.Tx) error {
+			for n := range uint32(writers) {
+				_, found, err := tx.Record(ctx, "c", hash(n*10_000))
+				if err != nil {
+					return err
+				}
+				if bad := n%5 == 1 || n%5 == 2 || n%25 == 3; found == bad {
+					t.Errorf("write %d: kept %t", n, found)
+				}
+			}
+			return nil
+		})
+		if err != nil {
 			t.Error(err)
 		}
 	})
