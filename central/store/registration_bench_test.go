@@ -34,7 +34,7 @@ func BenchmarkRegister(b *testing.B) {
 func enterOne(ctx context.Context, s *Store, n uint32) error {
 	r := register.Record{
 		Campaign: "c", Ref: hash(n), Person: hash(n), Phone: hash(n), Institution: "ICBC", Place: "inside", Sealed: make([]byte, 200),
-		Ticket: [32]byte(hash(n)), Query: hash(n),
+		Ticket: hash(n), Query: hash(n),
 	}
 	for _, confirmed := range []int64{0, 1} {
 		err := s.Registrations().Write(ctx, func(tx register.Tx) error {
