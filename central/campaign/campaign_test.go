@@ -36,7 +36,7 @@ func TestShippedCampaigns(t *testing.T) {
 		got[d.Name] = facts{
 			d.Envelopes(), d.Total(), d.Register.From.Format(form), d.Register.Until.Format(form),
 			d.Spend.From.Format(form), d.Spend.Until.Format(form),
-			d.Scope.Allows(InStore, d.Scope.Merchants[0], "food"), d.Scope.Allows(Online, d.Scope.Merchants[0], "food"),
+			d.Scope.Allows(Place{InStore, d.Scope.Merchants[0], "s1", "food"}), d.Scope.Allows(Place{Online, d.Scope.Merchants[0], "", "food"}),
 		}
 	}
 	want := map[string]facts{
@@ -46,6 +46,11 @@ func TestShippedCampaigns(t *testing.T) {
 		"beijing-2021-06":  {200_000, 40_000_000_00, "2021-06-05 00:00:00", "2021-06-08 00:00:00", "2021-06-11 10:00:00", "2021-06-21 00:00:00", true, false},
 		"shanghai-2021-06": {350_000, 19_250_000_00, "2021-06-05 00:00:00", "2021-06-07 00:00:00", "2021-06-11 10:00:00", "2021-06-21 00:00:00", true, true},
 		"changsha-2021-06": {300_000, 40_000_000_00, "2021-05-22 00:00:00", "2021-05-26 00:00:00", "2021-06-11 10:00:00", "2021-06-21 00:00:00", true, true},
+		"luohu-2020":       {50_000, 10_000_000_00, "2020-10-09 00:00:00", "2020-10-11 08:00:00", "2020-10-12 18:00:00", "2020-10-19 00:00:00", true, false},
+		"futian-2021":      {100_000, 20_000_000_00, "2021-01-01 00:00:00", "2021-01-04 10:00:00", "2021-01-07 00:00:00", "2021-01-18 00:00:00", true, false},
+		"chengdu-2021":     {200_000, 39_999_980_00, "2021-02-24 00:00:00", "2021-02-26 00:00:00", "2021-03-03 00:00:00", "2021-03-20 00:00:00", true, true},
+		"sanya-2021":       {28_030, 9_999_800_00, "2021-09-13 10:00:00", "2021-09-16 00:00:00", "2021-09-20 10:00:00", "2021-10-20 00:00:00", true, false},
+		"haikou-2021":      {50_000, 10_000_000_00, "2021-12-21 00:00:00", "2021-12-24 00:00:00", "2021-12-26 10:00:00", "2022-01-04 20:00:00", true, false},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
@@ -101,11 +106,25 @@ func TestWindowsAreHalfOpen(t *testing.T) {
 }
 
 func TestScope(t *testing.T) {
-	s := Scope{Channels: []Channel{InStore}, Merchants: []string{"seven-fresh"}, Categories: []string{"*"}}
-	if !s.Allows(InStore, "seven-fresh", "food") || s.Allows(Online, "seven-fresh", "food") || s.Allows(InStore, "other", "food") || s.Allows(InStore, "*", "food") {
-		t.Error("scope is not what it says")
+	s := Scope{Channels: []Channel{InStore, Online}, Merchants: []string{"seven-fresh"}, Stores: []string{"A1", "A2"}, Categories: []string{"*"}}
+	for _, c := range []struct {
+		at   Place
+		want bool
+	}{
+		{Place{InStore, "seven-fresh", "A1", "food"}, true},
+		{Place{InStore, "seven-fresh", "A3", "food"}, false},
+		{Place{InStore, "seven-fresh", "", "food"}, false},
+		{Place{InStore, "other", "A1", "food"}, false},
+		{Place{InStore, "*", "A1", "food"}, false},
+		{Place{InStore, "seven-fresh", "*", "food"}, false},
+		{Place{Online, "seven-fresh", "", "food"}, true},
+		{Place{"by_post", "seven-fresh", "A1", "food"}, false},
+	} {
+		if s.Allows(c.at) != c.want {
+			t.Errorf("%+v: want %t", c.at, c.want)
+		}
 	}
-	if (Scope{}).Allows(InStore, "", "") {
+	if (Scope{}).Allows(Place{Channel: InStore}) {
 		t.Error("an empty scope allows something")
 	}
 }
@@ -116,39 +135,62 @@ func TestParseRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	good := string(b)
-	for name, change := range map[string][2]string{
-		"unknown key":           {"waiting_list:", "waitinglist:"},
-		"unknown window key":    {"until: \"2021-05-25\"", "till: \"2021-05-25\""},
-		"missing window":        {`spend: {from: "2021-06-11 10:00", until: "2021-06-20 24:00"}`, ""},
-		"empty window":          {`until: "2021-05-25"`, `until: "2021-05-21"`},
-		"spend before register": {`spend: {from: "2021-06-11 10:00"`, `spend: {from: "2021-05-25 23:59"`},
-		"budget too small":      {"budget_fen: 4000000000", "budget_fen: 3999999999"},
-		"no envelopes":          {"[{face_fen: 10000, count: 200000}, {face_fen: 20000, count: 100000}]", "[]"},
-		"negative face":         {"face_fen: 10000", "face_fen: -10000"},
-		"no count":              {"count: 200000", "count: 0"},
-		"overflowing count":     {"count: 200000", "count: 9223372036854775807"},
-		"quotas do not add up":  {"strata: []", "strata: [{name: locals, count: 299999}]"},
-		"channel":               {"[in_store, online]", "[in_store, by_post]"},
-		"no merchants":          {`merchants: ["*"]`, "merchants: []"},
-		"institution":           {"[ICBC,", "[icbc,"},
-		"presence":              {"presence: anywhere", "presence: nearby"},
-		"funding":               {"funding: changsha-city", `funding: ""`},
-		"environment":           {"env: lab", "env: prod"},
-		"name":                  {"name: changsha-2021-06", "name: Changsha"},
-		"one language":          {"zh: 长沙, en: Changsha}\nenv", "zh: 长沙}\nenv"},
-		"two documents":         {"env: lab", "env: lab\n---\nx: 1"},
+	for name, c := range map[string]struct{ old, change, field string }{
+		"unknown key":           {"waiting:", "waitinglist:", ""},
+		"unknown window key":    {"until: \"2021-05-25\"", "till: \"2021-05-25\"", ""},
+		"unknown quota key":     {"[ICBC,", "[{code: ICBC, quoat: 5},", ""},
+		"unknown coupon key":    {"{face_fen: 10000,", "{coupon: {threshold: 10000, off_fen: 3000},", ""},
+		"missing window":        {`spend: {from: "2021-06-11 10:00", until: "2021-06-20 24:00"}`, "", "spend"},
+		"empty window":          {`until: "2021-05-25"`, `until: "2021-05-21"`, ""},
+		"spend before register": {`spend: {from: "2021-06-11 10:00"`, `spend: {from: "2021-05-25 23:59:59"`, "spend"},
+		"budget short by a fen": {"budget_fen: 4000000000", "budget_fen: 3999999999", "budget_fen"},
+		"no envelopes":          {"[{face_fen: 10000, count: 200000}, {face_fen: 20000, count: 100000}]", "[]", "tiers"},
+		"negative face":         {"face_fen: 20000", "face_fen: -20000", "tiers[1].face_fen"},
+		"face 0":                {"face_fen: 10000", "face_fen: 0", "tiers[0].face_fen"},
+		"coupon with a face":    {"face_fen: 10000,", "face_fen: 1, coupon: {threshold_fen: 10000, off_fen: 3000},", "tiers[0].face_fen"},
+		"coupon of nothing":     {"face_fen: 10000,", "coupon: {threshold_fen: 10000, off_fen: 0},", "tiers[0].coupon.off_fen"},
+		"coupon over threshold": {"face_fen: 10000,", "coupon: {threshold_fen: 3000, off_fen: 3001},", "tiers[0].coupon.off_fen"},
+		"no count":              {"count: 200000", "count: 0", "tiers[0].count"},
+		"overflowing count":     {"count: 200000", "count: 9223372036854775807", "tiers[0].count"},
+		"quotas do not add up":  {"strata: []", "strata: [{name: locals, count: 299999, who: residents}]", "strata"},
+		"stratum without rule":  {"strata: []", "strata: [{name: locals, count: 300000}]", "strata[0].who"},
+		"unfilled":              {"unfilled: return", "unfilled: keep", "unfilled"},
+		"waiting":               {"waiting: 0", "waiting: -1", "waiting"},
+		"channel":               {"[in_store, online]", "[in_store, by_post]", "scope.channels"},
+		"no merchants":          {`merchants: ["*"]`, "merchants: []", "scope.merchants"},
+		"no stores":             {`stores: ["*"]`, "stores: []", "scope.stores"},
+		"all and more":          {`stores: ["*"]`, `stores: ["*", A1]`, "scope.stores"},
+		"institution":           {"[ICBC,", "[icbc,", "institutions[0].code"},
+		"institution twice":     {"[ICBC,", "[ABC,", "institutions[1].code"},
+		"negative quota":        {"[ICBC,", "[{code: ICBC, quota: -1},", "institutions[0].quota"},
+		"quotas too small":      {"[ICBC, ABC, BOC, CCB, BOCOM, PSBC]", "[{code: ICBC, quota: 200000}, {code: ABC, quota: 99999}]", "institutions"},
+		"presence":              {"presence: anywhere", "presence: nearby", "presence"},
+		"fence not looked at":   {`fence: ""`, "fence: beijing.geojson", "fence"},
+		"fence missing":         {"presence: anywhere", "presence: at_registration", "fence"},
+		"fence elsewhere":       {"presence: anywhere\nfence: \"\"", "presence: at_registration\nfence: ../../etc/passwd", "fence"},
+		"code hours":            {"code_hours: 6", "code_hours: 0", "registration.code_hours"},
+		"ambiguous":             {"ambiguous: refuse", "ambiguous: dice", "registration.ambiguous"},
+		"documents":             {"[resident_id,", "[library_card,", "registration.documents"},
+		"keep days":             {"keep_days: 180", "keep_days: 0", "registration.keep_days"},
+		"age":                   {"min_age: 0", "min_age: 100", "registration.min_age"},
+		"funding":               {"funding: changsha-city", `funding: ""`, "funding"},
+		"environment":           {"env: lab", "env: prod", "env"},
+		"name":                  {"name: changsha-2021-06", "name: Changsha", "name"},
+		"one language":          {"zh: 长沙, en: Changsha}\nenv", "zh: 长沙}\nenv", "title"},
+		"two documents":         {"env: lab", "env: lab\n---\nx: 1", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			bad := strings.Replace(good, change[0], change[1], 1)
+			bad := strings.Replace(good, c.old, c.change, 1)
 			if bad == good {
 				t.Fatal("nothing changed")
 			}
-			if _, err := Parse([]byte(bad)); pos.CodeOf(err) != pos.ErrConfig {
-				t.Errorf("got %v, want %s", err, pos.ErrConfig)
+			_, err := Parse([]byte(bad))
+			if got := pos.AsError(err); pos.CodeOf(err) != pos.ErrConfig || got.Field != c.field || got.Err == nil {
+				t.Errorf("got %v, want %s: %s, with a reason", err, pos.ErrConfig, c.field)
 			}
 		})
 	}
-	if _, err := Parse([]byte(strings.Replace(good, "strata: []", "strata: [{name: locals, count: 250000}, {name: visitors, count: 50000}]", 1))); err != nil {
+	if _, err := Parse([]byte(strings.Replace(good, "strata: []", "strata: [{name: locals, count: 250000, who: residents}, {name: visitors, count: 50000, who: visitors}]", 1))); err != nil {
 		t.Errorf("quotas that add up: %v", err)
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"io"
 	"io/fs"
 	"path"
-	"regexp"
 	"slices"
 
 	"go.yaml.in/yaml/v3"
@@ -16,47 +15,108 @@ import (
 	"dcpos/pos"
 )
 
-//go:embed definitions/*.yaml
+//go:embed definitions/*.yaml definitions/fences/*.geojson
 var shipped embed.FS
-
-const maxDefinition = 64 << 10
 
 // Limits of a definition.
 const (
-	maxTiers = 16
-	maxCount = 10_000_000
+	maxDefinition = 64 << 10
+	maxTiers      = 16
+	maxStrata     = 64
+	maxList       = 10_000 // stores
+	maxCount      = 10_000_000
 )
 
 // Definition is a campaign as it is drafted and, once published, fixed.
 type Definition struct {
-	Name         string          `yaml:"name"` // such as wangfujing-2021
-	Title        pos.Text        `yaml:"title"`
-	City         pos.Text        `yaml:"city"`
-	Env          pos.Environment `yaml:"env"`
-	Register     Window          `yaml:"register"`
-	Spend        Window          `yaml:"spend"`
-	Presence     Presence        `yaml:"presence"`
-	Tiers        []Tier          `yaml:"tiers"`  // drawn in this order
-	Strata       []Stratum       `yaml:"strata"` // quotas; empty: one for all
-	Scope        Scope           `yaml:"scope"`
-	Budget       pos.Money       `yaml:"budget_fen"`
-	Funding      string          `yaml:"funding"` // account that pays, and gets back what is not spent
-	Institutions []string        `yaml:"institutions"`
-	WaitingList  bool            `yaml:"waiting_list"` // unclaimed envelopes go to the next in the draw's order
-	Sources      []string        `yaml:"sources"`      // where its figures are from
-	Note         string          `yaml:"note"`         // where sources differ, and what was chosen
+	Name     string          `yaml:"name" json:"name"` // such as wangfujing-2021
+	Title    pos.Text        `yaml:"title" json:"title"`
+	City     pos.Text        `yaml:"city" json:"city"`
+	Env      pos.Environment `yaml:"env" json:"env"`
+	Register Window          `yaml:"register" json:"register"`
+	Spend    Window          `yaml:"spend" json:"spend"`
+	Presence Presence        `yaml:"presence" json:"presence"`
+	// Fence is the file of the area where an entrant must be, by name; set with
+	// AtRegistration, and only then.
+	Fence        string        `yaml:"fence" json:"fence"`
+	Registration Registration  `yaml:"registration" json:"registration"`
+	Tiers        []Tier        `yaml:"tiers" json:"tiers"`   // drawn in this order
+	Strata       []Stratum     `yaml:"strata" json:"strata"` // quotas; empty: one for all
+	Unfilled     string        `yaml:"unfilled" json:"unfilled"`
+	Waiting      int64         `yaml:"waiting" json:"waiting"` // so many of each stratum follow where envelopes stay unclaimed; 0: they are recalled
+	Scope        Scope         `yaml:"scope" json:"scope"`
+	Budget       pos.Money     `yaml:"budget_fen" json:"budget_fen"`
+	Funding      string        `yaml:"funding" json:"funding"` // account that pays, and gets back what is not spent
+	Institutions []Institution `yaml:"institutions" json:"institutions"`
+	Sources      []string      `yaml:"sources" json:"sources"` // where its figures are from
+	Note         string        `yaml:"note" json:"note"`       // where sources differ, and what was chosen
 }
 
-// Tier is a face value and how many envelopes have it.
+// Tier is a free envelope of a face value, or a coupon, and how many there are.
 type Tier struct {
-	Face  pos.Money `yaml:"face_fen"`
-	Count int64     `yaml:"count"`
+	Face   pos.Money `yaml:"face_fen" json:"face_fen"` // 0 with a coupon
+	Coupon *Coupon   `yaml:"coupon" json:"coupon"`
+	Count  int64     `yaml:"count" json:"count"`
 }
 
-// Stratum is a group of entrants with a quota of its own.
+// Coupon takes Off from one payment of Threshold or more, whole or not at all.
+type Coupon struct {
+	Threshold pos.Money `yaml:"threshold_fen" json:"threshold_fen"`
+	Off       pos.Money `yaml:"off_fen" json:"off_fen"`
+}
+
+// Value is what one of the tier costs the fund at most.
+func (t Tier) Value() pos.Money {
+	if t.Coupon != nil {
+		return t.Coupon.Off
+	}
+	return t.Face
+}
+
+// Stratum is a group of entrants with a quota of its own. An entrant belongs to the
+// first whose rule fits her.
 type Stratum struct {
-	Name  string `yaml:"name"`
-	Count int64  `yaml:"count"`
+	Name  string `yaml:"name" json:"name"`
+	Count int64  `yaml:"count" json:"count"`
+	Who   Who    `yaml:"who" json:"who"`
+}
+
+// Who is a rule of belonging.
+type Who string
+
+// The rules of belonging.
+const (
+	Anyone     Who = "anyone"
+	Residents  Who = "residents"  // the authority's list has her
+	Visitors   Who = "visitors"   // a Chinese document, not on the authority's list
+	Foreigners Who = "foreigners" // a passport or a foreigner's permanent residence card
+)
+
+// Institution is one that entrants may choose. In YAML a plain code has no quota.
+type Institution struct {
+	Code  string `json:"code"`
+	Quota int64  `json:"quota"` // 0: none
+}
+
+// UnmarshalYAML reads "ICBC" or {code: ICBC, quota: 5000}.
+func (i *Institution) UnmarshalYAML(node *yaml.Node) error {
+	if node.Kind == yaml.ScalarNode {
+		*i = Institution{Code: node.Value}
+		return nil
+	}
+	var raw struct {
+		Code  string         `yaml:"code"`
+		Quota int64          `yaml:"quota"`
+		Rest  map[string]any `yaml:",inline"`
+	}
+	if err := node.Decode(&raw); err != nil {
+		return fmt.Errorf("institutions: %w", err)
+	}
+	for key := range raw.Rest {
+		return fmt.Errorf("institutions: field %s is not known", key)
+	}
+	*i = Institution{raw.Code, raw.Quota}
+	return nil
 }
 
 // Presence says where an entrant must be.
@@ -78,17 +138,25 @@ const (
 	Online  Channel = "online"
 )
 
-// Scope says where envelopes can be spent. Merchants and Categories are lists by name;
-// "*" alone means all.
+// Scope says where envelopes can be spent. Merchants, Stores and Categories are lists
+// by name; "*" alone means all.
 type Scope struct {
-	Channels   []Channel `yaml:"channels"`
-	Merchants  []string  `yaml:"merchants"`
-	Categories []string  `yaml:"categories"`
+	Channels   []Channel `yaml:"channels" json:"channels"`
+	Merchants  []string  `yaml:"merchants" json:"merchants"`
+	Stores     []string  `yaml:"stores" json:"stores"` // of these merchants; online there is none
+	Categories []string  `yaml:"categories" json:"categories"`
 }
 
-// Allows reports that a payment of the channel at the merchant and category is in the scope.
-func (s Scope) Allows(c Channel, merchant, category string) bool {
-	return slices.Contains(s.Channels, c) && listed(s.Merchants, merchant) && listed(s.Categories, category)
+// Place is where a payment is made.
+type Place struct {
+	Channel                   Channel
+	Merchant, Store, Category string // Store is not looked at online
+}
+
+// Allows reports that a payment there is in the scope.
+func (s Scope) Allows(p Place) bool {
+	return slices.Contains(s.Channels, p.Channel) && listed(s.Merchants, p.Merchant) && listed(s.Categories, p.Category) &&
+		(p.Channel == Online || listed(s.Stores, p.Store))
 }
 
 func listed(list []string, name string) bool {
@@ -108,7 +176,7 @@ func (d Definition) Envelopes() int64 {
 func (d Definition) Total() pos.Money {
 	var sum pos.Money
 	for _, t := range d.Tiers {
-		sum += t.Face * pos.Money(t.Count) // bounded: check
+		sum += t.Value() * pos.Money(t.Count) // bounded: check
 	}
 	return sum
 }
@@ -130,81 +198,6 @@ func Parse(b []byte) (Definition, error) {
 	return d, d.Check()
 }
 
-var (
-	nameForm        = regexp.MustCompile(`^[a-z][a-z0-9-]{2,39}$`)
-	institutionForm = regexp.MustCompile(`^[A-Z0-9]{2,12}$`)
-)
-
-// Check refuses a definition that cannot be published; errors are pos.ErrConfig and name the field.
-func (d Definition) Check() error {
-	switch {
-	case !nameForm.MatchString(d.Name):
-		return refuse("name", fmt.Errorf("%.40q: want %s", d.Name, nameForm))
-	case d.Title.ZH == "" || d.Title.EN == "" || d.City.ZH == "" || d.City.EN == "":
-		return refuse("title", errors.New("want title and city in zh and en"))
-	case !d.Env.Valid():
-		return refuse("env", fmt.Errorf("%.8q: want live or lab", d.Env))
-	case d.Register.From.IsZero() || d.Spend.From.IsZero():
-		return refuse("register", errors.New("want the windows register and spend"))
-	case d.Spend.From.Before(d.Register.Until):
-		return refuse("spend", errors.New("begins before registration ends"))
-	case d.Presence != Anywhere && d.Presence != AtRegistration && d.Presence != Resident:
-		return refuse("presence", fmt.Errorf("%.20q: want anywhere, at_registration or resident", d.Presence))
-	case d.Funding == "":
-		return refuse("funding", errors.New("want the account that pays"))
-	case len(d.Institutions) == 0:
-		return refuse("institutions", errors.New("want at least one"))
-	case len(d.Sources) == 0:
-		return refuse("sources", errors.New("want where the figures are from"))
-	}
-	for _, code := range d.Institutions {
-		if !institutionForm.MatchString(code) {
-			return refuse("institutions", fmt.Errorf("%.20q: want %s", code, institutionForm))
-		}
-	}
-	if err := d.checkTiers(); err != nil {
-		return err
-	}
-	return d.Scope.check()
-}
-
-func (d Definition) checkTiers() error {
-	if len(d.Tiers) == 0 || len(d.Tiers) > maxTiers {
-		return refuse("tiers", fmt.Errorf("want 1 to %d", maxTiers))
-	}
-	for _, t := range d.Tiers {
-		if t.Face < 1 || t.Face > pos.MaxAmount/100 || t.Count < 1 || t.Count > maxCount {
-			return refuse("tiers", fmt.Errorf("%d envelopes of %s", t.Count, t.Face))
-		}
-	}
-	if d.Total() > d.Budget {
-		return refuse("budget_fen", fmt.Errorf("envelopes are worth %s, the budget is %s", d.Total(), d.Budget))
-	}
-	var quota int64
-	for _, s := range d.Strata {
-		if s.Name == "" || s.Count < 1 || s.Count > maxCount {
-			return refuse("strata", fmt.Errorf("%.20q has %d", s.Name, s.Count))
-		}
-		quota += s.Count
-	}
-	if len(d.Strata) > 0 && quota != d.Envelopes() {
-		return refuse("strata", fmt.Errorf("quotas are %d, envelopes %d", quota, d.Envelopes()))
-	}
-	return nil
-}
-
-func (s Scope) check() error {
-	if len(s.Channels) == 0 || len(s.Merchants) == 0 || len(s.Categories) == 0 {
-		return refuse("scope", errors.New("want channels, merchants and categories"))
-	}
-	for _, c := range s.Channels {
-		if c != InStore && c != Online {
-			return refuse("scope.channels", fmt.Errorf("%.20q: want in_store or online", c))
-		}
-	}
-	return nil
-}
-
 // Shipped returns the campaigns that come with the program, sorted by name.
 func Shipped() ([]Definition, error) {
 	names, err := fs.Glob(shipped, "definitions/*.yaml")
@@ -224,6 +217,18 @@ func Shipped() ([]Definition, error) {
 		all = append(all, d)
 	}
 	return all, nil
+}
+
+// ShippedArea returns an area that comes with the program.
+func ShippedArea(name string) ([]byte, error) {
+	if !areaForm.MatchString(name) {
+		return nil, refuse("fence", fmt.Errorf("%.40q: want %s", name, areaForm))
+	}
+	b, err := shipped.ReadFile("definitions/fences/" + name)
+	if err != nil {
+		return nil, refuse("fence", fmt.Errorf("read area: %w", err))
+	}
+	return b, nil
 }
 
 func refuse(field string, err error) error {

@@ -13,8 +13,8 @@ import (
 
 // Window is a half-open interval of instants: From belongs to it, Until does not.
 type Window struct {
-	From  time.Time
-	Until time.Time
+	From  time.Time `json:"from"`
+	Until time.Time `json:"until"`
 }
 
 // Contains reports that t is in the window.

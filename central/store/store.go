@@ -39,6 +39,8 @@ type Store struct {
 	broken atomic.Pointer[error]
 	intake int // the part of accounts that the taking in of journals moves
 
+	entrants batch // the writes of registrations
+
 	mu    sync.Mutex
 	stmts map[string]*sql.Stmt // of SQLite's one writer
 }

@@ -1,0 +1,197 @@
+package register
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base32"
+	"encoding/hex"
+	"fmt"
+	"strings"
+	"time"
+
+	"dcpos/central/campaign"
+	"dcpos/central/campaign/draw"
+	"dcpos/central/campaign/fence"
+)
+
+// Entry is what an entrant takes home.
+type Entry struct {
+	Receipt Receipt `json:"-"`
+	Signed  []byte  `json:"receipt"` // the receipt as signed
+	// Salt and the two hashes make the ticket (draw.NewTicket): who shows them shows that
+	// the ticket is hers. They lead nobody to a person without the campaign's key.
+	Salt   [32]byte `json:"salt"`
+	Person [32]byte `json:"person"`
+	Phone  [32]byte `json:"phone"`
+	// Query looks the entry up: 128 bits that nobody guesses.
+	Query string `json:"query"`
+}
+
+// Confirm makes the entry. The code is good until its hours are over or registration
+// closes, whichever is first; after five wrong tries it is good no more. Confirming again
+// gives the same entry.
+func (d *Desk) Confirm(ctx context.Context, ref, code string) (Entry, error) {
+	now := d.cfg.Now()
+	if err := d.open(now); err != nil {
+		return Entry{}, err
+	}
+	var key [32]byte
+	b, err := hex.DecodeString(ref)
+	if err != nil || len(b) != len(key) || len(code) > 32 {
+		return Entry{}, refuse(WrongCode, "code", nil)
+	}
+	copy(key[:], b)
+	k, err := d.secrets(ctx)
+	if err != nil {
+		return Entry{}, err
+	}
+	var salt [32]byte
+	rand.Read(salt[:])
+	var rec Record
+	var no error
+	err = d.cfg.Store.Write(ctx, func(tx Tx) (err error) {
+		no = nil
+		if frozen, err := tx.FrozenMS(ctx, d.rules.Name); err != nil || frozen > 0 {
+			return orClosed(err)
+		}
+		var found bool
+		if rec, found, err = tx.Record(ctx, d.rules.Name, key); err != nil {
+			return err
+		}
+		if !found || rec.Tries >= maxTries || now.UnixMilli() >= rec.CodeUntilMS {
+			return refuse(WrongCode, "code", nil)
+		}
+		if want := codeOf(k, key, strings.TrimSpace(code)); subtle.ConstantTimeCompare(want[:], rec.Code[:]) != 1 {
+			no = refuse(WrongCode, "code", nil)
+			rec.Tries++
+			return tx.Put(ctx, rec) // the try counts: this is committed
+		}
+		if rec.ConfirmedMS > 0 {
+			return nil
+		}
+		return d.enter(ctx, tx, k, &rec, salt, now)
+	})
+	if err != nil {
+		return Entry{}, fmt.Errorf("confirm: %w", err)
+	}
+	if no != nil {
+		return Entry{}, no
+	}
+	return d.entry(k, rec)
+}
+
+// enter turns a registration into an entry, if person and phone have none.
+func (d *Desk) enter(ctx context.Context, tx Tx, k *keys, r *Record, salt [32]byte, now time.Time) error {
+	_, taken, err := tx.Entrant(ctx, r.Campaign, r.Person, r.Phone)
+	if err != nil {
+		return err
+	}
+	if taken {
+		return refuse(Taken, "", nil)
+	}
+	r.ConfirmedMS, r.Salt = now.UnixMilli(), salt
+	r.Ticket = draw.NewTicket(r.Campaign, salt, r.Person, r.Phone)
+	r.Query = sha256.Sum256([]byte(queryOf(k, *r)))
+	return tx.Put(ctx, *r)
+}
+
+// queryOf is the entrant's query code, 26 characters.
+func queryOf(k *keys, r Record) string {
+	b := keyed(k.query, string(r.Ref[:]), string(r.Salt[:]))
+	return base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(b[:16])
+}
+
+func (d *Desk) entry(k *keys, r Record) (Entry, error) {
+	receipt := d.receipt(r)
+	signed, err := receipt.Sign(d.cfg.Publisher)
+	return Entry{receipt, signed, r.Salt, r.Person, r.Phone, queryOf(k, r)}, err
+}
+
+// receipt has the same bytes each time, until the place becomes clear.
+func (d *Desk) receipt(r Record) Receipt {
+	standing := Entered
+	if !d.counts(r.Place) {
+		standing = PlaceOpen
+	}
+	return Receipt{
+		Campaign: r.Campaign, Definition: d.cfg.Campaign.Hash, Standing: standing,
+		Entry: draw.Entry{Ticket: r.Ticket, Stratum: r.Stratum, Institution: r.Institution},
+		At:    time.UnixMilli(max(r.ConfirmedMS, r.PlacedMS)).Truncate(time.Second).UTC(),
+	}
+}
+
+// counts reports that an entry of the place would be in the list as things stand.
+func (d *Desk) counts(place fence.Verdict) bool {
+	return place == fence.Inside || d.rules.Registration.Ambiguous == campaign.AcceptAmbiguous
+}
+
+// find reads a confirmed record by its query code.
+func (d *Desk) find(ctx context.Context, tx Tx, query string) (Record, error) {
+	if len(query) != 26 {
+		return Record{}, refuse(NotThere, "query", nil)
+	}
+	r, found, err := tx.ByQuery(ctx, d.rules.Name, sha256.Sum256([]byte(query)))
+	if err == nil && !found {
+		err = refuse(NotThere, "query", nil)
+	}
+	return r, err
+}
+
+// Find looks an entry up, at any time. Other codes tell nothing.
+func (d *Desk) Find(ctx context.Context, query string) (r Receipt, err error) {
+	err = d.cfg.Store.Read(ctx, func(tx Tx) error {
+		rec, err := d.find(ctx, tx, query)
+		r = d.receipt(rec)
+		return err
+	})
+	if err != nil {
+		return Receipt{}, err
+	}
+	return r, nil
+}
+
+// Locate takes another position for an entry whose place is open, until the close. Once
+// inside, the place is settled and the receipt promises the list.
+func (d *Desk) Locate(ctx context.Context, query string, fix fence.Fix, s Signals) (Entry, error) {
+	now := d.cfg.Now()
+	if err := d.open(now); err != nil {
+		return Entry{}, err
+	}
+	known, err := d.Find(ctx, query)
+	if err != nil {
+		return Entry{}, err
+	}
+	if !d.limits.allow("ticket "+string(known.Entry.Ticket[:]), d.cfg.PerSource, time.Minute, now) {
+		return Entry{}, refuse(TooOften, "", nil)
+	}
+	k, err := d.secrets(ctx)
+	if err != nil {
+		return Entry{}, err
+	}
+	place, err := d.place(&fix)
+	if err != nil {
+		return Entry{}, err
+	}
+	var rec Record
+	err = d.cfg.Store.Write(ctx, func(tx Tx) (err error) {
+		if frozen, err := tx.FrozenMS(ctx, d.rules.Name); err != nil || frozen > 0 {
+			return orClosed(err)
+		}
+		if rec, err = d.find(ctx, tx, query); err != nil || rec.Place == fence.Inside {
+			return err
+		}
+		if err := rec.judge(k, s, &fix, rec.before(k), now); err != nil {
+			return err
+		}
+		if place == fence.Inside {
+			rec.Place, rec.PlacedMS = place, now.UnixMilli()
+		}
+		return tx.Put(ctx, rec)
+	})
+	if err != nil {
+		return Entry{}, fmt.Errorf("locate: %w", err)
+	}
+	return d.entry(k, rec)
+}
