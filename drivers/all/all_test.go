@@ -9,6 +9,9 @@ import (
 
 	"dcpos/drivers"
 	"dcpos/drivers/all"
+	"dcpos/drivers/drivertest"
+	"dcpos/drivers/transport/usb"
+	profiles "dcpos/firmware-profiles"
 	"dcpos/lab/device"
 	"dcpos/pos"
 )
@@ -40,6 +43,41 @@ func TestReaderOnARealLine(t *testing.T) {
 	}
 	if _, err := all.OpenNFC(t.Context(), cfg); !errors.Is(err, drivers.ErrNoHardware) {
 		t.Errorf("unplugged: %v", err)
+	}
+}
+
+// TestSuitesOnARealLine runs the printer driver on ttys of the kernel; the suites of
+// scanners, displays and the PN532 run there beside their drivers.
+func TestSuitesOnARealLine(t *testing.T) {
+	glyphs, err := font()
+	if err != nil {
+		t.Fatal(err)
+	}
+	line := func(t *testing.T, d device.Served) drivers.TransportConfig {
+		t.Helper()
+		bench, err := device.Start(context.Background(), d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = bench.Unplug() }) // what it says then is not of this test
+		return onTTY(bench.Path)
+	}
+	for _, name := range []string{"epson-tm-t70ii-ch", "escpos-80mm-gb18030"} {
+		t.Run(name, func(t *testing.T) {
+			drivertest.RunPrinter(t, func(t *testing.T) drivers.POSPrinter {
+				t.Helper()
+				p, err := profiles.FindPrinter(name)
+				if err != nil {
+					t.Fatal(err)
+				}
+				model, err := device.NewPrinter(device.PrinterOptions{Font: glyphs, StartsWithoutChinese: true})
+				if err != nil {
+					t.Fatal(err)
+				}
+				dial := all.Dial(line(t, model), p.Serial, p.Match, usb.Want{})
+				return closing(t, all.Printers()[p.Driver](p, dial, "", ""))
+			})
+		})
 	}
 }
 
