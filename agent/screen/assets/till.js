@@ -114,7 +114,7 @@ export async function begin(on = {}, list = true) {
 }
 
 // tapped is how the tap of a payment goes, where there is more to say than "hold it here".
-export const tapped = (id) => (till.tap?.payment === id && ['ready', 'working', 'refused'].includes(till.tap.signal) ? till.tap : null);
+export const tapped = (id) => (till.tap && till.tap.payment === id && ['ready', 'working', 'refused'].includes(till.tap.signal) ? till.tap : null);
 
 // missed tells that a scan came to nothing: no payment took the code.
 export const missed = (s) => !s.payment || (s.kind !== 'payment_reference' && s.payment.state === 'created');
