@@ -221,7 +221,7 @@ func (g *tapping) once(ctx context.Context, card drivers.Card, p kernel.Prompt) 
 		Card: card, Prompt: p, Now: t.clock.Now,
 		Admit: func(ctx context.Context, wallet string) error { return t.admit(ctx, g.id, wallet) },
 	})
-	if pos.CodeOf(err) == pos.ErrTapTorn {
+	if unheard(err) {
 		g.torn = p
 	}
 	if err != nil {
@@ -231,6 +231,13 @@ func (g *tapping) once(ctx context.Context, card drivers.Card, p kernel.Prompt) 
 	defer cancel()
 	_, err = t.accept(kept, g.id, taken)
 	return err
+}
+
+// unheard reports that a card may have promised and was not heard: it has left the
+// reader, or the reader has left the till.
+func unheard(err error) bool {
+	code := pos.CodeOf(err)
+	return code == pos.ErrTapTorn || code == drivers.CodeDevice
 }
 
 // admit applies the guards to a wallet before it signs.

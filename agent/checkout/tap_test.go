@@ -2,6 +2,7 @@ package checkout_test
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"dcpos/drivers"
 	"dcpos/drivers/nfc"
 	"dcpos/drivers/nfc/ccid"
+	"dcpos/drivers/transport"
 	profiles "dcpos/firmware-profiles"
 	"dcpos/lab/device"
 	"dcpos/lab/wallet"
@@ -22,8 +24,12 @@ import (
 type counter struct {
 	*bench
 	field  *device.CCID
+	socket *atomic.Pointer[device.CCIDSocket] // where the reader is plugged in
 	events <-chan checkout.Event
 }
+
+// replug plugs a reader that was pulled out in again.
+func (c *counter) replug() { c.socket.Store(c.field.Socket()) }
 
 // lent is a reader that nobody else wants.
 type lent struct{ reader drivers.NFCReader }
@@ -43,7 +49,9 @@ func atReader(t *testing.T, name string, test func(c *counter), change ...func(*
 			defer model.Close()
 			p := profiles.NFC{Name: "tap", Timing: profiles.NFCTiming{AnswerMS: 300, CardMS: 1000, PollMS: 50}}
 			p.Signals.Language = "acr122u"
-			r := nfc.New(p, ccid.Dial(p, model.Socket().Dial), nfc.Options{})
+			var socket atomic.Pointer[device.CCIDSocket]
+			socket.Store(model.Socket())
+			r := nfc.New(p, ccid.Dial(p, func(ctx context.Context) (transport.Conn, error) { return socket.Load().Dial(ctx) }), nfc.Options{})
 			for _, step := range []func(context.Context) error{r.Open, r.Claim, r.Enable} {
 				if err := step(t.Context()); err != nil {
 					t.Fatal(err)
@@ -54,7 +62,7 @@ func atReader(t *testing.T, name string, test func(c *counter), change ...func(*
 			var stop func()
 			b.till, stop = b.Start(t, append(change, func(c *checkout.Config) { c.Reader = lent{r} })...)
 			events, end := b.till.Events("")
-			test(&counter{b, model, events})
+			test(&counter{b, model, &socket, events})
 			end()
 			stop()
 			if err := r.Close(); err != nil {
@@ -78,9 +86,13 @@ func (c *counter) person() person {
 
 func holding(w *wallet.Wallet) person {
 	a := w.Card(time.Now)
-	return person{w, a, device.NewCard(device.CardOptions{
+	return person{w, a, card(a)}
+}
+
+func card(a device.Applet) *device.Card {
+	return device.NewCard(device.CardOptions{
 		Applications: []device.Application{{AID: []byte(wallet.AID), Label: "DCPOS", Priority: 1, Applet: a}},
-	})}
+	})
 }
 
 // armed starts a payment whose challenge is shown.
@@ -325,6 +337,39 @@ func TestTapTorn(t *testing.T) {
 			l := pos.DefaultLimits()
 			l.WalletTotal, l.WalletCount, l.StoredTotal, l.StoredCount = 1<<40, 1<<30, 1<<40, 1<<30
 			c.Limits = func() pos.Limits { return l }
+		})
+	}
+}
+
+// The reader is pulled out when the wallet has signed and nobody has heard it. Plugged in
+// again, it hears the same promise, also when the challenge has expired in between.
+func TestTapReaderPulledOut(t *testing.T) {
+	for name, wait := range map[string]time.Duration{"and plugged in again": 0, "and the expiry": 2*time.Minute + time.Second} {
+		atReader(t, name, func(c *counter) {
+			w := wallet.Of(c.NewWallet(c).Papers())
+			applet := w.Card(time.Now)
+			who := person{card: card(device.AppletFunc(func(command []byte) []byte {
+				before := w.Counter()
+				answer := applet.Process(command)
+				if before == 0 && w.Counter() == 1 {
+					c.socket.Load().Pull()
+					time.Sleep(time.Second) // the plug is out before the answer is in
+				}
+				return answer
+			}))}
+			p := c.armed("o1")
+			c.said()
+			c.hold(who)
+			if codes, _ := c.said(); len(codes) != 1 || codes[0] != drivers.CodeDevice {
+				c.Errorf("told %v", codes)
+			}
+			c.want(p.ID, pos.Created)
+			time.Sleep(wait)
+			c.replug()
+			c.hold(who)
+			if got := c.want(p.ID, pos.AcceptedEvidence); w.Counter() != 1 || got.Counter != 1 {
+				c.Errorf("the wallet made %d promises, the payment has number %d", w.Counter(), got.Counter)
+			}
 		})
 	}
 }

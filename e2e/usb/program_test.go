@@ -53,6 +53,7 @@ func (l *fusedLine) Read(b []byte) (int, error) {
 // institutions run on the host.
 type shop struct {
 	t       *testing.T
+	world   world
 	till    *till
 	printer *device.Printer
 	fuse    *fuse
@@ -61,6 +62,7 @@ type shop struct {
 	typist  *device.KeyboardScanner // in keyboard mode
 	reader  *device.CCID
 	prints  chan sdk.PrintJob
+	taps    chan sdk.Tap
 	orders  *int // also of the sub-tests
 }
 
@@ -69,7 +71,8 @@ var zebra = usbip.Identity{Vendor: 0x05e0, Product: 0x1701, Release: 0x0100, Mak
 func openShop(t *testing.T) *shop {
 	t.Helper()
 	s := &shop{
-		t: t, scanner: device.NewScanner(device.ScannerOptions{}), prints: make(chan sdk.PrintJob, 100), orders: new(int),
+		t: t, world: readWorld(t), scanner: device.NewScanner(device.ScannerOptions{}), orders: new(int),
+		prints: make(chan sdk.PrintJob, 100), taps: make(chan sdk.Tap, 100),
 		hidpos: device.NewHIDScanner(device.HIDScannerOptions{NeedsFeature: true}),
 		typist: device.NewKeyboardScanner(device.KeyboardScannerOptions{}),
 		reader: device.NewCCID(device.CCIDOptions{}),
@@ -79,11 +82,14 @@ func openShop(t *testing.T) *shop {
 	s.printer, err = device.NewPrinter(device.PrinterOptions{Maker: "EPSON", Model: "TM-T20II"})
 	s.must(err)
 	s.fuse = &fuse{Served: s.printer}
-	s.till = openTill(t, readWorld(t), t.TempDir(), map[string]any{"receipt": "always"})
+	s.till = openTill(t, s.world, t.TempDir(), map[string]any{"receipt": "always"})
 	go func() {
 		_ = s.till.Events(t.Context(), "", nil, func(e sdk.Event) error { // ends with the test
 			if e.Print != nil {
 				s.prints <- *e.Print
+			}
+			if e.Tap != nil {
+				s.taps <- *e.Tap
 			}
 			return nil
 		})
@@ -236,6 +242,7 @@ func testProgram(t *testing.T) {
 	in("every scanner pays, receipts are confirmed", scanAndPrint)
 	in("sold without a printer", printWithout)
 	in("unplugged in the middle of a print", unplugMidPrint)
+	in("a tap, and a reader pulled out in its middle", unplugMidPayment)
 	in("devices come and go", agentCycles)
 }
 

@@ -15,6 +15,7 @@ import (
 	"dcpos/internal/guest"
 	"dcpos/internal/testbin"
 	"dcpos/lab/drill"
+	"dcpos/lab/proxy"
 )
 
 // institution is where the guest's wallet is.
@@ -28,6 +29,8 @@ type world struct {
 	Wallets string   `json:"wallets"` // URL of the institution's wallets
 	Key     string   `json:"key"`     // of that
 	Forward []string `json:"forward"` // addresses of the host that the guest has as its own
+
+	cables []*proxy.Proxy // in the guest: the way to each of them
 }
 
 // worldVariable tells the guest at which of the host's ports it gets the world.
@@ -117,44 +120,24 @@ func readWorld(t *testing.T) (w world) {
 		t.Fatal(err)
 	}
 	for _, a := range w.Forward {
-		forward(t, a)
+		w.cables = append(w.cables, forward(t, a))
 	}
 	return w
 }
 
 // forward takes connections on a loopback address and carries them to the same port of
-// the host, until the test ends.
-func forward(t *testing.T, address string) {
+// the host, until the test has cleaned up.
+func forward(t *testing.T, address string) *proxy.Proxy {
 	t.Helper()
-	var c net.ListenConfig
-	l, err := c.Listen(t.Context(), "tcp", address)
+	_, port, _ := strings.Cut(address, ":")
+	p, err := proxy.New(context.WithoutCancel(t.Context()), net.JoinHostPort(guest.HostAddress, port), proxy.Options{Listen: address})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = l.Close() })
-	_, port, _ := strings.Cut(address, ":")
-	go func() {
-		for {
-			near, err := l.Accept()
-			if err != nil {
-				return // the test has ended
-			}
-			go carry(t.Context(), near, net.JoinHostPort(guest.HostAddress, port))
+	t.Cleanup(func() {
+		if err := p.Close(); err != nil {
+			t.Error(err)
 		}
-	}()
-}
-
-func carry(ctx context.Context, near net.Conn, to string) {
-	defer func() { _ = near.Close() }() // nothing is lost that the other end does not see
-	var d net.Dialer
-	far, err := d.DialContext(ctx, "tcp", to)
-	if err != nil {
-		return
-	}
-	defer func() { _ = far.Close() }() // likewise
-	go func() {
-		_, _ = io.Copy(far, near) // the other end sees what is missing
-		_ = far.Close()
-	}()
-	_, _ = io.Copy(near, far) // likewise
+	})
+	return p
 }
