@@ -28,7 +28,7 @@ const bytesOfAll = 700
 
 var (
 	cycles = flag.Int("cycles", 250, "how often the printer is unplugged and plugged in again; 1000 is the long form")
-	seed   = flag.Uint64("seed", uint64(time.Now().UnixNano()), "seed of the moments at which it is") //nolint:gosec // after 1970
+	seed   = flag.Uint64("seed", 1, "seed of the moments at which it is")
 )
 
 // socket is where the printer of the bench hangs.
@@ -118,7 +118,7 @@ func TestManyPlugs(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() { defer close(done); set.Run(ctx, nil) }()
-	dice := rand.New(rand.NewPCG(*seed, 0))
+	dice := rand.New(rand.NewPCG(*seed, 2))
 	var before use
 	began := time.Now()
 	interrupted, slowest := 0, time.Duration(0)
