@@ -48,7 +48,7 @@ func TestAPrintIsIdempotentByItsKey(t *testing.T) {
 	run(t, "the same key is one paper", func(b *bench) {
 		p, q := b.paid("o1"), b.paid("o2")
 		first, err := b.queue("k", pos.PrintPayment, p.ID)
-		if err != nil || first.State != pos.PrintQueued || first.Text.ZH == "" {
+		if err != nil || first.Duplicate || first.Text.ZH == "" { // the press may be done already
 			b.Fatalf("%+v %v", first, err)
 		}
 		time.Sleep(time.Second)
