@@ -50,7 +50,7 @@ func (l *link) listen(ctx context.Context) {
 			return
 		}
 		l.mu.Lock()
-		messages, _ := l.dec.feed(buf[:n]) // noise answers nothing: the command times out
+		messages := l.dec.feed(buf[:n]) // noise answers nothing: the command times out
 		l.mu.Unlock()
 		for _, m := range messages {
 			l.deliver(m)

@@ -159,6 +159,9 @@ func FuzzJoiner(f *testing.F) {
 	}
 	layouts := []hidpos.Layout{hidpos.Standard(), hidpos.Reserved(), hidpos.LayoutOf(d), hidpos.LayoutOf(hid.Descriptor{})}
 	f.Fuzz(func(t *testing.T, in []byte, which byte) {
+		if len(in) > 4*64 {
+			return // four reports; more only take longer
+		}
 		j := hidpos.Joiner{Layout: layouts[int(which)%len(layouts)], MaxBytes: 128}
 		given := 0
 		for len(in) > 0 {
