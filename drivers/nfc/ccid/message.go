@@ -70,9 +70,12 @@ var errNotCCID = errors.New("not a CCID message")
 // decoder cuts what comes on bulk IN into messages.
 type decoder struct{ buf []byte }
 
-// feed takes what was read. Noise is thrown away with all behind it: the next answer
-// begins a transfer of its own.
-func (d *decoder) feed(b []byte) (out []message) {
+// Forget implements transport.Decoder.
+func (d *decoder) Forget() { d.buf = nil }
+
+// Feed implements transport.Decoder. Noise is thrown away with all behind it: the next
+// answer begins a transfer of its own; a command that only noise answers times out.
+func (d *decoder) Feed(b []byte) (out []message) {
 	d.buf = append(d.buf, b...)
 	for len(d.buf) >= headerSize {
 		k := kind(d.buf[0])

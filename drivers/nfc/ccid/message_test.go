@@ -44,7 +44,7 @@ func TestAnswersInAnyPieces(t *testing.T) {
 		var got []message
 		for rest := whole; len(rest) > 0; {
 			n := min(size, len(rest))
-			got, rest = append(got, d.feed(rest[:n])...), rest[n:]
+			got, rest = append(got, d.Feed(rest[:n])...), rest[n:]
 		}
 		if len(got) != 3 || !bytes.Equal(got[0].data, []byte{0x90, 0}) || got[0].icc() != iccActive {
 			t.Fatalf("pieces of %d: %+v", size, got)
@@ -122,7 +122,7 @@ func FuzzDecode(f *testing.F) {
 		var d decoder
 		for rest := b; len(rest) > 0; {
 			n := min(max(size, 1), len(rest))
-			for _, m := range d.feed(rest[:n]) {
+			for _, m := range d.Feed(rest[:n]) {
 				if again := m.encode(); !bytes.Contains(b, again) {
 					t.Fatalf("% x is not in the input", again)
 				}

@@ -46,7 +46,7 @@ func TestFramesAreThoseOfTheManual(t *testing.T) {
 		"no 00 end": {"00ff03fdd54100ea", frame{answer, unhex(t, "4100")}},
 	} {
 		var d decoder
-		got := d.feed(unhex(t, tc.in))
+		got := d.Feed(unhex(t, tc.in))
 		if len(got) != 1 || got[0].kind != tc.want.kind || !bytes.Equal(got[0].data, tc.want.data) {
 			t.Errorf("%s: got %+v", name, got)
 		}
@@ -81,7 +81,7 @@ func TestFramesAmongNoise(t *testing.T) {
 		var got [][]byte
 		for len(line) > 0 {
 			n := min(1+dice.IntN(40), len(line))
-			for _, f := range d.feed(line[:n]) {
+			for _, f := range d.Feed(line[:n]) {
 				if f.kind == answer {
 					got = append(got, f.data)
 				}
@@ -101,13 +101,13 @@ func TestFlippedBits(t *testing.T) {
 		bad := bytes.Clone(good)
 		bad[bit/8] ^= 1 << (bit % 8)
 		var d decoder
-		for _, f := range d.feed(bad) {
+		for _, f := range d.Feed(bad) {
 			if f.kind == answer && !bytes.Equal(f.data, unhex(t, "0332010607")) {
 				t.Errorf("bit %d: % x was taken", bit, f.data)
 			}
 		}
-		d.forget() // as before a repetition
-		if got := d.feed(good); len(got) != 1 || got[0].kind != answer {
+		d.Forget() // as before a repetition
+		if got := d.Feed(good); len(got) != 1 || got[0].kind != answer {
 			t.Errorf("bit %d: the next frame: %+v", bit, got)
 		}
 	}
@@ -163,7 +163,7 @@ func FuzzDecode(f *testing.F) {
 		var d decoder
 		for rest := b; len(rest) > 0; {
 			n := min(max(size, 1), len(rest))
-			for _, fr := range d.feed(rest[:n]) {
+			for _, fr := range d.Feed(rest[:n]) {
 				if fr.kind == answer && (len(fr.data) == 0 || !bytes.Contains(b, fr.data)) {
 					t.Fatalf("% x is not in the input", fr.data)
 				}
