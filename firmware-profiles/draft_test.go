@@ -1,11 +1,11 @@
 package profiles_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
 	"go.yaml.in/yaml/v3"
-	"pgregory.net/rapid"
 
 	profiles "dcpos/firmware-profiles"
 )
@@ -38,14 +38,18 @@ facts:
 
 // A device may say anything of itself: the draft stays a valid profile of its kind, and
 // its text never becomes a key.
-func TestAnyDeviceGetsAValidDraft(t *testing.T) {
-	text := rapid.OneOf(rapid.String(), rapid.StringMatching(`[\"'{}\[\]:#&*!|>%@\x60,\\ \n\ta-z]{0,80}`))
-	rapid.Check(t, func(t *rapid.T) {
-		kind := rapid.SampledFrom(profiles.DeviceKinds()).Draw(t, "kind")
+func FuzzDraft(f *testing.F) {
+	for i, s := range []string{"", "EPSON", "a: b", "- x\n- y", "\"'{}[]:#&*!|>%@`,\\ \n\t", "kind: nfc\nfacts: {}", "\x00\xff\ufeff", "~", "0x1f", "\u2028\u0085"} {
+		f.Add(uint8(i), uint16(0x04B8), uint16(0x0e15), s, "x"+s)     //nolint:gosec // few
+		f.Add(uint8(i+1), uint16(0x04B8), uint16(0x0e15), "y\n"+s, s) //nolint:gosec // few
+	}
+	f.Fuzz(func(t *testing.T, which uint8, vid, pid uint16, one, other string) {
+		kinds := profiles.DeviceKinds()
+		kind := kinds[int(which)%len(kinds)]
 		s := profiles.Seen{
-			VID: rapid.StringMatching("[0-9a-fA-F]{4}").Draw(t, "vid"), PID: rapid.StringMatching("[0-9a-fA-F]{4}").Draw(t, "pid"),
-			BCD: "0100", Manufacturer: text.Draw(t, "manufacturer"), Product: text.Draw(t, "product"), Serial: text.Draw(t, "serial"),
-			PCSC: text.Draw(t, "pcsc"), GSI: profiles.GSIMatch{Maker: text.Draw(t, "maker"), Model: text.Draw(t, "model")},
+			VID: fmt.Sprintf("%04X", vid), PID: fmt.Sprintf("%04x", pid),
+			BCD: "0100", Manufacturer: one, Product: other, Serial: one,
+			PCSC: other, GSI: profiles.GSIMatch{Maker: one, Model: other},
 		}
 		draft := profiles.Draft(kind, s)
 		if got, err := profiles.Check("draft.yaml", []byte(draft)); err != nil || got != kind {

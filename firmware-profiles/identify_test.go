@@ -1,11 +1,11 @@
 package profiles_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"pgregory.net/rapid"
 
 	profiles "dcpos/firmware-profiles"
 )
@@ -109,13 +109,13 @@ func TestIdentify(t *testing.T) {
 }
 
 // Whatever a device says of itself, its strings choose no profile of another maker's number.
-func TestStringsDoNotBeatTheNumbers(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		s := profiles.Seen{
-			VID: "ffff", PID: rapid.StringMatching("[0-9a-f]{4}").Draw(t, "pid"),
-			Product: rapid.SampledFrom([]string{"TM-T88V", "GP-58", "USB Printer P", "Printer-80", strings.Repeat("TM-", 1000)}).Draw(t, "product"),
-			Serial:  rapid.String().Draw(t, "serial"),
-		}
+func FuzzStringsDoNotBeatTheNumbers(f *testing.F) {
+	for _, product := range []string{"TM-T88V", "GP-58", "USB Printer P", "Printer-80", strings.Repeat("TM-", 1000)} {
+		f.Add(uint16(1), product, "S1")
+		f.Add(uint16(0x0e15), product, product)
+	}
+	f.Fuzz(func(t *testing.T, pid uint16, product, serial string) {
+		s := profiles.Seen{VID: "ffff", PID: fmt.Sprintf("%04x", pid), Product: product, Serial: serial}
 		if got := profiles.Identify(s); len(got) > 0 {
 			t.Fatalf("got %+v", got)
 		}

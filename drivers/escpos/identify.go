@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"dcpos/drivers"
+	"dcpos/drivers/escpos/answer"
 	profiles "dcpos/firmware-profiles"
 	"dcpos/pos"
 )
@@ -40,13 +41,13 @@ func (p *Printer) identify(ctx context.Context, l *link) {
 }
 
 func (p *Printer) askText(ctx context.Context, l *link, n byte) string {
-	a, err := l.ask(ctx, []byte{0x1d, 'I', n}, p.profile.Timing.Answer(), func(a answer) bool {
-		return a.kind == answerBlock && a.data[0] == 0x5F
+	a, err := l.ask(ctx, []byte{0x1d, 'I', n}, p.profile.Timing.Answer(), func(a answer.Answer) bool {
+		return a.Kind == answer.Block && a.Data[0] == 0x5F
 	})
 	if err != nil {
 		return ""
 	}
-	return string(a.data[1:])
+	return string(a.Data[1:])
 }
 
 // askEncoding asks which font of two-byte characters there is; empty when the printer
@@ -55,8 +56,8 @@ func (p *Printer) askEncoding(ctx context.Context, l *link) string {
 	if font := p.askText(ctx, l, askFont); font != "" {
 		return encodingOf(font)
 	}
-	a, err := l.ask(ctx, []byte{0x1d, 'I', askType}, p.profile.Timing.Answer(), isKind(answerPlain))
-	if err == nil && a.data[0]&0x01 == 0 {
+	a, err := l.ask(ctx, []byte{0x1d, 'I', askType}, p.profile.Timing.Answer(), isKind(answer.Plain))
+	if err == nil && a.Data[0]&0x01 == 0 {
 		return noFont
 	}
 	return ""
@@ -99,7 +100,7 @@ func (p *Printer) otherLanguage(ctx context.Context, l *link, err error) string 
 	if !errors.Is(err, errSilent) || l.write(ctx, []byte(askStar), p.profile.Timing.Answer()) != nil {
 		return ""
 	}
-	_, _ = l.await(ctx, p.profile.Timing.Answer(), func(answer) bool { return language(l.recent()) != "" }) // silence is an answer too
+	_, _ = l.await(ctx, p.profile.Timing.Answer(), func(answer.Answer) bool { return language(l.recent()) != "" }) // silence is an answer too
 	return language(l.recent())
 }
 

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"dcpos/drivers/escpos/answer"
 	"dcpos/drivers/transport"
 )
 
@@ -25,11 +26,11 @@ var errSilent = errors.New("the printer does not answer")
 // whoever asked.
 type link struct {
 	conn    transport.Conn
-	heard   func(asb []byte) // called for every report, before changed is signalled
-	ended   func()           // called when the line is lost, not when we close it
-	answers chan answer      // all but reports
-	changed chan struct{}    // a report came; holds one token
-	lost    chan struct{}    // closed when listening ended
+	heard   func(asb []byte)   // called for every report, before changed is signalled
+	ended   func()             // called when the line is lost, not when we close it
+	answers chan answer.Answer // all but reports
+	changed chan struct{}      // a report came; holds one token
+	lost    chan struct{}      // closed when listening ended
 	stop    context.CancelFunc
 
 	mu   sync.Mutex
@@ -43,7 +44,7 @@ func newLink(conn transport.Conn, heard func(asb []byte), ended func()) *link {
 		conn:    conn,
 		heard:   heard,
 		ended:   ended,
-		answers: make(chan answer, 64),
+		answers: make(chan answer.Answer, 64),
 		changed: make(chan struct{}, 1),
 		lost:    make(chan struct{}),
 		stop:    stop,
@@ -54,7 +55,7 @@ func newLink(conn transport.Conn, heard func(asb []byte), ended func()) *link {
 
 func (l *link) listen(ctx context.Context) {
 	defer close(l.lost)
-	var d decoder
+	var d answer.Decoder
 	buf := make([]byte, 512)
 	for {
 		n, err := l.conn.Read(ctx, buf)
@@ -68,7 +69,7 @@ func (l *link) listen(ctx context.Context) {
 			return
 		}
 		l.keep(buf[:n])
-		for _, a := range d.feed(buf[:n]) {
+		for _, a := range d.Feed(buf[:n]) {
 			l.deliver(a)
 		}
 	}
@@ -87,9 +88,9 @@ func (l *link) recent() []byte {
 	return slices.Clone(l.last)
 }
 
-func (l *link) deliver(a answer) {
-	if a.kind == answerASB {
-		l.heard(a.data)
+func (l *link) deliver(a answer.Answer) {
+	if a.Kind == answer.ASB {
+		l.heard(a.Data)
 		select {
 		case l.changed <- struct{}{}:
 		default:
@@ -142,16 +143,16 @@ func (l *link) drain() {
 }
 
 // ask writes a question and waits for the first answer that fits.
-func (l *link) ask(ctx context.Context, question []byte, limit time.Duration, fits func(answer) bool) (answer, error) {
+func (l *link) ask(ctx context.Context, question []byte, limit time.Duration, fits func(answer.Answer) bool) (answer.Answer, error) {
 	l.drain()
 	if err := l.write(ctx, question, limit); err != nil {
-		return answer{}, l.why(ctx, err)
+		return answer.Answer{}, l.why(ctx, err)
 	}
 	return l.await(ctx, limit, fits)
 }
 
 // await waits for an answer to what has been written.
-func (l *link) await(ctx context.Context, limit time.Duration, fits func(answer) bool) (answer, error) {
+func (l *link) await(ctx context.Context, limit time.Duration, fits func(answer.Answer) bool) (answer.Answer, error) {
 	timer := time.NewTimer(limit)
 	defer timer.Stop()
 	for {
@@ -161,11 +162,11 @@ func (l *link) await(ctx context.Context, limit time.Duration, fits func(answer)
 				return a, nil
 			}
 		case <-timer.C:
-			return answer{}, errSilent
+			return answer.Answer{}, errSilent
 		case <-l.lost:
-			return answer{}, l.failure()
+			return answer.Answer{}, l.failure()
 		case <-ctx.Done():
-			return answer{}, ctx.Err()
+			return answer.Answer{}, ctx.Err()
 		}
 	}
 }
@@ -194,6 +195,6 @@ func (l *link) why(ctx context.Context, err error) error {
 	return err
 }
 
-func isKind(k kind) func(answer) bool {
-	return func(a answer) bool { return a.kind == k }
+func isKind(k answer.Kind) func(answer.Answer) bool {
+	return func(a answer.Answer) bool { return a.Kind == k }
 }

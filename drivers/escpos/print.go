@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"dcpos/drivers"
+	"dcpos/drivers/escpos/answer"
 	"dcpos/drivers/receipt"
 )
 
@@ -164,7 +165,7 @@ func (p *Printer) hello(ctx context.Context, l *link) error {
 	}
 	question := append([]byte{0x10, 0x04, askOffline}, escInit...)
 	err := p.insist(ctx, l, question, func(wait time.Duration) error {
-		_, err := l.await(ctx, wait, isKind(answerRealTime))
+		_, err := l.await(ctx, wait, isKind(answer.RealTime))
 		return err
 	})
 	if err != nil {
@@ -225,7 +226,7 @@ func (p *Printer) askAll(ctx context.Context, l *link) error {
 		return nil
 	}
 	for n := askOnline; n <= askPaper; n++ {
-		a, err := l.ask(ctx, []byte{0x10, 0x04, byte(n)}, p.profile.Timing.Answer(), isKind(answerRealTime))
+		a, err := l.ask(ctx, []byte{0x10, 0x04, byte(n)}, p.profile.Timing.Answer(), isKind(answer.RealTime))
 		if err != nil {
 			if ctx.Err() == nil {
 				p.unheard(l)
@@ -233,7 +234,7 @@ func (p *Printer) askAll(ctx context.Context, l *link) error {
 			return fmt.Errorf("ask DLE EOT %d: %w", n, err)
 		}
 		p.update(func(s *drivers.PrinterStatus, at time.Time) {
-			applyRealTime(s, n, a.data[0], p.profile.Drawer, at)
+			applyRealTime(s, n, a.Data[0], p.profile.Drawer, at)
 		})
 	}
 	return nil
@@ -250,7 +251,7 @@ func (p *Printer) initialise(ctx context.Context, l *link) error {
 		})
 	case s.GSR:
 		return p.insist(ctx, l, []byte(escInit+"\x1dr\x01"), func(wait time.Duration) error {
-			_, err := l.await(ctx, wait, isKind(answerPlain))
+			_, err := l.await(ctx, wait, isKind(answer.Plain))
 			return err
 		})
 	default:
@@ -345,17 +346,17 @@ func (p *Printer) confirm(ctx context.Context, l *link, sent int, h *help) outco
 }
 
 // confirmation is the question after the last byte, nil when the printer answers none.
-func (p *Printer) confirmation() (question []byte, fits func(answer) bool, by drivers.Confirmation) {
+func (p *Printer) confirmation() (question []byte, fits func(answer.Answer) bool, by drivers.Confirmation) {
 	switch s := p.profile.Status; {
 	case s.GSH:
 		mark := p.nextMark()
 		want := append([]byte{0x37, 0x22}, mark...)
-		return append([]byte{0x1d, '(', 'H', 6, 0, 0x30, 0x30}, mark...), func(a answer) bool {
-			return a.kind == answerBlock && bytes.Equal(a.data, want)
+		return append([]byte{0x1d, '(', 'H', 6, 0, 0x30, 0x30}, mark...), func(a answer.Answer) bool {
+			return a.Kind == answer.Block && bytes.Equal(a.Data, want)
 		}, drivers.ConfirmedByJobID
 	case s.GSR:
-		return []byte{0x1d, 'r', 1}, func(a answer) bool {
-			return a.kind == answerPlain && a.data[0]&0x0C == 0
+		return []byte{0x1d, 'r', 1}, func(a answer.Answer) bool {
+			return a.Kind == answer.Plain && a.Data[0]&0x0C == 0
 		}, drivers.ConfirmedByStatus
 	default:
 		return nil, nil, drivers.ConfirmedByNone

@@ -1,10 +1,9 @@
 package scanner_test
 
 import (
+	"math/rand/v2"
 	"strings"
 	"testing"
-
-	"pgregory.net/rapid"
 
 	"dcpos/drivers/scanner"
 )
@@ -67,8 +66,8 @@ func TestGoodsAreNeverTakenForMoney(t *testing.T) {
 
 func TestRulesDoNotOverlap(t *testing.T) {
 	rules := scanner.Rules()
-	rapid.Check(t, func(t *rapid.T) {
-		code := rapid.StringMatching(`[0-9]{14,26}`).Draw(t, "code")
+	for seed := range uint64(2000) {
+		code := digits(seed, 14, 26)
 		matches := 0
 		for _, r := range rules {
 			two := int(code[0]-'0')*10 + int(code[1]-'0')
@@ -82,7 +81,7 @@ func TestRulesDoNotOverlap(t *testing.T) {
 		if got := scanner.Classify(code); got.PaymentCode() != (matches == 1) {
 			t.Errorf("%s: got %s", code, got)
 		}
-	})
+	}
 	for _, r := range rules {
 		if r.Source == "" || r.Confidence == "" {
 			t.Errorf("%s without a source", r.Kind)
@@ -102,12 +101,22 @@ func TestMaskHidesAllButTwoAndFour(t *testing.T) {
 			t.Errorf("%q: got %q, want %q", code, got, want)
 		}
 	}
-	rapid.Check(t, func(t *rapid.T) {
-		code := rapid.StringMatching(`[0-9]{16,24}`).Draw(t, "code")
+	for seed := range uint64(200) {
+		code := digits(seed, 16, 24)
 		if m := scanner.Mask(code); strings.Contains(m, code[2:len(code)-4]) || len(m) != len(code) {
 			t.Errorf("%s shows %s", m, code)
 		}
-	})
+	}
+}
+
+// digits are a code's, as many and whichever the seed says.
+func digits(seed uint64, atLeast, atMost int) string {
+	dice := rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // a test's choices
+	b := make([]byte, atLeast+dice.IntN(atMost-atLeast+1))
+	for i := range b {
+		b[i] = '0' + byte(dice.IntN(10)) //nolint:gosec // a digit
+	}
+	return string(b)
 }
 
 func TestGS1(t *testing.T) {
@@ -162,6 +171,9 @@ func FuzzClassify(f *testing.F) {
 		f.Add(s, "]C1")
 	}
 	f.Fuzz(func(t *testing.T, code, aim string) {
+		if len(code) > 128 || len(aim) > 4 {
+			return // longer ones only take longer
+		}
 		kind := scanner.ClassifyScan(code, aim)
 		if scanner.GoodsSymbology(aim) && kind.PaymentCode() {
 			t.Fatalf("%s %q is taken for money", aim, code)

@@ -3,7 +3,6 @@ package device
 import (
 	"fmt"
 	"image"
-	"image/color"
 	"strings"
 )
 
@@ -159,9 +158,10 @@ func (p *paper) picture(paperDots int) *image.Gray {
 		img.Pix[i] = 0xff
 	}
 	for y, row := range p.rows {
+		line := img.Pix[img.PixOffset(left, above+y):]
 		for x, on := range row {
 			if on {
-				img.SetGray(left+x, above+y, color.Gray{Y: 0x10})
+				line[x] = 0x10
 			}
 		}
 	}

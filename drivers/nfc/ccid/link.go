@@ -2,9 +2,7 @@ package ccid
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"dcpos/drivers"
@@ -17,81 +15,14 @@ const slotBusyPause = 20 * time.Millisecond
 // link is the conversation on the bulk endpoints: one command, one answer, told apart from
 // stale ones by its sequence number (6, bSeq).
 type link struct {
+	*transport.Listener[message]
 	conn transport.Conn
 	turn chan struct{} // holds one token while a command is under way
-
-	answers chan message
-	stop    context.CancelFunc
-	ended   chan struct{} // closed when listening ended
-
-	mu  sync.Mutex
-	err error // why it ended
-	dec decoder
-
-	seq byte // guarded by turn
+	seq  byte          // guarded by turn
 }
 
 func newLink(conn transport.Conn) *link {
-	ctx, stop := context.WithCancel(context.Background())
-	l := &link{conn: conn, turn: make(chan struct{}, 1), answers: make(chan message, 16), stop: stop, ended: make(chan struct{})}
-	go l.listen(ctx)
-	return l
-}
-
-func (l *link) listen(ctx context.Context) {
-	defer close(l.ended)
-	buf := make([]byte, 4096)
-	for {
-		n, err := l.conn.Read(ctx, buf)
-		if err != nil {
-			l.mu.Lock()
-			l.err = err
-			l.mu.Unlock()
-			return
-		}
-		l.mu.Lock()
-		messages, _ := l.dec.feed(buf[:n]) // noise answers nothing: the command times out
-		l.mu.Unlock()
-		for _, m := range messages {
-			l.deliver(m)
-		}
-	}
-}
-
-// deliver queues an answer; a full queue only holds stale ones, and the oldest makes room.
-func (l *link) deliver(m message) {
-	for {
-		select {
-		case l.answers <- m:
-			return
-		default:
-		}
-		select {
-		case <-l.answers:
-		default:
-		}
-	}
-}
-
-func (l *link) close() error {
-	l.stop()
-	err := l.conn.Close()
-	<-l.ended
-	return err
-}
-
-// failure is why listening ended, nil while it goes on: the port is closed, or gone,
-// whatever ended it.
-func (l *link) failure() error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	switch {
-	case l.err == nil, errors.Is(l.err, transport.ErrGone), errors.Is(l.err, transport.ErrClosed):
-		return l.err
-	case errors.Is(l.err, context.Canceled):
-		return transport.ErrClosed
-	}
-	return fmt.Errorf("%w: %w", transport.ErrGone, l.err)
+	return &link{Listener: transport.Listen(conn, 16, &decoder{}), conn: conn, turn: make(chan struct{}, 1)}
 }
 
 // ask sends one command and waits for its answer; limit is for each sign of life. A
@@ -142,12 +73,10 @@ func answerOf(k kind) kind {
 }
 
 func (l *link) once(ctx context.Context, command message, limit time.Duration) (message, error) {
-	if err := l.failure(); err != nil {
+	if err := l.Failure(); err != nil {
 		return message{}, err
 	}
-	l.mu.Lock()
-	l.dec.buf = nil // half an answer belongs to a command that was given up
-	l.mu.Unlock()
+	l.Forget() // half an answer belongs to a command that was given up
 	l.seq++
 	command.seq = l.seq
 	writing, cancel := context.WithTimeout(ctx, limit)
@@ -160,7 +89,7 @@ func (l *link) once(ctx context.Context, command message, limit time.Duration) (
 	defer timer.Stop()
 	for {
 		select {
-		case m := <-l.answers:
+		case m := <-l.Heard():
 			if m.seq != command.seq || m.slot != command.slot {
 				continue // to a command that was given up
 			}
@@ -175,8 +104,8 @@ func (l *link) once(ctx context.Context, command message, limit time.Duration) (
 			return m, nil
 		case <-timer.C:
 			return message{}, fmt.Errorf("%w: no answer in %v", context.DeadlineExceeded, limit)
-		case <-l.ended:
-			return message{}, l.failure()
+		case <-l.Ended():
+			return message{}, l.Failure()
 		case <-ctx.Done():
 			return message{}, ctx.Err()
 		}

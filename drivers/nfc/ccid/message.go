@@ -70,17 +70,19 @@ var errNotCCID = errors.New("not a CCID message")
 // decoder cuts what comes on bulk IN into messages.
 type decoder struct{ buf []byte }
 
-// feed takes what was read. After an error all of it is thrown away: the next answer
-// begins a transfer of its own.
-func (d *decoder) feed(b []byte) (out []message, err error) {
+// Forget implements transport.Decoder.
+func (d *decoder) Forget() { d.buf = nil }
+
+// Feed implements transport.Decoder. Noise is thrown away with all behind it: the next
+// answer begins a transfer of its own; a command that only noise answers times out.
+func (d *decoder) Feed(b []byte) (out []message) {
 	d.buf = append(d.buf, b...)
 	for len(d.buf) >= headerSize {
 		k := kind(d.buf[0])
 		n := binary.LittleEndian.Uint32(d.buf[1:])
 		if k < dataBlock || k > clockData || n > maxMessage-headerSize {
-			err = fmt.Errorf("%w: % x", errNotCCID, d.buf[:headerSize])
 			d.buf = nil
-			return out, err
+			return out
 		}
 		whole := headerSize + int(n)
 		if len(d.buf) < whole {
@@ -94,7 +96,7 @@ func (d *decoder) feed(b []byte) (out []message, err error) {
 	if len(d.buf) == 0 {
 		d.buf = nil
 	}
-	return out, nil
+	return out
 }
 
 // The state of the slot, bits 0 and 1 of bStatus (table 6.2-3).
@@ -130,5 +132,5 @@ func parseNotification(b []byte) (notification, error) {
 	case len(b) >= 4 && b[0] == hardwareError:
 		return notification{fault: true}, nil
 	}
-	return notification{}, fmt.Errorf("%w: notification % x", errNotCCID, b)
+	return notification{}, fmt.Errorf("%w: notification % x", errNotCCID, b[:min(len(b), 4)])
 }

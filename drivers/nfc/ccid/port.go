@@ -173,7 +173,7 @@ func (p *port) wake(ctx context.Context) (drivers.CardInfo, error) {
 func (p *port) change(ctx context.Context) error {
 	select {
 	case <-p.told:
-		return nfc.Pause(ctx, p.timing, p.link.ended)
+		return nfc.Pause(ctx, p.timing, p.link.Ended())
 	default:
 	}
 	timer := time.NewTimer(lookAgain)
@@ -181,8 +181,8 @@ func (p *port) change(ctx context.Context) error {
 	select {
 	case <-p.changes:
 	case <-timer.C:
-	case <-p.link.ended:
-		return p.link.failure()
+	case <-p.link.Ended():
+		return p.link.Failure()
 	case <-ctx.Done():
 		return ctx.Err()
 	}
@@ -316,7 +316,7 @@ func (p *port) Control(ctx context.Context, command []byte) ([]byte, error) {
 // Close implements nfc.Port.
 func (p *port) Close() error {
 	p.stop()
-	err := p.link.close()
+	err := p.link.Close()
 	p.done.Wait()
 	return err
 }

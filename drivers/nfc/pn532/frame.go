@@ -91,11 +91,11 @@ type frame struct {
 // decoder finds frames in what comes, across noise.
 type decoder struct{ buf []byte }
 
-// forget drops half a frame, before it is asked for again.
-func (d *decoder) forget() { d.buf = nil }
+// Forget implements transport.Decoder.
+func (d *decoder) Forget() { d.buf = nil }
 
-// feed takes what was read and returns the frames that are complete.
-func (d *decoder) feed(b []byte) (out []frame) {
+// Feed implements transport.Decoder.
+func (d *decoder) Feed(b []byte) (out []frame) {
 	d.buf = append(d.buf, b...)
 	for {
 		at := bytes.Index(d.buf, []byte{0x00, 0xFF})

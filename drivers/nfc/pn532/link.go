@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"dcpos/drivers"
@@ -16,96 +15,16 @@ const mostTries = 3
 
 // link is the conversation with the chip: command, acknowledgement, answer, one at a time.
 type link struct {
+	*transport.Listener[frame]
 	conn   transport.Conn
 	answer time.Duration // the chip's own time for an acknowledgement or an answer
 	turn   chan struct{} // holds one token while a command is under way
-
-	frames chan frame
-	stop   context.CancelFunc
-	ended  chan struct{} // closed when listening ended
-
-	mu  sync.Mutex
-	err error // why it ended
-	dec decoder
 
 	dirty bool // a command was given up: its answer may still come; guarded by turn
 }
 
 func newLink(conn transport.Conn, answer time.Duration) *link {
-	ctx, stop := context.WithCancel(context.Background())
-	l := &link{conn: conn, answer: answer, turn: make(chan struct{}, 1), frames: make(chan frame, 64), stop: stop, ended: make(chan struct{})}
-	go l.listen(ctx)
-	return l
-}
-
-func (l *link) listen(ctx context.Context) {
-	defer close(l.ended)
-	buf := make([]byte, 512)
-	for {
-		n, err := l.conn.Read(ctx, buf)
-		if err != nil {
-			l.mu.Lock()
-			l.err = err
-			l.mu.Unlock()
-			return
-		}
-		l.mu.Lock()
-		frames := l.dec.feed(buf[:n])
-		l.mu.Unlock()
-		for _, f := range frames {
-			l.deliver(f)
-		}
-	}
-}
-
-// deliver queues a frame; a full queue only holds noise, and the oldest makes room.
-func (l *link) deliver(f frame) {
-	for {
-		select {
-		case l.frames <- f:
-			return
-		default:
-		}
-		select {
-		case <-l.frames:
-		default:
-		}
-	}
-}
-
-func (l *link) close() error {
-	l.stop()
-	err := l.conn.Close()
-	<-l.ended
-	return err
-}
-
-// failure is why listening ended, nil while it goes on: the port is closed, or gone,
-// whatever ended it.
-func (l *link) failure() error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	switch {
-	case l.err == nil, errors.Is(l.err, transport.ErrGone), errors.Is(l.err, transport.ErrClosed):
-		return l.err
-	case errors.Is(l.err, context.Canceled):
-		return transport.ErrClosed
-	}
-	return fmt.Errorf("%w: %w", transport.ErrGone, l.err)
-}
-
-// drain forgets what was heard and not asked for.
-func (l *link) drain() {
-	l.mu.Lock()
-	l.dec.forget()
-	l.mu.Unlock()
-	for {
-		select {
-		case <-l.frames:
-		default:
-			return
-		}
-	}
+	return &link{Listener: transport.Listen(conn, 64, &decoder{}), conn: conn, answer: answer, turn: make(chan struct{}, 1)}
 }
 
 func (l *link) write(ctx context.Context, b []byte) error {
@@ -120,12 +39,12 @@ func (l *link) await(ctx context.Context, limit time.Duration) (frame, error) {
 	timer := time.NewTimer(limit)
 	defer timer.Stop()
 	select {
-	case f := <-l.frames:
+	case f := <-l.Heard():
 		return f, nil
 	case <-timer.C:
 		return frame{}, errSilent
-	case <-l.ended:
-		return frame{}, l.failure()
+	case <-l.Ended():
+		return frame{}, l.Failure()
 	case <-ctx.Done():
 		return frame{}, ctx.Err()
 	}
@@ -225,11 +144,11 @@ func (l *link) settled(ctx context.Context, do func() ([]byte, error)) ([]byte, 
 // it before the answer leaves the line dirty. With mayRepeat a missing acknowledgement ends
 // it at once; without, the answer is waited for all the same.
 func (l *link) once(ctx context.Context, b []byte, code byte, limit time.Duration, mayRepeat bool) ([]byte, error) {
-	if err := l.failure(); err != nil {
+	if err := l.Failure(); err != nil {
 		return nil, err
 	}
 	wasDirty := l.dirty
-	l.drain()
+	l.Drain()
 	l.dirty = true
 	if err := l.write(ctx, b); err != nil {
 		return nil, err
@@ -288,7 +207,7 @@ func (l *link) settle(ctx context.Context) error {
 	if !l.dirty {
 		return nil
 	}
-	if err := l.failure(); err != nil {
+	if err := l.Failure(); err != nil {
 		return err
 	}
 	if err := l.write(ctx, ackFrame()); err != nil {

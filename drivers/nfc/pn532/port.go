@@ -77,7 +77,7 @@ func (p *port) Activate(ctx context.Context) (drivers.CardInfo, error) {
 		case err != nil:
 			return drivers.CardInfo{}, err
 		case len(found) == 0:
-			if err := nfc.Pause(ctx, p.timing, p.link.ended); err != nil {
+			if err := nfc.Pause(ctx, p.timing, p.link.Ended()); err != nil {
 				return drivers.CardInfo{}, err
 			}
 		case len(found) > 1:
@@ -158,7 +158,7 @@ func (p *port) Removed(ctx context.Context) error {
 		if len(answer) == 0 || status(answer[0]) != statusOK {
 			return nil
 		}
-		if err := nfc.Pause(ctx, p.timing, p.link.ended); err != nil {
+		if err := nfc.Pause(ctx, p.timing, p.link.Ended()); err != nil {
 			return err
 		}
 	}
@@ -174,7 +174,7 @@ func (p *port) Deselect(ctx context.Context) error {
 func (p *port) Control(context.Context, []byte) ([]byte, error) { return nil, drivers.ErrIllegal }
 
 // Close implements nfc.Port.
-func (p *port) Close() error { return p.link.close() }
+func (p *port) Close() error { return p.link.Close() }
 
 // String implements nfc.Port.
 func (p *port) String() string { return p.conn.String() }

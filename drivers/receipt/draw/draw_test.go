@@ -326,21 +326,6 @@ func TestCodesFitThePaper(t *testing.T) {
 	}
 }
 
-func FuzzFont(f *testing.F) {
-	f.Add([]byte("ttcf\x00\x01\x00\x00\x00\x00\x00\x01\x00\x00\x00\x10\x00\x01\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00head\x00\x00\x00\x00\x00\x00\x00\x01\x00\x00\x00\x04abcdef"))
-	dir := f.TempDir()
-	f.Fuzz(func(t *testing.T, data []byte) {
-		file := filepath.Join(dir, "font")
-		if err := os.WriteFile(file, data, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		font := draw.NewFont(file)
-		if font.Ready() == nil {
-			_, _, _ = font.Line(receipt.Line{Text: "元A"}) // it must not panic
-		}
-	})
-}
-
 func BenchmarkLine(b *testing.B) {
 	font := draw.NewFont("")
 	l := receipt.Line{Kind: receipt.KindText, Text: "北京烤鸭真空礼盒装 1kg 老字号 128.00"}

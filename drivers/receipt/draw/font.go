@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"image"
+	"io"
 	"os"
 	"strings"
 	"sync"
@@ -135,11 +136,20 @@ func read(path string) (o *outlines, err error) {
 			err = errors.Join(fmt.Errorf("read %s: %w", path, err), file.Close())
 		}
 	}()
+	if o, err = outlinesIn(file); err != nil {
+		return nil, err
+	}
+	o.file = file
+	return o, nil
+}
+
+// outlinesIn chooses the font of a file that suits best.
+func outlinesIn(file io.ReaderAt) (*outlines, error) {
 	fonts, err := fontsIn(file)
 	if err != nil {
 		return nil, err
 	}
-	o = &outlines{file: file}
+	o := &outlines{}
 	best := -1
 	for _, candidate := range fonts {
 		parsed, perr := opentype.ParseReaderAt(candidate)

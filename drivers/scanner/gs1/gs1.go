@@ -161,8 +161,11 @@ func (r identifier) takes(value string) error {
 // /10/BATCH, and further elements in the query (GS1 Digital Link, URI syntax 1.4).
 // Errors are ErrFormat: then it is some other link.
 func DigitalLink(link string) (Elements, error) {
-	if len(link) > MaxBytes {
+	switch { // most codes are no link, and most links none of goods
+	case len(link) > MaxBytes:
 		return nil, fmt.Errorf("%w: %d bytes", ErrFormat, len(link))
+	case !strings.Contains(link, "/01/"):
+		return nil, fmt.Errorf("%w: no /01/ in the path", ErrFormat)
 	}
 	u, err := url.Parse(link)
 	if err != nil || u.Host == "" || !strings.EqualFold(u.Scheme, "http") && !strings.EqualFold(u.Scheme, "https") {
