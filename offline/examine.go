@@ -18,6 +18,10 @@ const maxSignatures = 2048
 
 // examine checks an open file before it is used.
 func (s *Store) examine(ctx context.Context) error {
+	mark, marked, err := readBookmark(s.cfg.Path) // before the snapshot, which is then not older
+	if err != nil {
+		return err
+	}
 	tx, err := s.reader.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
 	if err != nil {
 		return storage(err)
@@ -33,6 +37,9 @@ func (s *Store) examine(ctx context.Context) error {
 	}
 	_, schemaErr := schema.Check(ctx, tx)
 	c, err := s.examineRows(ctx, tx, after)
+	if err == nil {
+		err = c.checkBookmark(ctx, tx, mark, marked)
+	}
 	if err := worst(err, schemaErr); err != nil {
 		return err
 	}

@@ -47,6 +47,8 @@ type Store struct {
 	reader *sql.DB
 	turn   chan struct{} // holds one token: the right to write
 	signer dcep.Signer   // read and changed by the holder of turn
+	last   headRow       // the entry that was appended last in this run; likewise
+	pages  *os.File      // the bookmark's; nil until one is kept; likewise
 	failed atomic.Pointer[pos.Error]
 	closed func() error // runs once
 }
@@ -62,10 +64,13 @@ func Create(ctx context.Context, cfg Config, first pos.EpochOpened, epoch uint32
 	if err != nil {
 		return nil, pos.NewError(pos.ErrStorage, fmt.Errorf("create journal: %w", err))
 	}
+	if err := dropBookmark(cfg.Path); err != nil {
+		return nil, fmt.Errorf("create journal: %w", errors.Join(err, f.Close()))
+	}
 	s, err := fill(ctx, cfg, f, first, epoch, at, date)
 	if err != nil {
 		// Nothing in the file was acknowledged to anybody.
-		for _, suffix := range []string{"", "-wal", "-shm"} {
+		for _, suffix := range append(Suffixes(), "") {
 			if e := os.Remove(cfg.Path + suffix); e != nil && !errors.Is(e, fs.ErrNotExist) {
 				err = errors.Join(err, e)
 			}
@@ -115,14 +120,26 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if _, err := os.Stat(cfg.Path); err != nil {
 		return nil, pos.NewError(pos.ErrStorage, fmt.Errorf("open journal: %w", err))
 	}
+	if err := reachesBookmark(ctx, cfg.Path); err != nil {
+		return nil, fmt.Errorf("open journal: %w", err)
+	}
 	s, err := connect(ctx, cfg, false)
 	if err != nil {
 		return nil, fmt.Errorf("open journal: %w", err)
 	}
-	if err := s.examine(ctx); err != nil {
+	if err := s.openChecked(ctx); err != nil {
 		return nil, fmt.Errorf("open journal: %w", errors.Join(err, s.disconnect()))
 	}
 	return s, nil
+}
+
+// openChecked makes what the last run has left durable, should its last fsync have failed,
+// and examines it.
+func (s *Store) openChecked(ctx context.Context) error {
+	if err := s.examine(ctx); err != nil {
+		return err
+	}
+	return s.settle(ctx)
 }
 
 func connect(ctx context.Context, cfg Config, create bool) (*Store, error) {
@@ -151,6 +168,9 @@ func connect(ctx context.Context, cfg Config, create bool) (*Store, error) {
 
 func (s *Store) disconnect() error {
 	errs := []error{s.writer.Close()}
+	if s.pages != nil {
+		errs = append(errs, s.pages.Close())
+	}
 	for _, db := range s.pools {
 		errs = append(errs, db.Close())
 	}
@@ -166,7 +186,10 @@ func (s *Store) Close() error { return s.closed() }
 func (s *Store) shut() error {
 	s.turn <- struct{}{}
 	defer func() { <-s.turn }()
-	_ = s.fail(errors.New("journal is closed")) // later writes are refused with it
+	if s.Failed() != nil {
+		_ = s.settle(context.Background()) // SQLite moves the WAL into the file as it closes; a disk that is still ill says so below
+	}
+	s.failed.Store(pos.NewError(pos.ErrStorage, errClosed)) // later writes are refused with it
 	errs := []error{s.reader.Close()}
 	var busy, log, moved int
 	err := s.writer.QueryRowContext(context.Background(), "PRAGMA wal_checkpoint(TRUNCATE)").Scan(&busy, &log, &moved)
@@ -180,7 +203,7 @@ func (s *Store) shut() error {
 }
 
 // Failed returns the error that stopped all writing, nil while the store can write. It
-// stays until the file is opened anew.
+// stays until Heal succeeds or the file is opened anew.
 func (s *Store) Failed() error {
 	if e := s.failed.Load(); e != nil {
 		return e

@@ -282,7 +282,7 @@ func (b *blackouts) finish() error {
 	b.sum.kept += r.Payments
 	b.sum.files++
 	b.book = map[uint64]string{}
-	for _, suffix := range []string{"", "-wal", "-shm"} {
+	for _, suffix := range append(offline.Suffixes(), "") {
 		if err := os.Remove(c.Path + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
