@@ -176,7 +176,7 @@ func (r *Report) checkReceipts(ctx context.Context, tx *sql.Tx, opts VerifyOptio
 	if cur.epoch == r.Epoch {
 		r.Receipted = cur.seq
 	}
-	if err := checkCursor(ctx, tx); err != nil || opts.Receipt == nil {
+	if err := checkCursor(ctx, tx, opts.Centre); err != nil || opts.Receipt == nil {
 		return err
 	}
 	if opts.Receipt.Terminal != r.Terminal || opts.Receipt.Env != r.Env {

@@ -34,6 +34,8 @@ func TestMain(m *testing.M) {
 			exit(write(ctx, a, b, os.Stdout))
 		case tillCommand:
 			exit(take(ctx, a, b, os.Stdout))
+		case sturdyCommand:
+			exit(sturdy(ctx, a, os.Stdin, os.Stdout))
 		case conveyorCommand:
 			exit(convey(ctx, a, b, os.Stdout))
 		case holderCommand:

@@ -15,7 +15,8 @@ type Faults struct {
 	FailWrite uint64 `json:"fail_write,omitempty"`
 	// FullWrite is the number of the write that is answered ENOSPC; 0 is none.
 	FullWrite uint64 `json:"full_write,omitempty"`
-	// ShortWrite is the number of the write of which only the first half is taken; 0 is none.
+	// ShortWrite is the number of the write of which only the first half is taken, and the
+	// next, which is the rest of it, is answered ENOSPC; 0 is none.
 	ShortWrite uint64 `json:"short_write,omitempty"`
 	// FailSync is the same for fsync, fdatasync and writes through O_SYNC.
 	FailSync uint64 `json:"fail_sync,omitempty"`
@@ -45,12 +46,12 @@ func (f *Faults) onWrite(number uint64, grows int64, length int) (taken int, err
 	switch {
 	case f.FailWrite == number:
 		return 0, syscall.EIO
-	case f.FullWrite == number, f.Full && grows > 0:
+	case f.FullWrite == number, f.ShortWrite > 0 && f.ShortWrite+1 == number, f.Full && grows > 0:
 		return 0, syscall.ENOSPC
 	case f.ReadOnly:
 		return 0, syscall.EROFS
 	case f.ShortWrite == number:
-		return length / 2, syscall.ENOSPC
+		return max(1, length/2), 0
 	}
 	return length, 0
 }
