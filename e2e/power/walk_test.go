@@ -24,7 +24,7 @@ import (
 
 var (
 	faults   = flag.Int("faults", 10, "faults of each kind; 400 for the long forms")
-	faultMax = flag.Int("fault-max", 300, "the n-th write or fsync of a till's life fails, n evenly from 1 to this; 400 and 2000 for the long forms")
+	faultMax = flag.Int("fault-max", 300, "the n-th write or fsync of a till's life fails, n evenly from 1 to this (fsyncs: to a fifth of it); 400 and 2000 for the long forms")
 )
 
 // sturdyCommand is the first argument by which the test binary becomes a till that goes on
@@ -193,8 +193,12 @@ type walk struct {
 const cutEvery = 25
 
 func (w *walk) run(faults int) error {
+	most := *faultMax
+	if w.fault(forgetfs.Status{}, 1).FailSync > 0 {
+		most /= 5 // a commit has one fsync and half a dozen writes
+	}
 	for i := range faults {
-		n := 1 + i*(*faultMax-1)/max(1, faults-1)
+		n := 1 + i*(most-1)/max(1, faults-1)
 		if w.till == nil {
 			var err error
 			if w.till, err = startSturdy(w.t.Context(), w.mount.Path); err != nil {
