@@ -25,7 +25,7 @@ const MaxBody = 64 << 10
 // Once the turn has come, the caller's cancellation is not looked at any more.
 //
 // pos.ErrStorage means that the disk did not take it: nothing was acknowledged, and the
-// store refuses every further write until it is opened anew. pos.ErrKeyConflict and
+// store refuses every further write until Heal succeeds. pos.ErrKeyConflict and
 // pos.ErrEvidenceSeen mean that a draft broke a promise of the projections that decide
 // should have looked at.
 func (s *Store) Update(ctx context.Context, decide func(pos.JournalView) ([]pos.Draft, error)) ([]pos.Entry, error) {
@@ -100,6 +100,9 @@ func (s *Store) OpenEpoch(ctx context.Context, signer dcep.Signer, epoch uint32,
 // write takes the turn, runs do in a transaction and commits it. Every other way to end
 // is a rollback.
 func (s *Store) write(ctx context.Context, do func(context.Context, *sql.Tx) error) error {
+	if err := s.Failed(); err != nil { // not even a wait: Heal may hold the turn for long
+		return err
+	}
 	select {
 	case s.turn <- struct{}{}:
 	case <-ctx.Done():
@@ -119,11 +122,11 @@ func (s *Store) write(ctx context.Context, do func(context.Context, *sql.Tx) err
 	if err != nil {
 		return s.fail(fmt.Errorf("begin: %w", err))
 	}
-	signer, done := s.signer, false
+	signer, last, done := s.signer, s.last, false
 	defer func() {
 		if !done {
 			tx.Rollback()
-			s.signer = signer
+			s.signer, s.last = signer, last
 		}
 	}()
 	if err := do(ctx, tx); err != nil {
@@ -136,6 +139,9 @@ func (s *Store) write(ctx context.Context, do func(context.Context, *sql.Tx) err
 		return s.fail(fmt.Errorf("commit: %w", err))
 	}
 	done = true
+	if s.last.place != last.place {
+		s.keepBookmark(ctx)
+	}
 	return nil
 }
 
@@ -177,6 +183,7 @@ func (s *Store) appendEntry(ctx context.Context, tx *sql.Tx, signer dcep.Signer,
 	if err := fold(ctx, tx, e); err != nil {
 		return e, fmt.Errorf("append entry %d: %w", e.Seq, err)
 	}
+	s.last = headRow{place: placeOf(e), hash: e.Hash}
 	return e, nil
 }
 

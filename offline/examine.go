@@ -18,6 +18,10 @@ const maxSignatures = 2048
 
 // examine checks an open file before it is used.
 func (s *Store) examine(ctx context.Context) error {
+	mark, marked, err := readBookmark(s.cfg.Path) // before the snapshot, which is then not older
+	if err != nil {
+		return err
+	}
 	tx, err := s.reader.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
 	if err != nil {
 		return storage(err)
@@ -33,6 +37,9 @@ func (s *Store) examine(ctx context.Context) error {
 	}
 	_, schemaErr := schema.Check(ctx, tx)
 	c, err := s.examineRows(ctx, tx, after)
+	if err == nil {
+		err = c.checkBookmark(ctx, tx, mark, marked)
+	}
 	if err := worst(err, schemaErr); err != nil {
 		return err
 	}
@@ -54,7 +61,7 @@ func (s *Store) examineRows(ctx context.Context, tx *sql.Tx, after place) (*chai
 	if err := s.belongs(c); err != nil {
 		return c, err
 	}
-	if err := checkCursor(ctx, tx); err != nil {
+	if err := checkCursor(ctx, tx, s.cfg.Centre); err != nil {
 		return c, err
 	}
 	version, _, err := meta(ctx, tx, metaProjection)
@@ -117,14 +124,31 @@ func (s *Store) belongs(c *chain) error {
 
 // checkCursor verifies that the entry of the last receipt is in the file. A file whose end was cut
 // off is found here; one that was put back whole from an older copy only by the centre.
-func checkCursor(ctx context.Context, db file.Querier) error {
+func checkCursor(ctx context.Context, db file.Querier, centre dcep.Verifier) error {
 	c, err := cursor(ctx, db)
-	if err != nil || c.receipt == nil {
+	if err != nil {
 		return err
+	}
+	if c.receipt == nil {
+		if c.place != (place{}) || c.generation != 0 {
+			return pos.NewError(pos.ErrChainBroken, fmt.Errorf("the cursor stands at epoch %d entry %d without a receipt", c.epoch, c.seq))
+		}
+		return nil
 	}
 	var r dcep.Receipt
 	if err := dcep.UnmarshalExact(c.receipt, &r); err != nil {
 		return pos.NewError(pos.ErrChainBroken, fmt.Errorf("stored receipt: %w", err))
+	}
+	if centre != nil {
+		if err := r.Verify(centre); err != nil {
+			return pos.NewError(pos.ErrChainBroken, fmt.Errorf("stored receipt: %w", err))
+		}
+	}
+	// A centre that was restored and has nothing of the epoch names seq 0, and the cursor went
+	// further back than the epoch it named.
+	if r.Generation != c.generation || r.Seq != c.seq || r.Seq > 0 && r.Epoch != c.epoch {
+		return pos.NewError(pos.ErrChainBroken, fmt.Errorf("the cursor stands at epoch %d entry %d, its receipt is for epoch %d entry %d",
+			c.epoch, c.seq, r.Epoch, r.Seq))
 	}
 	return holds(ctx, db, r)
 }

@@ -1,6 +1,7 @@
 package offline
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -28,6 +29,8 @@ type Config struct {
 	Signer   dcep.Signer
 	Env      pos.Environment
 	Terminal string
+	// Centre verifies the receipt that the file keeps; nil takes it as it stands.
+	Centre dcep.Verifier
 	Log      *slog.Logger // nil discards
 }
 
@@ -47,50 +50,66 @@ type Store struct {
 	reader *sql.DB
 	turn   chan struct{} // holds one token: the right to write
 	signer dcep.Signer   // read and changed by the holder of turn
+	last   headRow       // the entry that was appended last in this run; likewise
+	pages  *os.File      // the bookmark's; nil until one is kept; likewise
 	failed atomic.Pointer[pos.Error]
 	closed func() error // runs once
 }
 
 // Create makes a new file (mode 0600) whose first entry opens the epoch, and opens it.
 // It refuses a file that exists, with fs.ErrExist. After damage, first names the
-// previous epoch and head as the centre knows them.
+// previous epoch and head as the centre knows them. The file gets its name when it is
+// whole and durable: a power cut leaves all of it or none.
 func Create(ctx context.Context, cfg Config, first pos.EpochOpened, epoch uint32, at pos.Instant, date pos.Date) (*Store, error) {
 	if cfg.Signer == nil {
 		return nil, pos.NewError(pos.ErrNotEnrolled, errors.New("create journal: no key"))
 	}
-	f, err := os.OpenFile(cfg.Path, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
-	if err != nil {
+	if _, err := os.Lstat(cfg.Path); !errors.Is(err, fs.ErrNotExist) {
+		return nil, pos.NewError(pos.ErrStorage, fmt.Errorf("create journal: %s: %w", cfg.Path, cmp.Or(err, fs.ErrExist)))
+	}
+	draft := cfg
+	draft.Path += ".new"
+	err := errors.Join(clear(draft.Path), dropBookmark(cfg.Path))
+	if err == nil {
+		err = fill(ctx, draft, first, epoch, at, date)
+	}
+	if err == nil {
+		err = os.Link(draft.Path, cfg.Path) // a rename would take the place of a file that exists
+	}
+	if err == nil {
+		err = syncDir(filepath.Dir(cfg.Path))
+	}
+	if err := errors.Join(err, clear(draft.Path)); err != nil {
 		return nil, pos.NewError(pos.ErrStorage, fmt.Errorf("create journal: %w", err))
 	}
-	s, err := fill(ctx, cfg, f, first, epoch, at, date)
-	if err != nil {
-		// Nothing in the file was acknowledged to anybody.
-		for _, suffix := range []string{"", "-wal", "-shm"} {
-			if e := os.Remove(cfg.Path + suffix); e != nil && !errors.Is(e, fs.ErrNotExist) {
-				err = errors.Join(err, e)
-			}
-		}
-		return nil, fmt.Errorf("create journal: %w", err)
-	}
-	return s, nil
+	return Open(ctx, cfg)
 }
 
-func fill(ctx context.Context, cfg Config, f *os.File, first pos.EpochOpened, epoch uint32, at pos.Instant, date pos.Date,
-) (*Store, error) {
+// clear takes away a file that was never called a journal, and its companions.
+func clear(path string) error {
+	var errs []error
+	for _, suffix := range append(Suffixes(), "") {
+		if err := os.Remove(path + suffix); !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// fill makes a whole file, with nothing beside it.
+func fill(ctx context.Context, cfg Config, first pos.EpochOpened, epoch uint32, at pos.Instant, date pos.Date) error {
+	f, err := os.OpenFile(cfg.Path, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
+	if err != nil {
+		return err
+	}
 	if err := f.Close(); err != nil {
-		return nil, pos.NewError(pos.ErrStorage, err)
+		return err
 	}
 	s, err := connect(ctx, cfg, true)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if err := s.OpenEpoch(ctx, cfg.Signer, epoch, first, at, date, pos.OperatorSystem); err != nil {
-		return nil, errors.Join(err, s.disconnect())
-	}
-	if err := syncDir(filepath.Dir(cfg.Path)); err != nil {
-		return nil, errors.Join(err, s.disconnect())
-	}
-	return s, nil
+	return errors.Join(s.OpenEpoch(ctx, cfg.Signer, epoch, first, at, date, pos.OperatorSystem), s.Close())
 }
 
 // syncDir makes the name of a new file durable, as fsync(2) demands for its directory.
@@ -115,14 +134,26 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if _, err := os.Stat(cfg.Path); err != nil {
 		return nil, pos.NewError(pos.ErrStorage, fmt.Errorf("open journal: %w", err))
 	}
+	if err := reachesBookmark(ctx, cfg.Path); err != nil {
+		return nil, fmt.Errorf("open journal: %w", err)
+	}
 	s, err := connect(ctx, cfg, false)
 	if err != nil {
 		return nil, fmt.Errorf("open journal: %w", err)
 	}
-	if err := s.examine(ctx); err != nil {
+	if err := s.openChecked(ctx); err != nil {
 		return nil, fmt.Errorf("open journal: %w", errors.Join(err, s.disconnect()))
 	}
 	return s, nil
+}
+
+// openChecked makes what the last run has left durable, should its last fsync have failed,
+// and examines it.
+func (s *Store) openChecked(ctx context.Context) error {
+	if err := s.examine(ctx); err != nil {
+		return err
+	}
+	return s.settle(ctx)
 }
 
 func connect(ctx context.Context, cfg Config, create bool) (*Store, error) {
@@ -151,6 +182,9 @@ func connect(ctx context.Context, cfg Config, create bool) (*Store, error) {
 
 func (s *Store) disconnect() error {
 	errs := []error{s.writer.Close()}
+	if s.pages != nil {
+		errs = append(errs, s.pages.Close())
+	}
 	for _, db := range s.pools {
 		errs = append(errs, db.Close())
 	}
@@ -166,7 +200,10 @@ func (s *Store) Close() error { return s.closed() }
 func (s *Store) shut() error {
 	s.turn <- struct{}{}
 	defer func() { <-s.turn }()
-	_ = s.fail(errors.New("journal is closed")) // later writes are refused with it
+	if s.Failed() != nil {
+		_ = s.settle(context.Background()) // SQLite moves the WAL into the file as it closes; a disk that is still ill says so below
+	}
+	s.failed.Store(pos.NewError(pos.ErrStorage, errClosed)) // later writes are refused with it
 	errs := []error{s.reader.Close()}
 	var busy, log, moved int
 	err := s.writer.QueryRowContext(context.Background(), "PRAGMA wal_checkpoint(TRUNCATE)").Scan(&busy, &log, &moved)
@@ -180,7 +217,7 @@ func (s *Store) shut() error {
 }
 
 // Failed returns the error that stopped all writing, nil while the store can write. It
-// stays until the file is opened anew.
+// stays until Heal succeeds or the file is opened anew.
 func (s *Store) Failed() error {
 	if e := s.failed.Load(); e != nil {
 		return e

@@ -32,8 +32,8 @@ func TestSalesAreThereAfterReopening(t *testing.T) {
 				t.Fatal(err)
 			}
 			files, err := os.ReadDir(filepath.Dir(tl.cfg.Path))
-			if err != nil || len(files) != 1 {
-				t.Fatalf("after close: %v %v, want journal.db alone", files, err)
+			if err != nil || len(files) != 2 {
+				t.Fatalf("after close: %v %v, want journal.db and its bookmark alone", files, err)
 			}
 			tl.reopen(t)
 			got, err := tl.Payments(t.Context(), offline.Query{})

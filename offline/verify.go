@@ -108,6 +108,10 @@ func stamp(path string) (fileStamp, error) {
 }
 
 func verifyAs(ctx context.Context, path string, access file.Access, opts VerifyOptions) (r Report, err error) {
+	mark, marked, err := readBookmark(path) // before the snapshot, which is then not older
+	if err != nil {
+		return r, err
+	}
 	db := file.Pool(path, access, 1)
 	defer func() { err = errors.Join(err, db.Close()) }()
 	tx, err := db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
@@ -123,10 +127,10 @@ func verifyAs(ctx context.Context, path string, access file.Access, opts VerifyO
 	if r.Schema = version; pos.CodeOf(schemaErr) == pos.ErrSchema || file.Damaged(schemaErr) {
 		return r, storage(schemaErr)
 	}
-	return r, worst(r.verify(ctx, tx, opts), schemaErr)
+	return r, worst(r.verify(ctx, tx, opts, func(c *chain) error { return c.checkBookmark(ctx, tx, mark, marked) }), schemaErr)
 }
 
-func (r *Report) verify(ctx context.Context, tx *sql.Tx, opts VerifyOptions) error {
+func (r *Report) verify(ctx context.Context, tx *sql.Tx, opts VerifyOptions, beside func(*chain) error) error {
 	seen := len(opts.ExpectHead) == 0
 	c, err := walk(ctx, tx, place{}, func(e pos.Entry) error {
 		seen = seen || string(e.Hash) == string(opts.ExpectHead)
@@ -144,6 +148,9 @@ func (r *Report) verify(ctx context.Context, tx *sql.Tx, opts VerifyOptions) err
 		return broken(next, fmt.Errorf("no entry has the expected head %x", opts.ExpectHead))
 	case len(opts.Trust) > 0 && !r.Pinned:
 		return broken(place{c.at.epoch, 1}, fmt.Errorf("signed by %s: not a key that is trusted", r.Fingerprint))
+	}
+	if err := beside(c); err != nil {
+		return err
 	}
 	if err := r.checkReceipts(ctx, tx, opts); err != nil {
 		return err
@@ -169,7 +176,7 @@ func (r *Report) checkReceipts(ctx context.Context, tx *sql.Tx, opts VerifyOptio
 	if cur.epoch == r.Epoch {
 		r.Receipted = cur.seq
 	}
-	if err := checkCursor(ctx, tx); err != nil || opts.Receipt == nil {
+	if err := checkCursor(ctx, tx, opts.Centre); err != nil || opts.Receipt == nil {
 		return err
 	}
 	if opts.Receipt.Terminal != r.Terminal || opts.Receipt.Env != r.Env {

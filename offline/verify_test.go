@@ -294,7 +294,7 @@ func TestVerifyLeavesNothingBehind(t *testing.T) {
 		t.Errorf("report %+v %v", report, err)
 	}
 	files, err := os.ReadDir(filepath.Dir(tl.cfg.Path))
-	if err != nil || len(files) != 1 {
+	if err != nil || len(files) != 2 {
 		t.Errorf("files after verify: %v %v", files, err)
 	}
 	if after, err := os.ReadFile(tl.cfg.Path); err != nil || !bytes.Equal(before, after) {

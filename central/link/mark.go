@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"maps"
 	"math"
+	"slices"
 	"sync"
 	"time"
 
@@ -276,14 +278,16 @@ func (l *Link) sendNudges() {
 		case <-l.ctx.Done():
 			return
 		case terminal := <-l.nudges:
-			if err := l.nudge(terminal); err != nil && l.ctx.Err() == nil {
+			if err := l.nudge(terminal, math.MaxInt64); err != nil && l.ctx.Err() == nil { // of the trust it asks by itself
 				l.log.WarnContext(l.ctx, "nudge is not sent", "terminal", terminal, "err", err)
 			}
 		}
 	}
 }
 
-func (l *Link) nudge(terminal string) error {
+// nudge sends a mark as of the terminal's last word; trustMS is when the trust was issued
+// that it is taken to have.
+func (l *Link) nudge(terminal string, trustMS int64) error {
 	if err := wire.CheckTerminal(terminal); err != nil {
 		return err
 	}
@@ -301,7 +305,7 @@ func (l *Link) nudge(terminal string) error {
 	}
 	mark, err := l.mark(ctx, terminal, wire.MarkRequest{
 		Epoch: c.Epoch, Verdict: c.Verdict, Policies: c.Policies,
-		TrustMS: math.MaxInt64, // the till asks for it by itself
+		TrustMS: trustMS,
 	})
 	if err != nil {
 		return err
@@ -351,6 +355,13 @@ func (c *contacts) last(terminal string) (Contact, bool) {
 	defer c.mu.Unlock()
 	v, ok := c.latest[terminal]
 	return v, ok
+}
+
+// terminals lists who has spoken in this run.
+func (c *contacts) terminals() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Sorted(maps.Keys(c.latest))
 }
 
 func (c *contacts) take() map[string]Contact {

@@ -54,8 +54,12 @@ func (a *agent) ask(ctx context.Context, r enrolment.Request) (identity.Identity
 
 // journal opens the till's journal, making it where enrolment got no further than the identity.
 func (a *agent) journal(ctx context.Context, id identity.Identity, c *clock.Clock) (*offline.Store, error) {
+	centre, err := centreKey(id)
+	if err != nil {
+		return nil, err
+	}
 	cfg := offline.Config{
-		Path: a.folder.Journal(), Signer: a.keys.Journal, Env: id.Env, Terminal: id.Terminal, Log: a.log,
+		Path: a.folder.Journal(), Signer: a.keys.Journal, Env: id.Env, Terminal: id.Terminal, Centre: centre, Log: a.log,
 	}
 	store, err := offline.Open(ctx, cfg)
 	if !errors.Is(err, fs.ErrNotExist) {

@@ -110,7 +110,7 @@ func keepAside(path, aside string) error {
 	if _, err := os.Lstat(aside); !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%s exists already: move it away by hand", aside)
 	}
-	for _, suffix := range []string{"-wal", "-shm", ""} {
+	for _, suffix := range append(offline.Suffixes(), "") {
 		err := os.Rename(path+suffix, aside+suffix)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("keep the journal aside: %w", err)

@@ -33,13 +33,9 @@ func (a *agent) dial(ctx context.Context, id identity.Identity, onLink func()) (
 }
 
 func (a *agent) lanes(nc *nats.Conn, id identity.Identity, store *offline.Store, word centreWord) (road, error) {
-	suite, err := dcep.SuiteByName(id.Suite)
+	centre, err := centreKey(id)
 	if err != nil {
-		return road{}, fmt.Errorf("centre's key: %w", err)
-	}
-	centre, err := suite.Verifier(id.CentreKey)
-	if err != nil {
-		return road{}, fmt.Errorf("centre's key: %w", err)
+		return road{}, err
 	}
 	up := uplink.New(uplink.Config{
 		Conn: nc, Terminal: id.Terminal, Signer: a.keys.Journal, Journal: store, Log: a.log, Now: a.clock.Now,
@@ -49,6 +45,19 @@ func (a *agent) lanes(nc *nats.Conn, id identity.Identity, store *offline.Store,
 		Journal: store, Till: word, Log: a.log, Now: a.clock.Now, OnProgress: up.Kick, OnResend: up.ResendFrom,
 	})
 	return road{nc: nc, up: up, down: down}, nil
+}
+
+// centreKey verifies what the centre signs, with the key that was pinned at enrolment.
+func centreKey(id identity.Identity) (dcep.Verifier, error) {
+	suite, err := dcep.SuiteByName(id.Suite)
+	if err != nil {
+		return nil, fmt.Errorf("centre's key: %w", err)
+	}
+	v, err := suite.Verifier(id.CentreKey)
+	if err != nil {
+		return nil, fmt.Errorf("centre's key: %w", err)
+	}
+	return v, nil
 }
 
 // centreWord hands what the centre says to the rooms that it concerns.

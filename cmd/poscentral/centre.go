@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -27,7 +28,7 @@ type centre struct {
 	settings settings
 	log      *slog.Logger
 	keys     keys
-	trust    dcep.Trust
+	trust    atomic.Pointer[dcep.Trust]
 	store    *store.Store
 	banks    *institution.Set
 	fleet    *fleet.Fleet
@@ -49,9 +50,11 @@ func open(ctx context.Context, path string, logs io.Writer) (*centre, error) {
 	if c.log, err = logger(logs, s.Log); err != nil {
 		return nil, cli.Exit(cli.Usage, fmt.Errorf("%s: %w", path, err))
 	}
-	if c.trust, err = s.trustOf(); err != nil {
+	t, err := s.trustOf()
+	if err != nil {
 		return nil, cli.Exit(cli.Usage, err)
 	}
+	c.trust.Store(&t)
 	if c.keys, err = loadKeys(s.Data, s.Suite); err != nil {
 		return nil, err
 	}
@@ -73,7 +76,7 @@ const vouchEvery = 6 * time.Hour
 
 // vouched is the trust, issued when it was read or at the last full vouchEvery.
 func (c *centre) vouched() dcep.Trust {
-	t := c.trust
+	t := *c.trust.Load()
 	t.IssuedMS = max(t.IssuedMS, time.Now().Truncate(vouchEvery).UnixMilli())
 	return t
 }

@@ -9,7 +9,8 @@ import (
 )
 
 func TestTrustIsVouchedForAgainAndAgain(t *testing.T) {
-	old := &centre{trust: dcep.Trust{Env: pos.Lab, IssuedMS: 1}}
+	old := &centre{}
+	old.trust.Store(&dcep.Trust{Env: pos.Lab, IssuedMS: 1})
 	age := time.Since(time.UnixMilli(old.vouched().IssuedMS))
 	if age < 0 || age > vouchEvery {
 		t.Errorf("trust of a centre that runs for days is %s old", age)
@@ -18,7 +19,9 @@ func TestTrustIsVouchedForAgainAndAgain(t *testing.T) {
 		t.Errorf("tills would stop after %s", l.RevocationMax)
 	}
 	now := time.Now().UnixMilli()
-	if got := (&centre{trust: dcep.Trust{IssuedMS: now}}).vouched().IssuedMS; got != now {
+	fresh := &centre{}
+	fresh.trust.Store(&dcep.Trust{IssuedMS: now})
+	if got := fresh.vouched().IssuedMS; got != now {
 		t.Errorf("trust that was just read is issued %d, read %d", got, now)
 	}
 }

@@ -47,6 +47,7 @@ func (c *centre) serve(ctx context.Context) (err error) {
 		"institutions", len(c.banks.Codes()), "database", string(c.store.Engine()))
 	return cli.Together(ctx,
 		func(ctx context.Context) error { return server.Run(ctx, listener) },
+		func(ctx context.Context) error { return c.watchTrust(ctx, l.TrustChanged) },
 		c.desk.Run, c.everyDay)
 }
 

@@ -32,6 +32,10 @@ func TestMain(m *testing.M) {
 		switch a, b := os.Args[2], os.Args[3]; os.Args[1] {
 		case writerCommand:
 			exit(write(ctx, a, b, os.Stdout))
+		case tillCommand:
+			exit(take(ctx, a, b, os.Stdout))
+		case sturdyCommand:
+			exit(sturdy(ctx, a, os.Stdin, os.Stdout))
 		case conveyorCommand:
 			exit(convey(ctx, a, b, os.Stdout))
 		case holderCommand:

@@ -186,7 +186,7 @@ func (c *client) again(ctx context.Context, id pos.PaymentID, f func() (pos.Paym
 			c.load.book.Heard(c.till, before, p)
 			return p, true
 		}
-		if code := codeOf(err); code != "" {
+		if code := CodeOf(err); code != "" {
 			c.load.book.refuse(code)
 			if !broken(code) {
 				return before.Payment, false
@@ -252,7 +252,7 @@ func (c *client) once(ctx context.Context, id pos.PaymentID, f func() (pos.Payme
 		c.load.book.Heard(c.till, before, p)
 		return p, true
 	}
-	if code := codeOf(err); code != "" && ctx.Err() == nil {
+	if code := CodeOf(err); code != "" && ctx.Err() == nil {
 		c.load.book.refuse(code)
 	}
 	return before.Payment, false
@@ -307,7 +307,7 @@ func (c *client) byEvidence(ctx context.Context, p pos.Payment, w *wallet.Wallet
 	var answer string
 	for p.State == pos.Created && ctx.Err() == nil {
 		text, err := c.till.Challenge(ctx, p.ID)
-		switch code := codeOf(err); {
+		switch code := CodeOf(err); {
 		case err == nil:
 		case code == "" || broken(code):
 			pause(ctx, 20*time.Millisecond)
@@ -364,7 +364,7 @@ func (c *client) refund(ctx context.Context, p pos.Payment) {
 	began := time.Now()
 	for wait := 30 * time.Millisecond; ctx.Err() == nil; wait = min(2*wait, 300*time.Millisecond) {
 		r, err := c.till.Refund(ctx, p.ID, key, amount)
-		if code := codeOf(err); code != "" && !broken(code) {
+		if code := CodeOf(err); code != "" && !broken(code) {
 			c.load.book.Find("%s refuses refund %s of %s: %v", c.till.Name, key, p.ID, err)
 			return
 		}

@@ -261,6 +261,24 @@ func (s *Site) WalletClient(code string) wallet.Client {
 	return wallet.Client{Base: s.labURL + "/" + code + "/v1", Key: s.keys[code]}
 }
 
+// Revoke has an institution revoke a wallet and hands the new trust to the centre, as
+// whoever keeps the list does.
+func (s *Site) Revoke(ctx context.Context, w *wallet.Wallet) error {
+	url := s.labURL + "/" + w.Institution() + "/v1/wallets/" + w.ID() + "/revoke"
+	if _, err := request(ctx, http.MethodPost, url, s.keys[w.Institution()], nil); err != nil {
+		return err
+	}
+	trust, err := get(ctx, s.labURL+"/lab/trust", "")
+	if err != nil {
+		return err
+	}
+	next := s.path("trust.json.new")
+	if err := os.WriteFile(next, trust, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(next, s.path("trust.json"))
+}
+
 // Fault orders a fault at an institution.
 func (s *Site) Fault(ctx context.Context, code string, f api.Fault) error {
 	b, err := json.Marshal(f)

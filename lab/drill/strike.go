@@ -89,7 +89,7 @@ func (t *Till) Recall(ctx context.Context, book *Notebook, before []Said) {
 		switch {
 		case err == nil:
 			book.Heard(t, said, p)
-		case codeOf(err) == pos.ErrNotFound:
+		case CodeOf(err) == pos.ErrNotFound:
 			book.Find("%s lost payment %s, which it had called %s", t.Name, said.Payment.ID, said.Payment.State)
 		default:
 			book.Find("%s does not tell of payment %s, which it had called %s: %v", t.Name, said.Payment.ID, said.Payment.State, err)

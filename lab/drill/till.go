@@ -201,8 +201,8 @@ type refused struct {
 
 func (r *refused) Error() string { return fmt.Sprintf("%d %s: %s", r.status, r.Code, r.Detail) }
 
-// codeOf is the code of a refusal; empty when there was no answer at all.
-func codeOf(err error) pos.Code {
+// CodeOf is the code of a refusal; empty when there was no answer at all.
+func CodeOf(err error) pos.Code {
 	if r, ok := errors.AsType[*refused](err); ok {
 		return r.Code
 	}

@@ -129,20 +129,27 @@ func (d *disk) read(f *volatileFile, p []byte, off int64) (int, syscall.Errno) {
 	return n, errnoOf(err)
 }
 
-func (d *disk) write(inode uint64, f *volatileFile, p []byte, off int64, durable bool) syscall.Errno {
+// write takes the bytes, or the first of them where a fault cuts a write short.
+func (d *disk) write(inode uint64, f *volatileFile, p []byte, off int64, durable bool) (int, syscall.Errno) {
 	if errno := d.enter(); errno != 0 {
-		return errno
+		return 0, errno
 	}
 	d.counts.Writes++
-	errno := d.faults.onWrite(d.counts.Writes, max(0, off+int64(len(p))-f.size))
+	taken, errno := d.faults.onWrite(d.counts.Writes, max(0, off+int64(len(p))-f.size), len(p))
 	pause := time.Duration(0)
-	if errno == 0 {
-		errno, pause = d.writeLocked(inode, f, p, off, durable)
+	if taken > 0 {
+		var failed syscall.Errno
+		if failed, pause = d.writeLocked(inode, f, p[:taken], off, durable); failed != 0 {
+			taken, errno = 0, failed
+		}
 	}
 	d.mu.Unlock()
 	// A slow medium delays the one who waits for it, not everybody's page cache.
 	pauseFor(pause)
-	return errno
+	if taken > 0 { // as write(2): the error comes with the next write
+		return taken, 0
+	}
+	return 0, errno
 }
 
 func (d *disk) writeLocked(
@@ -185,6 +192,9 @@ func (d *disk) onSync(f *volatileFile) (syscall.Errno, time.Duration) {
 	if errno != 0 && d.faults.DropOnSyncError {
 		f.forget()
 	}
+	if errno != 0 && d.faults.StaleOnSyncError {
+		f.launder()
+	}
 	return errno, pause
 }
 
@@ -193,10 +203,10 @@ func (d *disk) sync(inode uint64, f *volatileFile) syscall.Errno {
 		return errno
 	}
 	errno, pause := d.onSync(f)
-	if errno == 0 {
+	if errno == 0 && !d.faults.Deaf {
 		errno = errnoOf(f.sync())
 	}
-	if errno == 0 {
+	if errno == 0 && !d.faults.Deaf {
 		errno = d.commitNames(inode)
 	}
 	d.mu.Unlock()
@@ -266,13 +276,20 @@ func (d *disk) forgetVolatile() error {
 		delete(d.files, inode)
 	}
 	if d.names != nil {
-		count := len(d.names.pending)
-		if d.opts.Torn {
-			count = d.rng.IntN(count + 1)
-		}
-		errs = append(errs, d.names.undo(count), d.names.settle())
+		errs = append(errs, d.loseNames(), d.names.settle())
 	}
 	return errors.Join(errs...)
+}
+
+// loseNames takes directory changes back: all of them, or, torn, the newest or any.
+func (d *disk) loseNames() error {
+	switch {
+	case !d.opts.Torn:
+		return d.names.undo(len(d.names.pending))
+	case d.rng.IntN(2) == 0:
+		return d.names.undoAny(d.rng)
+	}
+	return d.names.undo(d.rng.IntN(len(d.names.pending) + 1))
 }
 
 // syncAll makes everything durable, as sync(2) or a clean unmount does.

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"math/rand/v2"
 	"os"
 	"slices"
@@ -35,6 +34,7 @@ type volatileFile struct {
 type dirtyPage struct {
 	data  [pageSize]byte
 	order uint64
+	stale bool // seen by programs, and no sync writes it any more
 }
 
 func newVolatileFile(back *os.File) (*volatileFile, error) {
@@ -102,7 +102,7 @@ func (f *volatileFile) writeAt(p []byte, off int64, now time.Time) error {
 			f.pages[index] = page
 		}
 		f.order++
-		page.order = f.order
+		page.order, page.stale = f.order, false
 		done += copy(page.data[within:], p[done:])
 	}
 	f.size = max(f.size, off+int64(len(p)))
@@ -131,7 +131,7 @@ func (f *volatileFile) sync() error {
 	if err := f.settleTruncation(); err != nil {
 		return err
 	}
-	for _, index := range slices.Sorted(maps.Keys(f.pages)) {
+	for _, index := range f.writable() {
 		if err := f.flush(index, pageSize); err != nil {
 			return err
 		}
@@ -156,7 +156,7 @@ func (f *volatileFile) syncRange(off, n int64) error {
 		return err
 	}
 	for index := off / pageSize; index <= (off+n-1)/pageSize; index++ {
-		if _, ok := f.pages[index]; !ok {
+		if page, ok := f.pages[index]; !ok || page.stale {
 			continue
 		}
 		if err := f.flush(index, pageSize); err != nil {
@@ -202,8 +202,30 @@ func (f *volatileFile) writeBack(rng *rand.Rand) error {
 	if err := f.settleTruncation(); err != nil {
 		return err
 	}
-	indexes := slices.Sorted(maps.Keys(f.pages))
+	indexes := f.writable()
+	if len(indexes) == 0 {
+		return nil
+	}
 	return f.flush(indexes[rng.IntN(len(indexes))], pageSize)
+}
+
+// writable lists the dirty pages that may reach the medium.
+func (f *volatileFile) writable() []int64 {
+	var out []int64
+	for index, page := range f.pages {
+		if !page.stale {
+			out = append(out, index)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// launder marks every dirty page as written though it is not.
+func (f *volatileFile) launder() {
+	for _, page := range f.pages {
+		page.stale = true
+	}
 }
 
 // forget drops everything unsynced. Programs' view is the backing file again.
@@ -239,19 +261,13 @@ func (f *volatileFile) tear(rng *rand.Rand) error {
 			return err
 		}
 	}
-	half := -1
-	if len(survivors) > 0 && rng.IntN(2) == 0 {
-		half = rng.IntN(len(survivors))
-	}
+	half := f.half(rng, survivors)
 	for i, index := range survivors {
-		limit := int64(pageSize)
+		write := func() error { return f.flush(index, pageSize) }
 		if i == half {
-			limit = sectorSize * int64(rng.IntN(pageSize/sectorSize))
+			write = func() error { return f.flushSectors(rng, index) }
 		}
-		if limit == 0 {
-			continue
-		}
-		if err := f.flush(index, limit); err != nil {
+		if err := write(); err != nil {
 			return err
 		}
 	}
@@ -265,10 +281,49 @@ func (f *volatileFile) tear(rng *rand.Rand) error {
 	return nil
 }
 
+// half chooses the survivor that is torn: none, the file's last page, or any.
+func (f *volatileFile) half(rng *rand.Rand, survivors []int64) int {
+	n := len(survivors)
+	if n == 0 || rng.IntN(2) == 0 {
+		return -1
+	}
+	if rng.IntN(2) == 0 {
+		return n - 1
+	}
+	return rng.IntN(n)
+}
+
+// flushSectors writes the first sectors of a page, or any of them: a disk promises no more
+// than one sector at a time, and no order.
+func (f *volatileFile) flushSectors(rng *rand.Rand, index int64) error {
+	const sectors = pageSize / sectorSize
+	if rng.IntN(2) == 0 {
+		limit := sectorSize * int64(rng.IntN(sectors))
+		if limit == 0 {
+			return nil
+		}
+		return f.flush(index, limit)
+	}
+	page, start := f.pages[index], index*pageSize
+	for at := int64(0); at < min(pageSize, f.size-start); at += sectorSize {
+		if rng.IntN(2) == 0 {
+			continue
+		}
+		end := min(at+sectorSize, f.size-start)
+		if _, err := f.back.WriteAt(page.data[at:end], start+at); err != nil {
+			return err
+		}
+		f.durable = max(f.durable, start+end)
+	}
+	f.floor = f.durable
+	delete(f.pages, index)
+	return nil
+}
+
 func (f *volatileFile) survivors(rng *rand.Rand, way int) []int64 {
 	moment := f.order - uint64(rng.IntN(len(f.pages)+1))
 	var out []int64
-	for _, index := range slices.Sorted(maps.Keys(f.pages)) {
+	for _, index := range f.writable() {
 		survives := way == tearAll ||
 			way == tearPrefix && f.pages[index].order <= moment ||
 			way == tearSubset && rng.IntN(2) == 0

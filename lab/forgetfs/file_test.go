@@ -197,3 +197,35 @@ func TestADurableWriteLeavesOtherDirtyPagesVolatile(t *testing.T) {
 		t.Errorf("first page %d, third page %d; want 0 and 7", got[0], got[2*pageSize])
 	}
 }
+
+// After ext4's kind of failed fsync a program reads what it wrote, a second fsync says yes,
+// and a cut takes it all the same; written anew it stays.
+func TestAPageThatWasCalledCleanIsWrittenOnlyWhenItIsWrittenAnew(t *testing.T) {
+	f := openVolatile(t, filepath.Join(t.TempDir(), "f"), []byte("old"))
+	write := func() {
+		t.Helper()
+		if err := f.writeAt([]byte("new"), 0, time.Time{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sync := func() string {
+		t.Helper()
+		if err := f.sync(); err != nil {
+			t.Fatal(err)
+		}
+		medium, err := os.ReadFile(f.back.Name())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(medium)
+	}
+	write()
+	f.launder()
+	if got := sync(); got != "old" || string(seen(t, f)) != "new" {
+		t.Errorf("the medium holds %q, programs see %q", got, seen(t, f))
+	}
+	write()
+	if got := sync(); got != "new" {
+		t.Errorf("written anew, the medium holds %q", got)
+	}
+}

@@ -2,6 +2,7 @@ package forgetfs
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -190,6 +191,33 @@ func (l *nameLog) undo(count int) error {
 		}
 		l.pending = l.pending[:last]
 	}
+	return nil
+}
+
+// undoAny takes back any of the pending changes, each by a toss, together with the later
+// ones that stand on them: a file system that writes its directories back in another
+// order than they were changed in.
+func (l *nameLog) undoAny(rng *rand.Rand) error {
+	var lost []*nameChange
+	for i := range l.pending {
+		c := &l.pending[i]
+		stands := slices.ContainsFunc(lost, func(earlier *nameChange) bool { return earlier.precedes(c) })
+		if stands || rng.IntN(2) == 0 {
+			lost = append(lost, c)
+		}
+	}
+	var kept []nameChange
+	for i := range l.pending {
+		if !slices.Contains(lost, &l.pending[i]) {
+			kept = append(kept, l.pending[i])
+		}
+	}
+	for _, c := range slices.Backward(lost) {
+		if err := l.undoOne(c); err != nil {
+			return fmt.Errorf("undo name %q: %w", c.to.name+c.from.name, err)
+		}
+	}
+	l.pending = kept
 	return nil
 }
 

@@ -452,10 +452,8 @@ func (h *handle) Read(_ context.Context, dest []byte, off int64) (fuse.ReadResul
 }
 
 func (h *handle) Write(_ context.Context, data []byte, off int64) (uint32, syscall.Errno) {
-	if errno := h.disk.write(h.inode, h.file, data, off, h.durable); errno != 0 {
-		return 0, errno
-	}
-	return uint32(len(data)), 0
+	n, errno := h.disk.write(h.inode, h.file, data, off, h.durable)
+	return uint32(n), errno
 }
 
 // Allocate makes the file longer; holes and zeroing are refused, programs then

@@ -1,0 +1,185 @@
+package attacks_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"dcpos/internal/testbin"
+	"dcpos/lab/drill"
+	"dcpos/lab/wallet"
+	"dcpos/pos"
+)
+
+// site is a shop of two tills with their centre and the institutions, all programs.
+type site struct {
+	*drill.Site
+	sales int
+}
+
+// sites are attacks on whole programs; one shop is built for all of them, when it is needed.
+func sites(t *testing.T) []attack {
+	t.Helper()
+	open := sync.OnceValue(func() *site {
+		s := must[*drill.Site](t)(drill.Open(context.WithoutCancel(t.Context()), drill.SiteOptions{Bin: testbin.Dir(t), Dir: t.TempDir(), Tills: 2}))
+		t.Cleanup(func() { ok(t, s.Close()) })
+		return &site{Site: s}
+	})
+	return []attack{
+		{"T1", "one counter spent at two tills without a network", "conflict", func(t *testing.T) error { t.Helper(); return open().twoTills(t) }},
+		{"T9", "a wallet that was revoked a moment ago, at a till that was online", string(pos.ErrWalletRevoked), func(t *testing.T) error { t.Helper(); return open().revoked(t, true) }},
+		{"T9", "a wallet that was revoked while the till was away, at its next contact", string(pos.ErrWalletRevoked), func(t *testing.T) error { t.Helper(); return open().revoked(t, false) }},
+	}
+}
+
+// online cuts the link or restores it, and waits until both tills have seen it.
+func (s *site) online(t *testing.T, on bool) {
+	t.Helper()
+	if on {
+		ok(t, s.Link.Restore())
+	} else {
+		ok(t, s.Link.Cut())
+	}
+	for _, till := range s.Tills {
+		wait(t, "the link is seen", func() error {
+			st, err := till.Status(t.Context())
+			if err == nil && st.Connected != on {
+				err = fmt.Errorf("connected %t", st.Connected)
+			}
+			return err
+		})
+	}
+}
+
+// wait waits until f has no complaint.
+func wait(t *testing.T, what string, f func() error) {
+	t.Helper()
+	var last error
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		if last = f(); last == nil {
+			return
+		}
+	}
+	t.Fatalf("%s: %v", what, last)
+}
+
+// offer starts an offline payment and shows the wallet's answer.
+func (s *site) offer(t *testing.T, till *drill.Till, fen pos.Money, sign func(string, time.Time) (string, error)) (pos.Payment, error) {
+	t.Helper()
+	s.sales++
+	key := fmt.Sprintf("attack-%d", s.sales)
+	p, err := till.Pay(t.Context(), drill.Start{Key: key, OrderID: key, Amount: fen, Mode: pos.Evidence})
+	ok(t, err)
+	text, err := till.Challenge(t.Context(), p.ID)
+	if err != nil {
+		return p, err
+	}
+	answer, err := sign(text, time.Now())
+	ok(t, err)
+	return till.Do(t.Context(), p.ID, "evidence", map[string]string{"evidence": answer})
+}
+
+func (s *site) twoTills(t *testing.T) error {
+	t.Helper()
+	w := must[*wallet.Wallet](t)(s.Wallet(t.Context(), "ICBC", 1000_00))
+	s.online(t, false)
+	first, err := s.offer(t, s.Tills[0], 10_00, w.Answer)
+	ok(t, err)
+	second, err := s.offer(t, s.Tills[1], 20_00, w.DoubleSpend)
+	ok(t, err)
+	s.online(t, true)
+	states := map[pos.State]int{}
+	var credited, conflict pos.Payment
+	wait(t, "both are decided", func() error {
+		clear(states)
+		for i, p := range []pos.Payment{first, second} {
+			now, err := s.Tills[i].Payment(t.Context(), p.ID)
+			if err != nil {
+				return err
+			}
+			states[now.State]++
+			if now.State == pos.Credited {
+				credited = now
+			} else {
+				conflict = now
+			}
+		}
+		if states[pos.AcceptedEvidence] > 0 {
+			return fmt.Errorf("%v", states)
+		}
+		return nil
+	})
+	if states[pos.Credited] != 1 || states[pos.Conflict] != 1 {
+		t.Errorf("%v: want one credited, one in conflict", states)
+		return nil
+	}
+	s.toldOf(t, conflict)
+	l := must[drill.Ledger](t)(s.Ledger(t.Context()))
+	if got := l.Balance("merchant:M100"); !l.Balanced || got != -credited.Amount {
+		t.Errorf("the merchant is owed %d, credited is %d", -got, credited.Amount)
+	}
+	return found(conflict.State)
+}
+
+// toldOf waits until the till that took a payment shows what became of it, in two languages.
+func (s *site) toldOf(t *testing.T, p pos.Payment) {
+	t.Helper()
+	wait(t, "the till tells of payment "+p.ID.String(), func() error {
+		var notices []any
+		for _, till := range s.Tills {
+			st, err := till.Status(t.Context())
+			if err != nil {
+				return err
+			}
+			for _, n := range st.Notices {
+				if n.Payment == p.ID && n.Text.ZH != "" && n.Text.EN != "" {
+					return nil
+				}
+				notices = append(notices, n)
+			}
+		}
+		return fmt.Errorf("notices %+v", notices)
+	})
+}
+
+// revoked revokes a wallet while the tills are online or away, and offers its signature to
+// a till without a network once the till can know.
+func (s *site) revoked(t *testing.T, online bool) error {
+	t.Helper()
+	w := must[*wallet.Wallet](t)(s.Wallet(t.Context(), "ICBC", 1000_00))
+	s.online(t, online)
+	ok(t, s.Revoke(t.Context(), w))
+	began := time.Now()
+	// The list is no part of what a till shows: it is tried, nine times at the most, for a
+	// till takes ten promises of one wallet.
+	refusal := errors.New("never offered")
+	for n := range 9 {
+		s.online(t, true)
+		pause(t, 250*time.Millisecond<<n) // news comes on the road
+		s.online(t, false)
+		var p pos.Payment
+		if p, refusal = s.offer(t, s.Tills[0], 1, w.Answer); refusal != nil {
+			break
+		}
+		if p.State != pos.AcceptedEvidence {
+			t.Fatalf("payment is %s", p.State)
+		}
+	}
+	t.Logf("known at the till %v after the revocation", time.Since(began).Round(time.Millisecond))
+	s.online(t, true)
+	if refusal == nil {
+		return nil
+	}
+	return found(drill.CodeOf(refusal))
+}
+
+func pause(t *testing.T, d time.Duration) {
+	t.Helper()
+	select {
+	case <-time.After(d):
+	case <-t.Context().Done():
+	}
+}
