@@ -485,6 +485,41 @@ func (l Local) Do(ctx context.Context, tasks []Task) error {
 	return context.Cause(ctx)
 }
 
+// Queue hands tasks, by the keys of their notes, to workers elsewhere. When Offer returns nil
+// each has its note; done is told how many have.
+type Queue interface {
+	Offer(ctx context.Context, tasks map[string][]byte, done func(n int)) error
+}
+
+// Elsewhere is a crew that a queue reaches.
+type Elsewhere struct {
+	Queue    Queue
+	Progress func(done, total int64)
+}
+
+// Do implements Crew.
+func (e Elsewhere) Do(ctx context.Context, tasks []Task) error {
+	bodies := make(map[string][]byte, len(tasks))
+	for _, t := range tasks {
+		b, err := json.Marshal(t)
+		if err != nil {
+			return err
+		}
+		bodies[t.Key] = b
+	}
+	progress := progress{report: e.Progress, total: int64(len(bodies))}
+	return e.Queue.Offer(ctx, bodies, func(n int) { progress.set(int64(n)) })
+}
+
+// DoQueued carries out a task as Elsewhere has queued it.
+func (w *Worker) DoQueued(ctx context.Context, body []byte) error {
+	var t Task
+	if err := json.Unmarshal(body, &t); err != nil {
+		return fmt.Errorf("read task: %w", err)
+	}
+	return w.Do(ctx, t)
+}
+
 // RunIn is RunInParts with a depot in a folder of this machine and workers in this process.
 func RunIn(ctx context.Context, folder string, job Job) (Summary, error) {
 	var s Summary
