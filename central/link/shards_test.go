@@ -241,6 +241,7 @@ func TestShardsSurviveKills(t *testing.T) {
 	base := t.TempDir()
 	j, want := shardFiles(t, base, 130_000)
 	kills, runs := [3]int{}, 0
+	const killsOfARun = 12
 	for total := 0; total < *shardKills; runs++ {
 		j.Dir, j.Listen = filepath.Join(base, fmt.Sprint("run", runs)), "127.0.0.1:0"
 		j.Out = filepath.Join(j.Dir, "out")
@@ -252,6 +253,7 @@ func TestShardsSurviveKills(t *testing.T) {
 		j.URL = p[0].url
 		j.Listen = strings.TrimPrefix(j.URL, "nats://") // the workers find it again
 		p[1], p[2] = startShard(t, "worker", j), startShard(t, "worker", j)
+		last := min(total+killsOfARun, *shardKills)
 		for over := false; !over; {
 			wait := time.Duration(r.Int64N(int64(400 * time.Millisecond)))
 			select {
@@ -261,7 +263,7 @@ func TestShardsSurviveKills(t *testing.T) {
 				}
 				over = true
 			case <-time.After(wait):
-				if total >= *shardKills {
+				if total >= last {
 					continue
 				}
 				victim := r.IntN(3)
