@@ -47,8 +47,10 @@ type Config struct {
 	Console http.Handler
 	// Assets is mounted at /assets/; may be nil.
 	Assets http.Handler
-	Log    *slog.Logger
-	Now    func() time.Time
+	// Segments is mounted at /segments/, for workers of reconciliations; may be nil.
+	Segments http.Handler
+	Log      *slog.Logger
+	Now      func() time.Time
 }
 
 // Server is the centre's HTTP side.
@@ -105,6 +107,9 @@ func (s *Server) routes() {
 	}
 	if s.cfg.Assets != nil {
 		s.mux.Handle("GET /assets/", http.StripPrefix("/assets", s.cfg.Assets))
+	}
+	if s.cfg.Segments != nil {
+		s.mux.Handle("/segments/", http.StripPrefix("/segments", s.cfg.Segments))
 	}
 }
 

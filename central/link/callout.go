@@ -76,9 +76,9 @@ func (g *gate) decide(m *nats.Msg) {
 	}
 	answer := jwt.NewAuthorizationResponseClaims(request.UserNkey)
 	answer.Audience = request.Server.ID
-	terminal, err := g.admit(ctx, request)
+	guest, err := g.admit(ctx, request)
 	if err == nil {
-		answer.Jwt, err = g.permit(request.UserNkey, terminal)
+		answer.Jwt, err = g.permit(request.UserNkey, guest)
 	}
 	if err != nil {
 		answer.Error = "not admitted"
@@ -92,35 +92,62 @@ func (g *gate) decide(m *nats.Msg) {
 		g.link.log.WarnContext(ctx, "auth callout is not answered", "err", err)
 		return
 	}
-	if answer.Error == "" {
+	if answer.Error == "" && guest.terminal {
+		terminal := guest.name
 		g.note(ctx, terminal, visit{request.Server.ID, request.ClientInformation.ID, request.ConnectOptions.Nkey})
 		g.recheck(terminal) // a suspension during the decision is not missed
 	}
 }
 
-// admit finds the terminal that the client proves to be.
-func (g *gate) admit(ctx context.Context, request *jwt.AuthorizationRequestClaims) (string, error) {
+// guest is who was let in, and the subjects that it may use.
+type guest struct {
+	name               string
+	terminal           bool // else a worker of reconciliations
+	publish, subscribe []string
+}
+
+// admit finds the terminal or the worker that the client proves to be.
+func (g *gate) admit(ctx context.Context, request *jwt.AuthorizationRequestClaims) (guest, error) {
 	key := request.ConnectOptions.Nkey
+	if err := proven(key, request); err != nil {
+		return guest{}, err
+	}
+	if slices.Contains(g.link.cfg.Workers, key) {
+		publish, subscribe := workerPermissions(key)
+		return guest{"worker " + key, false, publish, subscribe}, nil
+	}
+	terminal, err := g.terminal(ctx, key)
+	publish, subscribe := wire.Permissions(terminal)
+	return guest{terminal, true, publish, subscribe}, err
+}
+
+// proven verifies that the client holds the key it names.
+func proven(key string, request *jwt.AuthorizationRequestClaims) error {
 	user, err := nkeys.FromPublicKey(key)
 	if err != nil || !nkeys.IsValidPublicUserKey(key) {
-		return "", errors.New("no nkey user")
+		return errors.New("no nkey user")
 	}
 	sig, err := base64.RawURLEncoding.DecodeString(request.ConnectOptions.SignedNonce)
 	if err != nil {
 		// Older clients sign in the standard alphabet; the server takes both.
 		if sig, err = base64.StdEncoding.DecodeString(request.ConnectOptions.SignedNonce); err != nil {
-			return "", fmt.Errorf("signed nonce: %w", err)
+			return fmt.Errorf("signed nonce: %w", err)
 		}
 	}
 	if request.ClientInformation.Nonce == "" {
-		return "", errors.New("the server sent no nonce")
+		return errors.New("the server sent no nonce")
 	}
 	if err := user.Verify([]byte(request.ClientInformation.Nonce), sig); err != nil {
-		return "", fmt.Errorf("nonce of %s: %w", key, err)
+		return fmt.Errorf("nonce of %s: %w", key, err)
 	}
+	return nil
+}
+
+func (g *gate) terminal(ctx context.Context, key string) (string, error) {
 	var terminal Terminal
-	err = g.link.store.Read(ctx, func(r Reader) error {
+	err := g.link.store.Read(ctx, func(r Reader) error {
 		var found bool
+		var err error
 		if terminal, found, err = r.TerminalByNATSKey(ctx, key); err == nil && !found {
 			err = fmt.Errorf("key %s is not registered", key)
 		}
@@ -135,14 +162,14 @@ func (g *gate) admit(ctx context.Context, request *jwt.AuthorizationRequestClaim
 	return terminal.ID, nil
 }
 
-// permit signs exactly wire.Permissions for the connection.
-func (g *gate) permit(userNkey, terminal string) (string, error) {
+// permit signs exactly the guest's subjects for the connection: a terminal's are
+// wire.Permissions.
+func (g *gate) permit(userNkey string, of guest) (string, error) {
 	user := jwt.NewUserClaims(userNkey)
-	user.Name = terminal
+	user.Name = of.name
 	user.Audience = g.link.road.conveyor.Account
-	publish, subscribe := wire.Permissions(terminal)
-	user.Pub.Allow.Add(publish...)
-	user.Sub.Allow.Add(subscribe...)
+	user.Pub.Allow.Add(of.publish...)
+	user.Sub.Allow.Add(of.subscribe...)
 	user.Limits.Payload = maxPayload
 	user.Subs = 64
 	if g.link.road.server == nil { // another centre, or this one before a restart, let it in
@@ -150,7 +177,7 @@ func (g *gate) permit(userNkey, terminal string) (string, error) {
 	}
 	token, err := user.Encode(g.link.road.issuer)
 	if err != nil {
-		return "", fmt.Errorf("sign permission of %s: %w", terminal, err)
+		return "", fmt.Errorf("sign permission of %s: %w", of.name, err)
 	}
 	return token, nil
 }

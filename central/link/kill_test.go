@@ -33,6 +33,13 @@ const (
 )
 
 func TestMain(m *testing.M) {
+	if role := os.Getenv(shardRole); role != "" {
+		if err := shardChild(role); err != nil {
+			_, _ = fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	if url := os.Getenv(childURL); url != "" {
 		if err := child(url, os.Getenv(childDir)); err != nil {
 			_, _ = fmt.Fprintln(os.Stderr, err)

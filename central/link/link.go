@@ -26,6 +26,8 @@ type Config struct {
 	Observer Observer
 	// Trust is what tills are to believe; nil says nothing.
 	Trust func() dcep.Trust
+	// Workers are the public nkeys of those that may take shards of reconciliations.
+	Workers []string
 	// InFlight bounds the questions that are being answered at once; 0 is 256.
 	InFlight int
 	Log      *slog.Logger

@@ -121,6 +121,14 @@ func (b *branches) wanders(id uint64) bool {
 // each gives a shard's records of one side; those of wanderers go to the residual
 // shards instead.
 func (j *shardJoin) each(l *leaf, side int, each func(records []byte) error) error {
+	if l.blocks[side] != nil {
+		for _, records := range l.blocks[side] {
+			if err := each(records); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
 	if !l.branch {
 		return j.store.Each(l.sides[side], &j.pages, each)
 	}

@@ -4,6 +4,8 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"math/bits"
+
+	"dcpos/central/reconcile/statement"
 )
 
 // secret keys the hashes of one run, so that nobody can prepare ids that collide. Its
@@ -74,6 +76,12 @@ func (s *secret) body(id, merchant, bank, amount, fee, status uint64) uint64 {
 	hi, lo = multiplyAdd(hi, lo, bank+s[10], amount+s[11])
 	hi, lo = multiplyAdd(hi, lo, fee+s[12], status+s[13])
 	return fold(hi^s[4], lo^s[5])
+}
+
+// record is what is kept of a line.
+func (s *secret) record(row *statement.Row, at place) record {
+	id, merchant, bank := s.text(row.TxnID), s.text(row.Merchant), s.text(row.Bank)
+	return recordOf(id, s.body(id, merchant, bank, uint64(row.Amount), uint64(row.Fee), uint64(row.Status)), at)
 }
 
 // balance weighs a record for the sums of a shard; it must not be linear.

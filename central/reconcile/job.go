@@ -80,6 +80,7 @@ func runJob(ctx context.Context, job Job) (Summary, error) {
 func runTuned(ctx context.Context, job Job, t tuning) (Summary, error) {
 	started := time.Now()
 	r := &run{job: job, tuning: t, secret: newSecret()}
+	r.texts = r
 	if err := r.check(); err != nil {
 		return Summary{}, err
 	}
@@ -135,6 +136,7 @@ type run struct {
 	totals    *spill.Sorter
 	plan      *plan
 	leaves    []leaf
+	texts     texts          // where lines are read again
 	branches  *branches      // nil unless the rules split by fields
 	residuals [][]spill.List // per worker
 
@@ -144,6 +146,19 @@ type run struct {
 	tally tally
 
 	progress progress
+}
+
+// texts are where lines are read again.
+type texts interface {
+	// lineAt reads the line at a place: its file, its number there (the header being 1; 0 where
+	// that is not known yet), and its bytes, which are good until buf is used again.
+	lineAt(side int, at place, buf *[]byte) (in *input, number int64, text []byte, err error)
+}
+
+func (r *run) lineAt(side int, at place, buf *[]byte) (*input, int64, []byte, error) {
+	in, position := r.where(side, at)
+	number, text, err := in.Line(position, buf)
+	return in, number, text, err
 }
 
 // input is one open file and its place in the order of the arguments.
@@ -243,15 +258,19 @@ func (r *run) whole() error {
 			}
 			digest := in.Digest()
 			if other := seen[digest]; other != nil && digest.Lines > 0 {
-				return &InputError{File: in.Path, Why: pos.Text{
-					EN: "holds the same lines as " + other.Path + ": give each statement once",
-					ZH: "与 " + other.Path + " 的明细相同:每个对账单只应给出一次",
-				}}
+				return repeated(in.Path, other.Path)
 			}
 			seen[digest] = in
 		}
 	}
 	return nil
+}
+
+func repeated(path, other string) error {
+	return &InputError{File: path, Why: pos.Text{
+		EN: "holds the same lines as " + other + ": give each statement once",
+		ZH: "与 " + other + " 的明细相同:每个对账单只应给出一次",
+	}}
 }
 
 func (r *run) unchanged() error {
@@ -331,9 +350,11 @@ func (r *run) close() {
 	}
 	if r.store != nil {
 		_ = r.store.Close()
-		r.breaks.Close()
-		r.rejects.Close()
-		r.totals.Close()
+	}
+	for _, s := range []*spill.Sorter{r.breaks, r.rejects, r.totals} {
+		if s != nil {
+			s.Close()
+		}
 	}
 }
 

@@ -18,11 +18,12 @@ import (
 type leaf struct {
 	sides  [2]spill.List
 	prefix uint64
-	depth  int      // bits of the id's hash that the shard shares
-	late   int      // bits of late splits
-	node   int      // in the plan
-	branch bool     // of a pinned split by fields: wanderers have to be taken out
-	moved  [2]int64 // lines taken out
+	depth  int         // bits of the id's hash that the shard shares
+	late   int         // bits of late splits
+	node   int         // in the plan
+	blocks [2][][]byte // of a part: its records in memory instead of in the store
+	branch bool        // of a pinned split by fields: wanderers have to be taken out
+	moved  [2]int64    // lines taken out
 }
 
 func (l *leaf) rows() int64 { return l.sides[ours].Rows + l.sides[theirs].Rows }
@@ -181,7 +182,7 @@ func (j *shardJoin) resolve(group []suspect) error {
 	lines := j.lines[:0]
 	for i := range group {
 		lines = append(lines, line{})
-		if err := j.reread(group[i].side, group[i].place(), &lines[i], true); err != nil {
+		if err := j.reread(group[i].side, group[i].record, &lines[i], true); err != nil {
 			return err
 		}
 	}
@@ -229,17 +230,17 @@ func (j *shardJoin) resolveMany(group []suspect) error {
 	sorter := spill.NewSorter(j.sortDir, j.tuning.leaf)
 	defer sorter.Close()
 	for _, s := range group {
-		if err := j.sortLine(sorter, s.side, s.place()); err != nil {
+		if err := j.sortLine(sorter, s.side, s.record); err != nil {
 			return err
 		}
 	}
 	return j.walk(sorter)
 }
 
-// reread parses a line again. Its fields are copied if they are to be kept.
-func (j *shardJoin) reread(side int, at place, l *line, keep bool) error {
-	in, position := j.where(side, at)
-	number, text, err := in.Line(position, &j.text)
+// reread parses a line again and compares it with what was kept of it. Its fields are copied
+// if they are to be kept.
+func (j *shardJoin) reread(side int, rec record, l *line, keep bool) error {
+	in, number, text, err := j.texts.lineAt(side, rec.place(), &j.text)
 	if err != nil {
 		return err
 	}
@@ -249,11 +250,11 @@ func (j *shardJoin) reread(side int, at place, l *line, keep bool) error {
 		j.parsers[in] = parser
 	}
 	var row statement.Row
-	if fault := parser.Parse(text, &row); fault != nil {
-		return fault.At(in.Path, number) // it was good a moment ago
+	if parser.Parse(text, &row) != nil || j.secret.record(&row, rec.place()) != rec {
+		return &InputError{File: in.Path, Line: number, Why: pos.Text{EN: "changed while it was read", ZH: "读取期间被改动"}}
 	}
 	*l = line{
-		place: at, number: strconv.FormatInt(number, 10), status: row.Status,
+		place: rec.place(), number: unnumbered, status: row.Status,
 		txnID: row.TxnID, bank: row.Bank, merchant: row.Merchant, amount: row.Amount, fee: row.Fee,
 	}
 	if keep {
@@ -261,10 +262,21 @@ func (j *shardJoin) reread(side int, at place, l *line, keep bool) error {
 		n, m := len(l.txnID), len(l.txnID)+len(l.bank)
 		l.txnID, l.bank, l.merchant = b[:n:n], b[n:m:m], b[m:]
 	}
-	if len(j.sides[side]) > 1 {
-		l.number = strconv.Itoa(in.index+1) + ":" + l.number
+	if number > 0 {
+		l.number = lineNumber(in.index, number, len(j.sides[side]))
 	}
 	return nil
+}
+
+// unnumbered stands for a number that is not known before all parts are; no line holds it.
+const unnumbered = "\x00"
+
+// lineNumber is how a line is called: LINE, or FILEINDEX:LINE when its side has several files.
+func lineNumber(index int, number int64, files int) string {
+	if files > 1 {
+		return strconv.Itoa(index+1) + ":" + strconv.FormatInt(number, 10)
+	}
+	return strconv.FormatInt(number, 10)
 }
 
 func (j *shardJoin) duplicate(side int, l *line) error {

@@ -72,7 +72,7 @@ func (j *shardJoin) sortJoin(l leaf) error {
 	for side := range l.sides {
 		err := j.each(&l, side, func(records []byte) error {
 			for ; len(records) >= recordSize; records = records[recordSize:] {
-				if err := j.sortLine(sorter, side, readRecord(records).place()); err != nil {
+				if err := j.sortLine(sorter, side, readRecord(records)); err != nil {
 					return err
 				}
 			}
@@ -88,13 +88,13 @@ func (j *shardJoin) sortJoin(l leaf) error {
 }
 
 // sortLine reads a line again and adds it to a sorter by (id, side, place).
-func (j *shardJoin) sortLine(sorter *spill.Sorter, side int, at place) error {
+func (j *shardJoin) sortLine(sorter *spill.Sorter, side int, rec record) error {
 	var l line
-	if err := j.reread(side, at, &l, false); err != nil {
+	if err := j.reread(side, rec, &l, false); err != nil {
 		return err
 	}
 	j.key = append(append(append(j.key[:0], l.txnID...), 0), byte(side))
-	j.key = binary.BigEndian.AppendUint64(j.key, uint64(at))
+	j.key = binary.BigEndian.AppendUint64(j.key, uint64(l.place))
 	j.value = l.encode(j.value[:0])
 	return sorter.Add(j.key, j.value)
 }

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"dcpos/central/reconcile/segment"
 	"dcpos/central/reconcile/spill"
 	"dcpos/central/reconcile/statement"
 	"dcpos/pos"
@@ -161,7 +162,8 @@ type partitioner struct {
 	tally  tally
 	row    statement.Row
 	block  []byte
-	fields *branchesOf // nil unless the rules split by fields
+	fields *branchesOf    // nil unless the rules split by fields
+	print  *segment.Print // of the text that is read; nil unless it is a part's
 }
 
 func (r *run) newPartitioner(shards int) *partitioner {
@@ -216,6 +218,9 @@ func (p *partitioner) next(in *input, lines *statement.Lines) (bool, error) {
 		p.failure.set(in.side, start, err)
 		return false, nil
 	}
+	if p.print != nil {
+		_, _ = p.print.Write(block.Data) // never fails
+	}
 	lines.Reset(block)
 	err = p.lines(in, lines)
 	if err == nil {
@@ -242,6 +247,9 @@ func (p *partitioner) lines(in *input, lines *statement.Lines) error {
 			return nil
 		}
 		at := in.first + place(position)
+		if p.print != nil {
+			at = place(lines.Ordinal())
+		}
 		var err error
 		switch {
 		case fault != nil && p.job.RejectFile == "":

@@ -122,9 +122,18 @@ type planInput struct {
 	Observed int64  `json:"observed_rows"`
 }
 
+// planSteps says how many steps of a run in parts there were, and how many of them had not
+// been done before.
+type planSteps struct {
+	Do   string `json:"do"`
+	All  int    `json:"all"`
+	Done int    `json:"done"`
+}
+
 // plan is plan.json: what was expected, what was counted, and every split with its reason.
 type plan struct {
 	Version  int    `json:"version"`
+	Run      string `json:"run,omitempty"` // of a run in parts: the same inputs give the same name
 	Rules    int    `json:"rules_version"`
 	Sharding string `json:"sharding"`
 	Budget   struct {
@@ -138,6 +147,7 @@ type plan struct {
 	Observed        int64       `json:"observed_rows"`
 	SpilledBytes    int64       `json:"spilled_bytes"`
 	Inputs          []planInput `json:"inputs"`
+	Steps           []planSteps `json:"steps,omitempty"` // of a run in parts
 	Tree            []planNode  `json:"tree"`
 
 	mu sync.Mutex
@@ -149,6 +159,9 @@ const shardingReason = "shards are ranges of a keyed hash of txn_id: both sides 
 const branchReason = "shards are branches of the pinned splits, parted further by a keyed hash of txn_id where they are " +
 	"over budget; every id that is found under more than one branch is joined in the residual shards, by id alone, so " +
 	"that a field on which the sides disagree makes no false break"
+
+const partsReason = "shards are ranges of a keyed hash of txn_id: both sides of a pair always meet in one shard; " +
+	"each was joined by whichever worker took it first, from segments of the inputs"
 
 func newPlan(memory int64, t tuning, tolerance int64) *plan {
 	p := &plan{Version: 2, Rules: rulesVersion, Sharding: shardingReason, AmountTolerance: tolerance}

@@ -183,6 +183,46 @@ func (t *tally) add(o *tally) {
 	t.tolerated.addSum(o.tolerated)
 }
 
+// numbers and fromNumbers carry a tally from one process to another.
+func (t *tally) numbers() []int64 {
+	var n []int64
+	t.each(func(v *int64) { n = append(n, *v) }, func(s *sum) { n = append(n, s.hi, int64(s.lo)) })
+	return n
+}
+
+func (t *tally) fromNumbers(n []int64) bool {
+	next := func() (v int64) {
+		if len(n) > 0 {
+			v, n = n[0], n[1:]
+		}
+		return v
+	}
+	want := len(t.numbers())
+	if len(n) != want {
+		return false
+	}
+	t.each(func(v *int64) { *v = next() }, func(s *sum) { s.hi = next(); s.lo = uint64(next()) })
+	return true
+}
+
+func (t *tally) each(number func(*int64), total func(*sum)) {
+	for side := range t.read {
+		number(&t.rejected[side])
+		for _, st := range []*sideTally{&t.read[side], &t.broken[side]} {
+			for i := range st.lines {
+				number(&st.lines[i])
+				total(&st.fen[i])
+			}
+		}
+	}
+	for i := range t.class {
+		number(&t.class[i])
+		total(&t.amount[i][ours])
+		total(&t.amount[i][theirs])
+	}
+	total(&t.tolerated)
+}
+
 func (t *tally) summary() (Summary, error) {
 	s := Summary{
 		RejectedOurs: t.rejected[ours], RejectedTheirs: t.rejected[theirs],

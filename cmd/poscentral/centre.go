@@ -15,6 +15,7 @@ import (
 	"dcpos/central/fleet"
 	"dcpos/central/httpapi"
 	"dcpos/central/institution"
+	"dcpos/central/link"
 	"dcpos/central/payment"
 	"dcpos/central/reconcile/daily"
 	"dcpos/central/store"
@@ -34,6 +35,7 @@ type centre struct {
 	fleet    *fleet.Fleet
 	desk     *payment.Desk
 	daily    *daily.Desk
+	shards   *link.Shards // set by serve, when others may share reconciliations
 	metrics  *prometheus.Registry
 
 	changed func(terminal string) // set by serve: rights changed
@@ -113,7 +115,7 @@ func (c *centre) rooms() error {
 	}
 	c.daily = daily.New(daily.Config{
 		Store: c.store.Reconciliations(), Institutions: c.banks, Folder: filepath.Clean(c.settings.Reports),
-		Memory: c.settings.Reconcile.Memory, Log: c.log,
+		Memory: c.settings.Reconcile.Memory, Log: c.log, Engine: c.engine,
 	})
 	return nil
 }

@@ -56,6 +56,10 @@ type natsSettings struct {
 type reconcileSettings struct {
 	At     string `yaml:"at"`
 	Memory int64  `yaml:"memory"`
+
+	Segments   string   `yaml:"segments"`
+	Token      string   `yaml:"segments_token_file"`
+	WorkerKeys []string `yaml:"worker_keys"`
 }
 
 // configHelp documents every key; a test holds it to settings.
@@ -89,6 +93,9 @@ default_institution: ""        # of a QR for which the till names none; empty: t
 reconcile:
   at: "01:00"                  # in Shanghai, for the settlement date before; empty: only when asked. 每日对账时间
   memory: 268435456            # bytes. 内存上限
+  segments: ""                 # folder, or s3+https://HOST/BUCKET, that keeps what runs have done; empty: nothing is kept. 增量目录
+  segments_token_file: ""      # lets workers reach that folder at /segments/ of the HTTP address. 分段令牌文件
+  worker_keys: []              # nkeys of machines that may take shards (poscentral worker --new-key); none: all is done here. 工作节点公钥
 `
 
 // load reads the file; no file is all defaults.
@@ -129,6 +136,9 @@ func (s settings) check() error {
 		if _, err := time.Parse("15:04", s.Reconcile.At); err != nil {
 			return fmt.Errorf("reconcile.at: %q: want hh:mm", s.Reconcile.At)
 		}
+	}
+	if len(s.Reconcile.WorkerKeys) > 0 && s.Reconcile.Segments == "" {
+		return errors.New("reconcile.worker_keys: workers need reconcile.segments")
 	}
 	if s.NATS.URL != "" && (s.NATS.CentreSeed == "" || s.NATS.IssuerSeed == "") {
 		return errors.New("nats: an external cluster needs centre_seed_file and issuer_seed_file")

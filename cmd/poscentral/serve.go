@@ -31,7 +31,7 @@ func (c *centre) serve(ctx context.Context) (err error) {
 	}
 	l, err := link.Start(ctx, link.Config{
 		Store: c.store.Link(), Env: c.settings.Env, Signer: c.keys.centre, Conveyor: conveyor,
-		Asks: c.desk, Observer: c.desk, Trust: c.vouched, Log: c.log, Now: time.Now,
+		Asks: c.desk, Observer: c.desk, Trust: c.vouched, Workers: c.settings.Reconcile.WorkerKeys, Log: c.log, Now: time.Now,
 	})
 	if err != nil {
 		return err
@@ -39,6 +39,9 @@ func (c *centre) serve(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, l.Close()) }()
 	c.changed, c.nudge = l.Changed, l.Nudge
 
+	if err := c.share(ctx, l); err != nil {
+		return err
+	}
 	listener, server, err := c.pages(ctx)
 	if err != nil {
 		return err
@@ -48,7 +51,7 @@ func (c *centre) serve(ctx context.Context) (err error) {
 	return cli.Together(ctx,
 		func(ctx context.Context) error { return server.Run(ctx, listener) },
 		func(ctx context.Context) error { return c.watchTrust(ctx, l.TrustChanged) },
-		c.desk.Run, c.everyDay)
+		c.desk.Run, c.work, c.everyDay)
 }
 
 func (c *centre) conveyor() (link.Conveyor, error) {
@@ -89,9 +92,13 @@ func (c *centre) pages(ctx context.Context) (net.Listener, *httpapi.Server, erro
 	if err != nil {
 		return nil, nil, err
 	}
+	segments, err := c.segments()
+	if err != nil {
+		return nil, nil, err
+	}
 	server, err := httpapi.New(httpapi.Config{
 		Version: version, Enroller: c.fleet, Metrics: c.metrics, MetricsToken: c.settings.HTTP.MetricsToken,
-		Console: page, Assets: web.Handler(), Log: c.log, Now: time.Now,
+		Console: page, Assets: web.Handler(), Segments: segments, Log: c.log, Now: time.Now,
 	})
 	if err != nil {
 		return nil, nil, err

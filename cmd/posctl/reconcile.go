@@ -24,9 +24,10 @@ import (
 
 // ReconcileGroup is reconcile itself, and what is done with its results.
 type ReconcileGroup struct {
-	Run   ReconcileCmd      `cmd:"" default:"withargs" help:"Reconcile (the default). 对账(默认)。"`
-	Plan  ReconcilePlanCmd  `cmd:"" help:"Draw the plan of a reconciliation: how it was split and why. 画出拆分计划。"`
-	Carry ReconcileCarryCmd `cmd:"" help:"Follow open lines over the cut-over, from day to day. 跨日切挂账。"`
+	Run     ReconcileCmd        `cmd:"" default:"withargs" help:"Reconcile (the default). 对账(默认)。"`
+	Prepare ReconcilePrepareCmd `cmd:"" help:"Partition our lines before the statements come, so that the run reads only those. 预先切分我方明细。"`
+	Plan    ReconcilePlanCmd    `cmd:"" help:"Draw the plan of a reconciliation: how it was split and why. 画出拆分计划。"`
+	Carry   ReconcileCarryCmd   `cmd:"" help:"Follow open lines over the cut-over, from day to day. 跨日切挂账。"`
 }
 
 // ReconcileCmd compares our lines with the institutions' statements, without a server.
@@ -40,6 +41,7 @@ type ReconcileCmd struct {
 	Rules          string   `placeholder:"FILE" help:"Versioned rules (YAML): amount_tolerance_fen, splits. 对账规则。"`
 	SettlementDate string   `placeholder:"D" help:"Only lines of this settlement date (yyyy-MM-dd); the date of ts in Shanghai where there is no settlement_date. 清算日期。"`
 	RejectFile     string   `placeholder:"F" help:"Set bad lines aside in F (one JSON object a line) and go on, instead of stopping at the first one. 坏行文件。"`
+	Segments       string   `type:"path" placeholder:"DIR" help:"Keep in DIR what is done, in parts: what prepare or an earlier run has done with these inputs is not done again, a changed file redoes what it touches, a killed run goes on. 增量对账目录。"`
 	JSON           bool     `name:"json" help:"Print summary.json instead of a summary for people. 输出 JSON。"`
 }
 
@@ -119,7 +121,13 @@ func (c *ReconcileCmd) Run(ctx context.Context, out *cli.Streams) error {
 	lang := cli.Language()
 	progress, finish := progressOn(out.Err, lang)
 	job.Progress = progress
-	summary, err := reconcile.Run(ctx, job)
+	run := reconcile.Run
+	if c.Segments != "" {
+		run = func(ctx context.Context, job reconcile.Job) (reconcile.Summary, error) {
+			return reconcile.RunIn(ctx, c.Segments, job)
+		}
+	}
+	summary, err := run(ctx, job)
 	finish()
 	switch {
 	case errors.Is(err, context.Canceled):

@@ -65,6 +65,7 @@ func guests() map[string][]string {
 		"github.com/emmansun/gmsm":            {"pos/dcep"},
 		"github.com/cloudflare/circl":         {"central/campaign"},
 		"github.com/paulmach/orb":             {"central/campaign"},
+		"github.com/aws":                      {"central/reconcile/segment"},
 		"golang.org/x/mod":                    {"central/campaign", "lab/witness"},
 		"github.com/hanwen/go-fuse":           {"lab"},
 		"github.com/alecthomas/kong":          {"internal/cli", "cmd"},

@@ -67,8 +67,10 @@ type Config struct {
 	Folder       string // statements/ and reconcile/ are made below it
 	Memory       int64  // bytes; 0 is 256 MiB
 	Workers      int    // 0 is one per core
-	Log          *slog.Logger
-	Now          func() time.Time
+	// Engine is reconcile.Run unless it is set: one that shares the work, or keeps what is done.
+	Engine func(context.Context, reconcile.Job) (reconcile.Summary, error)
+	Log    *slog.Logger
+	Now    func() time.Time
 }
 
 // Desk runs reconciliations, one at a time.
@@ -84,6 +86,9 @@ func New(c Config) *Desk {
 	}
 	if c.Now == nil {
 		c.Now = time.Now
+	}
+	if c.Engine == nil {
+		c.Engine = reconcile.Run
 	}
 	return &Desk{c: c}
 }
@@ -112,7 +117,7 @@ func (d *Desk) Reconcile(ctx context.Context, date pos.Date) (Run, error) {
 	if err := d.writeOurs(ctx, ours, date, present); err != nil {
 		return run, err
 	}
-	summary, err := reconcile.Run(ctx, reconcile.Job{
+	summary, err := d.c.Engine(ctx, reconcile.Job{
 		Ours: []reconcile.Source{{Path: ours}}, Theirs: theirs, Out: run.Folder,
 		Memory: d.c.Memory, Workers: d.c.Workers, SettlementDate: string(date),
 	})

@@ -39,12 +39,14 @@ type File struct {
 	read  atomic.Int64 // bytes of the file consumed, for progress
 
 	layout Layout
+	head   string // the first line
 	index  index
-	text   io.ReaderAt // where lines are read again
+	text   io.ReaderAt // plain: the text; else where lines are read again
 	kept   *os.File    // stream: its text
 
-	start int64 // plain: where the first line after the header begins
-	seq   atomic.Int64
+	start    int64 // where the first line after the header begins
+	from, to int64 // plain: which lines are read, by where they begin
+	seq      atomic.Int64
 
 	mu       sync.Mutex // stream: everything below
 	stream   *bufio.Reader
@@ -92,7 +94,7 @@ func (f *File) begin(format Format, opts Options) error {
 	if err != nil {
 		return unreadable(f.Path, err)
 	}
-	f.start = skip
+	f.start, f.from, f.to, f.head = skip, skip, f.Size, string(head[:min(len(head), MaxLine)])
 	if skip == 0 {
 		return &InputError{File: f.Path, Why: pos.Text{
 			EN: "is empty, without even a header: a day without transactions still has its header",
@@ -137,7 +139,7 @@ func (f *File) unpack(opts Options) error {
 		}
 		stream = p
 	case f.stat.Mode().IsRegular():
-		f.Plain = true
+		f.Plain, f.text = true, f.file
 		return nil
 	default:
 		stream = raw
@@ -152,7 +154,7 @@ func (f *File) header() ([]byte, int64, error) {
 	var err error
 	if f.Plain {
 		head = make([]byte, min(int64(MaxLine+4), f.Size))
-		_, err = f.file.ReadAt(head, 0)
+		_, err = f.text.ReadAt(head, 0)
 	} else {
 		head, err = f.stream.Peek(MaxLine + 4)
 	}
@@ -191,13 +193,13 @@ func (f *File) Next(buf *[]byte) (b Block, done bool, err error) {
 // nextPlain takes the lines that begin inside the block's range of positions.
 func (f *File) nextPlain(buf *[]byte) (Block, bool, error) {
 	seq := f.seq.Add(1) - 1
-	start := f.start + seq*int64(f.block)
-	if start >= f.Size {
+	start := f.from + seq*int64(f.block)
+	if start >= f.to {
 		return Block{}, true, nil
 	}
-	end := min(start+int64(f.block), f.Size)
+	end := min(start+int64(f.block), f.to)
 	from := start
-	if seq > 0 {
+	if start > f.start {
 		from-- // the byte before tells whether a line begins at start
 	}
 	b := sized(buf, int(end-from)+MaxLine+2)
@@ -210,7 +212,7 @@ func (f *File) nextPlain(buf *[]byte) (Block, bool, error) {
 	f.read.Add(end - start)
 	data := b[:end-from]
 	skip := 0
-	if seq > 0 {
+	if start > f.start {
 		if skip = bytes.IndexByte(data, '\n') + 1; skip == 0 || skip == len(data) {
 			return Block{At: start}, false, nil
 		}
@@ -244,7 +246,7 @@ func (f *File) finishLine(b, data []byte, end int64) ([]byte, error) {
 }
 
 func (f *File) readAt(b []byte, at int64) error {
-	n, err := f.file.ReadAt(b, at)
+	n, err := f.text.ReadAt(b, at)
 	if n == len(b) {
 		return nil
 	}
@@ -321,7 +323,7 @@ func (f *File) Read() int64 { return f.read.Load() }
 
 // Unchanged fails when a regular file was written to since it was opened.
 func (f *File) Unchanged() error {
-	if !f.stat.Mode().IsRegular() {
+	if f.file == nil || !f.stat.Mode().IsRegular() {
 		return nil
 	}
 	now, err := f.file.Stat()
@@ -365,6 +367,9 @@ func (f *File) Digest() Digest {
 func (f *File) Close() error {
 	for _, closer := range f.closers {
 		closer()
+	}
+	if f.file == nil {
+		return nil
 	}
 	return f.file.Close()
 }

@@ -124,7 +124,6 @@ func (f *File) Line(at int64, buf *[]byte) (number int64, text []byte, err error
 // with this one. A plain file needs none and is told so.
 func (f *File) Keep(temporary func() (*os.File, error)) error {
 	if f.Plain {
-		f.text = f.file
 		return nil
 	}
 	kept, err := temporary()

@@ -30,6 +30,10 @@ type Lines struct {
 	cell   int64
 	counts []uint32
 
+	ordinal int64   // lines of all blocks so far
+	marks   []int64 // where every MarkEvery-th line begins, if they are wanted
+	mark    bool
+
 	whole  bool     // the separators below are those of the block
 	ends   []uint32 // bytes after the line's last
 	commas []uint32
@@ -86,6 +90,9 @@ func (l *Lines) line(row *Row) (at int64, text []byte, fault *Fault, ok bool) {
 	at = l.block.At + int64(begin)
 	l.counts[at>>cellBits-l.cell]++
 	l.taken++
+	if l.ordinal++; l.mark && l.ordinal%MarkEvery == 1 {
+		l.marks = append(l.marks, at)
+	}
 	if l.whole && l.end < len(l.ends) {
 		end := int(l.ends[l.end])
 		l.end++

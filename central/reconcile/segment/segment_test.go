@@ -1,0 +1,267 @@
+package segment_test
+
+import (
+	"bytes"
+
+	"crypto/sha256"
+	"errors"
+	"io"
+	"io/fs"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"dcpos/central/reconcile/segment"
+)
+
+func nameFor(content string) string {
+	sum := sha256.Sum256([]byte(content))
+	return segment.Name("text", sum[:])
+}
+
+// bucket is the little of S3 that a store needs; it refuses what is not signed.
+type bucket struct {
+	mu      sync.Mutex
+	objects map[string][]byte
+	busy    int // answers before it works
+}
+
+func (b *bucket) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.busy > 0 {
+		b.busy--
+		http.Error(w, "SlowDown", http.StatusServiceUnavailable)
+		return
+	}
+	auth := r.Header.Get("Authorization")
+	if !strings.HasPrefix(auth, "AWS4-HMAC-SHA256 Credential=key/") || !strings.Contains(auth, "/eu-1/s3/aws4_request") ||
+		r.Header.Get("X-Amz-Date") == "" || !strings.Contains(auth, "x-amz-content-sha256") {
+		http.Error(w, "AccessDenied", http.StatusForbidden)
+		return
+	}
+	if r.Method == http.MethodPut {
+		body, err := io.ReadAll(r.Body)
+		if err != nil || int64(len(body)) != r.ContentLength {
+			http.Error(w, "IncompleteBody", http.StatusBadRequest)
+			return
+		}
+		b.objects[r.URL.Path] = body
+		return
+	}
+	body, ok := b.objects[r.URL.Path]
+	if !ok {
+		http.NotFound(w, r)
+		return
+	}
+	http.ServeContent(w, r, "", fixed, bytes.NewReader(body))
+}
+
+var fixed = time.Unix(1_600_000_000, 0)
+
+// TestEveryStore holds every store to the same promises.
+func TestEveryStore(t *testing.T) {
+	folder := segment.Folder(t.TempDir())
+	centre := httptest.NewServer(http.StripPrefix("/segments", segment.Handler(segment.Folder(t.TempDir()), "secret")))
+	defer centre.Close()
+	remote, err := segment.NewRemote(centre.URL+"/segments/", "secret")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s3 := httptest.NewServer(&bucket{objects: map[string][]byte{}, busy: 2})
+	defer s3.Close()
+	t.Setenv("AWS_ACCESS_KEY_ID", "key")
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "hidden")
+	t.Setenv("AWS_REGION", "eu-1")
+	bucketStore, err := segment.Open("s3+"+s3.URL+"/bucket/prefix", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, s := range map[string]segment.Store{"folder": folder, "http": remote, "s3": bucketStore} {
+		t.Run(name, func(t *testing.T) { keeps(t, s) })
+	}
+	stranger, err := segment.NewRemote(centre.URL+"/segments", "guess")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := stranger.Put(t.Context(), nameFor("x"), strings.NewReader("x"), 1); err == nil {
+		t.Error("a stranger has put an object")
+	}
+	if _, err := stranger.Size(t.Context(), nameFor("hello")); err == nil || errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a stranger was answered: %v", err)
+	}
+}
+
+func keeps(t *testing.T, s segment.Store) {
+	t.Helper()
+	ctx := t.Context()
+	const content = "hello, segments"
+	name := nameFor(content)
+	if _, err := s.Size(ctx, name); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("size of nothing: %v", err)
+	}
+	if err := s.ReadAt(ctx, name, make([]byte, 1), 0); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("read of nothing: %v", err)
+	}
+	for range 2 {
+		if err := s.Put(ctx, name, strings.NewReader(content), int64(len(content))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n, err := s.Size(ctx, name); err != nil || n != int64(len(content)) {
+		t.Errorf("size %d, %v", n, err)
+	}
+	b := make([]byte, 8)
+	if err := s.ReadAt(ctx, name, b, 7); err != nil || string(b) != "segments" {
+		t.Errorf("read %q, %v", b, err)
+	}
+	if err := s.ReadAt(ctx, name, b, 9); !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("read beyond the end: %v", err)
+	}
+	if whole, err := segment.ReadWhole(ctx, s, name, 100); err != nil || string(whole) != content {
+		t.Errorf("read %q, %v", whole, err)
+	}
+	if _, err := segment.ReadWhole(ctx, s, name, 3); !errors.Is(err, segment.ErrDamaged) {
+		t.Errorf("read of more than is allowed: %v", err)
+	}
+	wrong := nameFor("other")
+	if err := s.Put(ctx, wrong, strings.NewReader(content), int64(len(content))); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := segment.ReadWhole(ctx, s, wrong, 100); !errors.Is(err, segment.ErrDamaged) {
+		t.Errorf("an object under another's name: %v", err)
+	}
+	for _, bad := range []string{"", "../x", "text-00", "text/" + name, name + "/.."} {
+		if err := s.Put(ctx, bad, strings.NewReader("x"), 1); err == nil {
+			t.Errorf("an object named %q", bad)
+		}
+	}
+	file, err := os.Create(filepath.Join(t.TempDir(), "x"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = file.Close() }()
+	w := segment.NewWriter(file)
+	var index struct{ A, B segment.Section }
+	if index.A, err = w.Section(func(w io.Writer) error { _, err := io.WriteString(w, "first"); return err }); err != nil {
+		t.Fatal(err)
+	}
+	if index.B, err = w.Section(func(io.Writer) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	ref, err := w.Finish(ctx, s, "segment", index)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := index
+	got.A.Size = 0
+	if err := segment.ReadIndex(ctx, s, ref, &got); err != nil || got != index {
+		t.Errorf("index %+v, %v", got, err)
+	}
+	if b, err := index.A.Read(ctx, s, ref); err != nil || string(b) != "first" {
+		t.Errorf("section %q, %v", b, err)
+	}
+	index.A.At++
+	index.A.Size--
+	if _, err := index.A.Read(ctx, s, ref); !errors.Is(err, segment.ErrDamaged) {
+		t.Errorf("another section: %v", err)
+	}
+	ref.Index++
+	if err := segment.ReadIndex(ctx, s, ref, &got); !errors.Is(err, segment.ErrDamaged) {
+		t.Errorf("another index: %v", err)
+	}
+}
+
+func TestTheFirstNoteStays(t *testing.T) {
+	dir := t.TempDir()
+	n := segment.Notes(dir)
+	key := segment.Name("step", make([]byte, 32))
+	if b, err := n.Load(t.Context(), key); b != nil || err != nil {
+		t.Errorf("%q %v", b, err)
+	}
+	var group sync.WaitGroup
+	kept := make([]string, 8)
+	for i := range kept {
+		group.Go(func() {
+			b, err := n.Keep(t.Context(), key, []byte{byte('a' + i)})
+			if err != nil {
+				t.Error(err)
+			}
+			kept[i] = string(b)
+		})
+	}
+	group.Wait()
+	for _, k := range kept {
+		if k != kept[0] || k == "" {
+			t.Fatalf("different notes were kept: %q", kept)
+		}
+	}
+	// Half a note, as a loss of power leaves it, is none.
+	path := filepath.Join(dir, "step", key)
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if b, err := n.Load(t.Context(), key); b != nil || err != nil {
+		t.Errorf("%q %v", b, err)
+	}
+	if b, err := n.Keep(t.Context(), key, []byte("new")); string(b) != "new" || err != nil {
+		t.Errorf("%q %v", b, err)
+	}
+	if b, err := n.Load(t.Context(), key); string(b) != "new" || err != nil {
+		t.Errorf("%q %v", b, err)
+	}
+}
+
+func TestPrintsDependOnTheTextAlone(t *testing.T) {
+	sum := func(key byte, parts ...[]byte) string {
+		p, err := segment.NewPrint(bytes.Repeat([]byte{key}, segment.PrintKeySize))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, part := range parts {
+			_, _ = p.Write(part)
+		}
+		return string(p.Sum())
+	}
+	rapid.Check(t, func(rt *rapid.T) {
+		text := bytes.Repeat(rapid.SliceOfN(rapid.Byte(), 1, 9).Draw(rt, "text"), rapid.IntRange(1, 30_000).Draw(rt, "times"))
+		cut := rapid.IntRange(0, len(text)).Draw(rt, "cut")
+		whole := sum(1, text)
+		if whole != sum(1, text[:cut], text[cut:]) {
+			rt.Fatal("the print depends on how the text was written")
+		}
+		other := bytes.Clone(text)
+		other[rapid.IntRange(0, len(text)-1).Draw(rt, "at")] ^= 1
+		if whole == sum(1, other) || whole == sum(2, text) || whole == sum(1, append(text, 0)) || whole == sum(1, text[:len(text)-1]) {
+			rt.Fatal("another text or key has the same print")
+		}
+	})
+}
+
+// FuzzPairs: pairs come from elsewhere; whatever they are, they are given or refused.
+func FuzzPairs(f *testing.F) {
+	f.Add(segment.AppendPair(nil, []byte("key"), []byte("value")))
+	f.Add([]byte{255, 255, 255, 255})
+	f.Add([]byte{})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		var again []byte
+		err := segment.Pairs(b, func(key, value []byte) error {
+			again = segment.AppendPair(again, key, value)
+			return nil
+		})
+		if err == nil && !bytes.Equal(again, b) {
+			t.Error(cmp.Diff(b, again))
+		}
+		if err != nil && !errors.Is(err, segment.ErrDamaged) {
+			t.Error(err)
+		}
+	})
+}

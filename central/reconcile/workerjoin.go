@@ -1,0 +1,184 @@
+package reconcile
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+
+	"dcpos/central/reconcile/segment"
+	"dcpos/central/reconcile/spill"
+	"dcpos/central/reconcile/statement"
+)
+
+// resultIndex is the index of a result: what joining a shard found.
+type resultIndex struct {
+	Rows   [2]int64          `json:"rows"`
+	Tally  []int64           `json:"tally"`
+	Breaks []segment.Section `json:"breaks"` // pairs in the order of breaks.csv, lines without their numbers
+	Totals []segment.Section `json:"totals"` // pairs: level and key, total with its breaks
+}
+
+// index gives a portion's index.
+func (o *opened) index(ctx context.Context, n int) (*segmentIndex, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.indexes[n] != nil {
+		return o.indexes[n], nil
+	}
+	x := new(segmentIndex)
+	if err := segment.ReadIndex(ctx, o.worker.depot.Store, o.Segments[n], x); err != nil {
+		return nil, err
+	}
+	if len(x.Counts) != 4<<o.Depth || len(x.Shards) != 1<<o.Shards {
+		return nil, fmt.Errorf("read index of %s: %w", o.Segments[n].Object, segment.ErrDamaged)
+	}
+	o.indexes[n] = x
+	return x, nil
+}
+
+// mark gives where a portion's lines begin.
+func (o *opened) mark(ctx context.Context, n int) (*marks, error) {
+	x, err := o.index(ctx, n)
+	if err != nil {
+		return nil, err
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.marks[n] == nil {
+		b, err := x.Marks.Read(ctx, o.worker.depot.Store, o.Segments[n])
+		if err != nil {
+			return nil, err
+		}
+		o.marks[n] = &marks{b, x.Wide}
+	}
+	return o.marks[n], nil
+}
+
+// partTexts reads lines again for one task.
+type partTexts struct {
+	*opened
+	ctx context.Context //nolint:containedctx // of the task
+}
+
+// lineAt implements texts.
+func (p partTexts) lineAt(side int, at place, buf *[]byte) (*input, int64, []byte, error) {
+	n := p.portionOf(side, at)
+	part := &p.Portions[n]
+	m, err := p.mark(p.ctx, n)
+	if err != nil {
+		return nil, 0, nil, err
+	}
+	line := int(at - part.First - 1)
+	i := line / statement.MarkEvery
+	if i >= m.len() {
+		return nil, 0, nil, fmt.Errorf("%s has no line %d: %w", p.Segments[n].Object, line+1, segment.ErrDamaged)
+	}
+	end := part.End
+	if i+1 < m.len() {
+		end = part.Begin + m.get(i+1)
+	}
+	reader, err := p.reader(p.ctx, part.Text)
+	if err != nil {
+		return nil, 0, nil, err
+	}
+	text, err := statement.Nth(reader, part.Begin+m.get(i), end, line%statement.MarkEvery, buf)
+	return p.inputs[part.Text], 0, text, err
+}
+
+// portionOf is the portion in which a place lies.
+func (s *spec) portionOf(side int, at place) int {
+	found := 0
+	for i := range s.Portions { // a few hundred at most, and only breaks ask
+		if s.Texts[s.Portions[i].Text].Side == side && s.Portions[i].First < at {
+			found = i
+		}
+	}
+	return found
+}
+
+// join joins one shard of all segments.
+func (w *Worker) join(ctx context.Context, o *opened, shard int) (outcome, error) {
+	r, err := w.partRun(o)
+	if err != nil {
+		return outcome{}, err
+	}
+	defer r.close()
+	r.texts = partTexts{o, ctx}
+	leaves, err := o.leaves(ctx, shard)
+	if err != nil {
+		return outcome{}, err
+	}
+	j := r.newShardJoin()
+	x := resultIndex{}
+	for i := range leaves {
+		l := &leaves[i]
+		l.node = r.plan.add(planNode{})
+		for side := range l.sides {
+			x.Rows[side] += l.sides[side].Rows
+		}
+		if err := j.leaf(ctx, *l, 0); err != nil {
+			return outcome{}, err
+		}
+	}
+	if err := j.totals.flush(); err != nil {
+		return outcome{}, err
+	}
+	x.Tally = j.tally.numbers()
+	file, err := spill.Unlinked(w.tmp)
+	if err != nil {
+		return outcome{}, err
+	}
+	defer func() { _ = file.Close() }()
+	out := segment.NewWriter(file)
+	if x.Breaks, err = writePairs(out, r.breaks); err != nil {
+		return outcome{}, err
+	}
+	if x.Totals, err = writePairs(out, r.totals); err != nil {
+		return outcome{}, err
+	}
+	ref, err := out.Finish(ctx, w.depot.Store, kindResult, &x)
+	return outcome{Result: &ref}, err
+}
+
+// leaves are the lists of a shard, with the records of all portions in memory.
+func (o *opened) leaves(ctx context.Context, shard int) ([]leaf, error) {
+	each := 1 << (o.Depth - o.Shards)
+	leaves := make([]leaf, each)
+	for n := range o.Portions {
+		x, err := o.index(ctx, n)
+		if err != nil {
+			return nil, err
+		}
+		records, err := x.Shards[shard].Read(ctx, o.worker.depot.Store, o.Segments[n])
+		if err != nil {
+			return nil, err
+		}
+		part := &o.Portions[n]
+		side := o.Texts[part.Text].Side
+		for at := 0; at+recordSize <= len(records); at += recordSize {
+			// Places are those of the side from here on; they have room, givePlacesTo saw to it.
+			second := records[at+8 : at+recordSize]
+			binary.LittleEndian.PutUint64(second, binary.LittleEndian.Uint64(second)+uint64(part.First))
+		}
+		for i := range leaves {
+			l := &leaves[i]
+			rows := x.rowsOf(shard*each + i)
+			if rows*recordSize > int64(len(records)) {
+				return nil, fmt.Errorf("read %s: shard %d: %w", o.Segments[n].Object, shard, segment.ErrDamaged)
+			}
+			l.sides[side].Rows += rows
+			l.blocks[side] = append(l.blocks[side], records[:rows*recordSize:rows*recordSize])
+			records = records[rows*recordSize:]
+		}
+	}
+	for i := range leaves {
+		l := &leaves[i]
+		l.prefix, l.depth = uint64(shard*each+i), o.Depth
+		for side := range l.blocks {
+			if l.blocks[side] == nil {
+				l.blocks[side] = [][]byte{}
+			}
+		}
+	}
+	return leaves, nil
+}
