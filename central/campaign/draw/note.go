@@ -145,3 +145,20 @@ func Fingerprint(vkey string) string {
 	sum := sha256.Sum256([]byte(vkey))
 	return hexOf(sum)[:16]
 }
+
+// Witnessed verifies the checkpoint of the log's first n records: both signatures, and
+// that it is this log's tree.
+func (l *Log) Witnessed(checkpoint []byte, n int64, t Terms) (Witnessed, error) {
+	w, err := openCheckpoint(checkpoint, t)
+	if err != nil {
+		return w, err
+	}
+	tree, err := l.Tree(n)
+	if err != nil {
+		return w, err
+	}
+	if w.Tree != tree {
+		return w, fmt.Errorf("it is not the tree of the log's first %d records", n)
+	}
+	return w, nil
+}
