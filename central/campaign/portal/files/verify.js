@@ -39,12 +39,13 @@ const unbase64 = (s) => {
   return Uint8Array.from(atob(s), (c) => c.charCodeAt(0));
 };
 const HASH = /^[0-9a-f]{64}$/, NAME = /^[a-z0-9][a-z0-9_-]{0,39}$/, CODE = /^[A-Z0-9]{2,12}$/;
+const like = (form, s) => typeof s === 'string' && form.test(s);
 const whole = (n, least, most) => Number.isSafeInteger(n) && n >= least && n <= most;
 
 // ---- canonical JSON: read, written again from what is known, compared byte by byte
 const parse = (file, b) => { try { return JSON.parse(textOf(file, b)); } catch (e) { return e instanceof Fault ? no(file, e.message) : no(file, 'not JSON'); } };
-const pick = (o, ...names) => Object.fromEntries(names.map((n) => [n, o?.[n]]));
-const list = (a, each) => (a === null ? null : Array.isArray(a) ? a.map(each) : undefined);
+const pick = (o, ...names) => Object.fromEntries(names.map((n) => [n, o?.[n] ?? null])); // what is missing is written as null: never the same bytes
+const list = (a, each) => (Array.isArray(a) ? a.map(each) : null);
 const canonical = (file, b, shape) => {
   const o = parse(file, b);
   need(o !== null && typeof o === 'object' && !Array.isArray(o), file, 'not an object');
@@ -79,19 +80,19 @@ const roundTime = (t) => CHAINS[t.beacon.chain].genesis + (t.beacon.round - 1) *
 const checkTerms = (t, file = 'terms.json') => {
   const bad = (ok, what) => need(ok, file, what);
   bad(t.format === 'draw-v1', 'format');
-  bad(NAME.test(t.campaign) && whole(t.version, 1, 2 ** 31), 'campaign and version');
+  bad(like(NAME, t.campaign) && whole(t.version, 1, 2 ** 31), 'campaign and version');
   bad(t.env === 'live' || t.env === 'lab', 'env');
-  bad(typeof t.practice === 'boolean' && HASH.test(t.definition), 'practice or definition');
+  bad(typeof t.practice === 'boolean' && like(HASH, t.definition), 'practice or definition');
   const from = moment(file, t.register?.from), until = moment(file, t.register?.until);
   bad(from < until, 'register');
   bad(whole(t.waiting, 0, 1e7) && (t.unfilled === 'return' || t.unfilled === 'share'), 'waiting or unfilled');
   bad(t.tiers?.length > 0 && t.tiers.length <= 16 && t.tiers.every((x) => whole(x.face_fen, 1, Number.MAX_SAFE_INTEGER) && whole(x.count, 1, 1e7)), 'tiers');
   const strata = t.strata ?? [];
-  bad(strata.length <= 64 && strata.every((s) => NAME.test(s.name) && whole(s.count, 1, 1e7)) && new Set(strata.map((s) => s.name)).size === strata.length, 'strata');
+  bad(strata.length <= 64 && strata.every((s) => like(NAME, s.name) && whole(s.count, 1, 1e7)) && new Set(strata.map((s) => s.name)).size === strata.length, 'strata');
   const envelopes = t.tiers.reduce((n, x) => n + x.count, 0);
   bad(envelopes <= 1e7, 'more envelopes than there can be');
   bad(strata.length === 0 || strata.reduce((n, s) => n + s.count, 0) === envelopes, 'quotas and envelopes differ');
-  bad(t.institutions?.length > 0 && t.institutions.every((i) => CODE.test(i.code) && whole(i.quota, 0, Number.MAX_SAFE_INTEGER))
+  bad(t.institutions?.length > 0 && t.institutions.every((i) => like(CODE, i.code) && whole(i.quota, 0, Number.MAX_SAFE_INTEGER))
     && new Set(t.institutions.map((i) => i.code)).size === t.institutions.length, 'institutions');
   const chain = Object.hasOwn(CHAINS, t.beacon?.chain) ? CHAINS[t.beacon.chain] : null;
   bad(chain && whole(t.beacon.round, 1, 2 ** 40), 'beacon');
@@ -207,9 +208,9 @@ const readLog = (b, file = 'log.jsonl') => {
     need(r.kind === kind, file, `record ${i + 1} is not ${kind}`);
     const fields = { terms: ['sha256'], list: ['root', 'size'], result: ['sha256'], advance: ['out', 'in', 'reason'] }[kind];
     need(RECORD.every((n) => r[n] === undefined || fields.includes(n)), file, `record ${i + 1} has fields of another kind`);
-    if (fields.includes('sha256')) need(HASH.test(r.sha256), file, `record ${i + 1}`);
-    if (kind === 'list') need(HASH.test(r.root) && whole(r.size ?? 0, 0, 1e8), file, `record ${i + 1}`);
-    if (kind === 'advance') need(HASH.test(r.out) && (r.in === undefined || HASH.test(r.in)) && NAME.test(r.reason), file, `record ${i + 1}`);
+    if (fields.includes('sha256')) need(like(HASH, r.sha256), file, `record ${i + 1}`);
+    if (kind === 'list') need(like(HASH, r.root) && whole(r.size ?? 0, 0, 1e8), file, `record ${i + 1}`);
+    if (kind === 'advance') need(like(HASH, r.out) && (r.in === undefined || like(HASH, r.in)) && like(NAME, r.reason), file, `record ${i + 1}`);
     return { ...r, size: r.size ?? 0, raw };
   });
 };
@@ -222,7 +223,7 @@ const readEntries = (b, t, file = 'entries.csv') => {
   let last = '';
   return text.slice(HEAD.length + 1).split('\n').slice(0, -1).map((line, i) => {
     const at = `${file}:${i + 2}`, f = line.split(',');
-    need(f.length === 3 && HASH.test(f[0]), at, 'no ticket');
+    need(f.length === 3 && like(HASH, f[0]), at, 'no ticket');
     need(strata.size ? strata.has(f[1]) : f[1] === '', at, 'stratum is not one of the terms');
     need(codes.has(f[2]), at, 'institution is not one of the terms');
     need(last < f[0], at, 'tickets are not in ascending order');
@@ -406,7 +407,7 @@ export async function checkEntry(v, entry) {
   need(l[1] === v.terms.campaign && l[2] === v.terms.definition, file, 'of another campaign, or another version of it');
   const [ticket] = l[3].split(','), standing = l[4];
   need(standing === 'entered' || standing === 'place_open', file, 'its standing is unknown');
-  for (const f of ['salt', 'person', 'phone']) need(HASH.test(entry[f] ?? ''), file, `${f}: want 32 bytes in hexadecimal`);
+  for (const f of ['salt', 'person', 'phone']) need(like(HASH, entry[f]), file, `${f}: want 32 bytes in hexadecimal`);
   const made = await sha256(join(bytesOf(`ticket-v1\0${l[1]}\0`), unhex(entry.salt), unhex(entry.person), unhex(entry.phone)));
   need(hex(made) === ticket, file, 'the ticket is not made of this salt, person and phone');
   const index = v.lines.findIndex((e) => e.line === l[3]);
