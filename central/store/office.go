@@ -110,7 +110,9 @@ func (t *Tx) logs(ctx context.Context, all []office.Kept) error {
 	for i, k := range all {
 		at[k.Name] = i
 	}
-	scan := func(row interface{ Scan(...any) error }) (l line, err error) { return l, row.Scan(&l.campaign, &l.n, &l.text) }
+	scan := func(row interface{ Scan(...any) error }) (l line, err error) {
+		return l, row.Scan(&l.campaign, &l.n, &l.text)
+	}
 	rows, err := t.Query(ctx, `SELECT campaign, n, record FROM campaign_log ORDER BY campaign, n`)
 	records, err := list(rows, err, "records", scan)
 	if err != nil {

@@ -43,11 +43,15 @@ func (c *centre) serve(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	campaigns, err := c.campaigns(ctx)
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
 	c.log.InfoContext(ctx, "centre is up", "http", listener.Addr().String(), "nats", l.URL(),
 		"institutions", len(c.banks.Codes()), "database", string(c.store.Engine()))
-	return cli.Together(ctx,
+	return cli.Together(ctx, append(campaigns,
 		func(ctx context.Context) error { return server.Run(ctx, listener) },
-		c.desk.Run, c.everyDay)
+		c.desk.Run, c.everyDay)...)
 }
 
 func (c *centre) conveyor() (link.Conveyor, error) {

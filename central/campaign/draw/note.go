@@ -80,7 +80,7 @@ func cosignedAt(s note.Signature) (time.Time, error) {
 
 // checkpointText is what is signed of a tree (C2SP tlog-checkpoint): origin, size, root.
 func checkpointText(campaign string, t tlog.Tree) string {
-	return fmt.Sprintf("%s\n%d\n%s\n", origin(campaign), t.N, t.Hash)
+	return fmt.Sprintf("%s\n%d\n%s\n", Origin(campaign), t.N, t.Hash)
 }
 
 // Checkpoint signs a tree as its publisher. The witness adds her line to it.

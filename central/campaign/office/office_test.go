@@ -290,7 +290,9 @@ func TestRefusedDrafts(t *testing.T) {
 			"draw before close":    {func(d *office.Draft) { d.DrawAt = d.Definition.Register.Until }, pos.ErrBadRequest, "draw_at"},
 			"draw after expiry":    {func(d *office.Draft) { d.DrawAt = d.Definition.Spend.Until.Add(1) }, pos.ErrBadRequest, "draw_at"},
 			"unknown beacon":       {func(d *office.Draft) { d.Chain = "dice" }, pos.ErrBadRequest, "beacon"},
-			"fence without area":   {func(d *office.Draft) { d.Definition.Presence, d.Definition.Fence = campaign.AtRegistration, "x.geojson" }, pos.ErrConfig, "fence"},
+			"fence without area": {func(d *office.Draft) {
+				d.Definition.Presence, d.Definition.Fence = campaign.AtRegistration, "x.geojson"
+			}, pos.ErrConfig, "fence"},
 			"nobody to ask who is a resident": {func(d *office.Draft) { d.Definition.Presence = campaign.Resident }, pos.ErrConfig, "authority"},
 		} {
 			d := draft(t)

@@ -139,7 +139,7 @@ type (
 	campaignInput struct {
 		Name string `path:"name" maxLength:"40"`
 	}
-	sourceKey struct{}
+	sourceKey      struct{}
 	campaignOutput struct {
 		Body Summary
 	}
@@ -179,7 +179,6 @@ type (
 	}
 )
 
-
 // api registers the operations.
 func (p *Portal) api() {
 	c := huma.DefaultConfig("dcpos campaigns", p.cfg.Version)
@@ -202,7 +201,9 @@ func (p *Portal) api() {
 	}
 	huma.Register(api, huma.Operation{
 		OperationID: "campaigns", Method: http.MethodGet, Path: "/v1/campaigns", Summary: "All published campaigns",
-	}, func(ctx context.Context, _ *struct{}) (*campaignsOutput, error) { return answer(ctx, p, p.listCampaigns) })
+	}, func(ctx context.Context, _ *struct{}) (*campaignsOutput, error) {
+		return answer(ctx, p, p.listCampaigns)
+	})
 	huma.Register(api, huma.Operation{
 		OperationID: "campaign", Method: http.MethodGet, Path: "/v1/campaigns/{name}", Summary: "One campaign", Errors: []int{http.StatusNotFound},
 	}, func(ctx context.Context, in *campaignInput) (*campaignOutput, error) {
@@ -213,7 +214,9 @@ func (p *Portal) api() {
 	})
 	huma.Register(api, post("register", "registrations", "Register: a code is sent to the phone",
 		"The same person and phone again is the same registration and gives the same answer, also after it was confirmed; after a minute a new code is sent and the old one is void."),
-		func(ctx context.Context, in *registerInput) (*registerOutput, error) { return answer(ctx, p, in.run(p)) })
+		func(ctx context.Context, in *registerInput) (*registerOutput, error) {
+			return answer(ctx, p, in.run(p))
+		})
 	huma.Register(api, post("confirm", "confirmations", "Confirm with the code: the entry and its signed receipt",
 		"Again, it is the same entry. The code is good for the hours of the definition and never beyond the close; five wrong tries void it."),
 		func(ctx context.Context, in *confirmInput) (*entryOutput, error) { return answer(ctx, p, in.run(p)) })

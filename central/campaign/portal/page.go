@@ -211,7 +211,7 @@ func (p *Portal) entry(w http.ResponseWriter, r *http.Request, e register.Entry)
 	encoded := base64.StdEncoding.EncodeToString
 	p.show(w, r, http.StatusOK, "entry", entryBody{
 		Entry: out, Institution: e.Receipt.Entry.Institution,
-		QR:   template.URL("data:image/png;base64," + encoded(png)),                   //nolint:gosec // base64 of our own
+		QR:   template.URL("data:image/png;base64," + encoded(png)),                       //nolint:gosec // base64 of our own
 		File: template.URL("data:application/json;charset=utf-8;base64," + encoded(file)), //nolint:gosec // base64 of our own
 	})
 }
@@ -271,8 +271,8 @@ func (p *Portal) draw(w http.ResponseWriter, r *http.Request) {
 func funcs(lang string) template.FuncMap {
 	say := func(zh, en string) string { return pos.Text{ZH: zh, EN: en}.In(lang) }
 	return template.FuncMap{
-		"when": func(t time.Time) string { return t.In(pos.Shanghai()).Format("2006-01-02 15:04") },
-		"last": func(t time.Time) string { return t.Add(-time.Second).In(pos.Shanghai()).Format("2006-01-02 15:04:05") },
+		"when":   func(t time.Time) string { return t.In(pos.Shanghai()).Format("2006-01-02 15:04") },
+		"last":   func(t time.Time) string { return t.Add(-time.Second).In(pos.Shanghai()).Format("2006-01-02 15:04:05") },
 		"second": func(t time.Time) string { return t.In(pos.Shanghai()).Format("2006-01-02 15:04:05") },
 		"documentText": func(d campaign.Document) string {
 			switch d {
