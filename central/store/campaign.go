@@ -12,29 +12,31 @@ import (
 // PutCampaign keeps a published campaign. Each version follows the one before; the same
 // version again is accepted if it is the same, and never changed.
 func (s *Store) PutCampaign(ctx context.Context, p campaign.Published) error {
-	return s.tx(ctx, func(t *Tx) error {
-		name := p.Definition.Name
-		var last int
-		var hash string
-		if _, err := one(t.QueryRow(ctx, `SELECT COALESCE(MAX(version), 0) FROM campaigns WHERE name = ?`, name), &last); err != nil {
-			return fmt.Errorf("read campaign: %w", err)
+	return s.tx(ctx, func(t *Tx) error { return t.putCampaign(ctx, p, "publisher") })
+}
+
+func (t *Tx) putCampaign(ctx context.Context, p campaign.Published, by string) error {
+	name := p.Definition.Name
+	var last int
+	var hash string
+	if _, err := one(t.QueryRow(ctx, `SELECT COALESCE(MAX(version), 0) FROM campaigns WHERE name = ?`, name), &last); err != nil {
+		return fmt.Errorf("read campaign: %w", err)
+	}
+	if found, err := one(t.QueryRow(ctx, `SELECT hash FROM campaigns WHERE name = ? AND version = ?`, name, p.Version), &hash); err != nil || found {
+		if err == nil && hash != p.Hash {
+			err = pos.FieldError(pos.ErrKeyConflict, "version", errors.New("a published version never changes: publish the next"))
 		}
-		if found, err := one(t.QueryRow(ctx, `SELECT hash FROM campaigns WHERE name = ? AND version = ?`, name, p.Version), &hash); err != nil || found {
-			if err == nil && hash != p.Hash {
-				err = pos.FieldError(pos.ErrKeyConflict, "version", errors.New("a published version never changes: publish the next"))
-			}
-			return err
-		}
-		if p.Version != last+1 {
-			return pos.FieldError(pos.ErrIllegalMove, "version", fmt.Errorf("%d does not follow %d", p.Version, last))
-		}
-		_, err := t.Exec(ctx, `INSERT INTO campaigns (name, version, text, area, hash, published_ms) VALUES (?, ?, ?, ?, ?, ?)`,
-			name, p.Version, p.Text, blob(p.Area), p.Hash, t.NowMS())
-		if err != nil {
-			return fmt.Errorf("put campaign: %w", err)
-		}
-		return t.Audit(ctx, "publisher", "campaign_published", name, fmt.Sprintf("version %d hash %s", p.Version, p.Hash))
-	})
+		return err
+	}
+	if p.Version != last+1 {
+		return pos.FieldError(pos.ErrIllegalMove, "version", fmt.Errorf("%d does not follow %d", p.Version, last))
+	}
+	_, err := t.Exec(ctx, `INSERT INTO campaigns (name, version, text, area, hash, published_ms) VALUES (?, ?, ?, ?, ?, ?)`,
+		name, p.Version, p.Text, blob(p.Area), p.Hash, t.NowMS())
+	if err != nil {
+		return fmt.Errorf("put campaign: %w", err)
+	}
+	return t.Audit(ctx, by, "campaign_published", name, fmt.Sprintf("version %d hash %s", p.Version, p.Hash))
 }
 
 // Campaign reads the newest published version, verified.

@@ -31,6 +31,7 @@ type settings struct {
 	DefaultInstitution string                        `yaml:"default_institution"`
 
 	Reconcile reconcileSettings `yaml:"reconcile"`
+	Campaign  campaignSettings  `yaml:"campaign"`
 }
 
 type httpSettings struct {
@@ -96,6 +97,23 @@ reconcile:
   segments: ""                 # folder, or s3+https://HOST/BUCKET, that keeps what runs have done; empty: nothing is kept. 增量目录
   segments_token_file: ""      # lets workers reach that folder at /segments/ of the HTTP address. 分段令牌文件
   worker_keys: []              # nkeys of machines that may take shards (poscentral worker --new-key); none: all is done here. 工作节点公钥
+campaign:
+  listen: ""                   # page and API of campaigns, for citizens; empty: off. 活动页面监听地址
+  address_file: ""             # write the address that was picked to this file. 地址写入此文件
+  tls_cert: ""                 # PEM certificate; phones give a position to https pages only. 证书
+  tls_key: ""                  # its PEM key. 私钥
+  folder: ""                   # of published files; empty: campaigns in data. 公布文件目录
+  publisher: publisher         # name in signatures, fixed when the key is made. 发布方名称
+  witness: ""                  # the witness's verifier key; empty: no campaigns. 见证方公钥
+  witness_url: ""              # where she answers. 见证方地址
+  sms: ""                      # https://… that takes {phone, text}; file:PATH in the lab. 短信接口
+  sms_token: ""                # bearer token of it. 短信接口令牌
+  authority: ""                # https://… that answers {real, resident}; campaigns of residents need it. 身份核验接口
+  authority_token: ""          # bearer token of it. 身份核验令牌
+  proxies: []                  # networks whose X-Forwarded-For is believed. 可信代理
+  per_source: 60               # submissions a minute of one network (/24, /56) or device. 每网段每分钟提交数
+  look_ups: 120                # results a minute of one network. 每网段每分钟查询数
+  clock: ""                    # lab: file with the duration that is added to the clock. 测试时钟偏移文件
 `
 
 // load reads the file; no file is all defaults.
@@ -107,6 +125,7 @@ func load(path string) (settings, error) {
 		Reconcile: reconcileSettings{
 			At: "01:00", Memory: 256 << 20,
 		},
+		Campaign: campaignSettings{Publisher: "publisher", PerSource: 60, LookUps: 120},
 	}
 	if path = config.Find(path, "/etc/dcpos/poscentral.yaml"); path != "" {
 		if err := config.Load(path, &s); err != nil {
@@ -115,6 +134,9 @@ func load(path string) (settings, error) {
 	}
 	if s.Reports == "" {
 		s.Reports = s.Data
+	}
+	if s.Campaign.Folder == "" {
+		s.Campaign.Folder = filepath.Join(s.Data, "campaigns")
 	}
 	if s.Database == "" {
 		s.Database = "sqlite:" + filepath.Join(s.Data, "centre.db")
@@ -146,7 +168,7 @@ func (s settings) check() error {
 	if (s.NATS.TLSCert == "") != (s.NATS.TLSKey == "") {
 		return errors.New("nats: tls_cert and tls_key belong together")
 	}
-	return nil
+	return s.Campaign.check(s.Env)
 }
 
 // trustOf reads the trust file; without one nobody's wallet is believed.

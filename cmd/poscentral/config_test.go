@@ -30,7 +30,7 @@ func TestTheHelpNamesEveryKey(t *testing.T) {
 		}
 	}
 	for _, group := range []reflect.Type{
-		reflect.TypeFor[httpSettings](), reflect.TypeFor[natsSettings](), reflect.TypeFor[reconcileSettings](),
+		reflect.TypeFor[httpSettings](), reflect.TypeFor[natsSettings](), reflect.TypeFor[reconcileSettings](), reflect.TypeFor[campaignSettings](),
 	} {
 		for _, key := range keys(group) {
 			if !strings.Contains(configHelp, "\n  "+key+":") {
@@ -53,6 +53,11 @@ func TestBadConfigurationIsNamed(t *testing.T) {
 		"trust is absent":   {data + "env: lab\ntrust: /nowhere.json\n", "trust:"},
 		"trust of live":     {data + "env: lab\ntrust: " + live + "\n", `is "live", this centre is "lab"`},
 		"external, no keys": {"nats: {url: nats://127.0.0.1:1}\n", "centre_seed_file"},
+		"page, no witness":  {"campaign: {listen: 127.0.0.1:0}\n", "needs witness"},
+		"clock of live":     {"campaign: {clock: x}\n", "only in the lab"},
+		"messages of live":  {"campaign: {sms: file:x}\n", "only in the lab"},
+		"half of TLS":       {"campaign: {tls_cert: x}\n", "belong together"},
+		"proxy":             {"campaign: {proxies: [10.0.0.1]}\n", "want a network"},
 		"hour":              {"reconcile: {at: noon}\n", "want hh:mm"},
 		"database":          {data + "env: lab\ndatabase: mysql://x\n", "want sqlite:PATH or postgres:"},
 	} {

@@ -25,6 +25,7 @@ type grammar struct {
 	Code       codeCmd       `cmd:"" help:"Make an enrolment code for a store's devices. 生成终端注册码。"`
 	Reconcile  reconcileCmd  `cmd:"" help:"Reconcile one settlement date now. 立即对账。"`
 	Worker     workerCmd     `cmd:"" help:"Take shards of a centre's reconciliations, on any machine. 对账工作节点。"`
+	Campaign   campaignCmd   `cmd:"" help:"Red-envelope campaigns: publish, close, draw. 红包活动。"`
 	Ledger     ledgerCmd     `cmd:"" help:"Show balances, terminals and, if asked, every payment and posting. 查看总账。"`
 	Backup     backupCmd     `cmd:"" help:"Copy the database, also beside a running centre. 备份。"`
 	Restore    restoreCmd    `cmd:"" help:"Make the database from a backup; tills then send again. 还原。"`

@@ -46,12 +46,16 @@ func (c *centre) serve(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	campaigns, err := c.campaigns(ctx)
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
 	c.log.InfoContext(ctx, "centre is up", "http", listener.Addr().String(), "nats", l.URL(),
 		"institutions", len(c.banks.Codes()), "database", string(c.store.Engine()))
-	return cli.Together(ctx,
+	return cli.Together(ctx, append(campaigns,
 		func(ctx context.Context) error { return server.Run(ctx, listener) },
 		func(ctx context.Context) error { return c.watchTrust(ctx, l.TrustChanged) },
-		c.desk.Run, c.work, c.everyDay)
+		c.desk.Run, c.work, c.everyDay)...)
 }
 
 func (c *centre) conveyor() (link.Conveyor, error) {

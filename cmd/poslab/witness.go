@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"dcpos/internal/cli"
+	"dcpos/internal/labclock"
 	"dcpos/lab/witness"
 )
 
@@ -18,6 +19,7 @@ type WitnessCmd struct {
 	Name    string            `default:"witness.lab" help:"Her name in signatures. 见证方名称。"`
 	Listen  string            `default:"127.0.0.1:8690" help:"Address; port 0 picks one. 监听地址。"`
 	Watch   map[string]string `mapsep:"," help:"ORIGIN=KEY of a log to co-sign; may be given again. 日志来源与公钥。"`
+	Clock   string            `type:"existingfile" help:"File with the duration that is added to her clock, to play a campaign of another year. 时钟偏移文件。"`
 	ShowKey bool              `help:"Print her public key and end. 显示公钥。"`
 }
 
@@ -29,7 +31,15 @@ what she saw last (C2SP tlog-witness, tlog-cosignature). A draw without her sign
 
 // Run serves until the context ends.
 func (c WitnessCmd) Run(ctx context.Context, out *cli.Streams) error {
-	w, err := witness.Open(c.State, c.Name, nil)
+	now := time.Now
+	if c.Clock != "" {
+		clock, err := labclock.Open(c.Clock)
+		if err != nil {
+			return cli.Exit(cli.Usage, err)
+		}
+		now = clock.Now
+	}
+	w, err := witness.Open(c.State, c.Name, now)
 	if err != nil {
 		return cli.Exit(cli.Usage, err)
 	}

@@ -23,8 +23,13 @@ type Ask struct {
 // askLimit bounds one question to the witness.
 const askLimit = 10 * time.Second
 
+// ErrStale says that the witness has seen another size than the old one: an answer of
+// hers was lost, or somebody else asked.
+var ErrStale = errors.New("the witness has seen another size")
+
 // Cosign sends the checkpoint of the log's first n records, of which the witness saw old
-// before, and returns it with her signature added. Asking again is safe.
+// before, and returns it with her signature added. Asking again is safe: where her answer
+// was lost it is ErrStale, and she signs the same tree again for old = n.
 func (a Ask) Cosign(ctx context.Context, l *Log, old, n int64, campaign string, publisher note.Signer) ([]byte, error) {
 	tree, err := l.Tree(n)
 	if err != nil {
@@ -76,6 +81,9 @@ func (a Ask) post(ctx context.Context, body []byte) ([]byte, error) {
 	b, err := io.ReadAll(io.LimitReader(answer.Body, 4096))
 	if err != nil {
 		return nil, err
+	}
+	if answer.StatusCode == http.StatusConflict {
+		return nil, fmt.Errorf("%w: %s", ErrStale, strings.TrimSpace(string(b)))
 	}
 	if answer.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("%s: %s", answer.Status, strings.TrimSpace(string(b)))

@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"golang.org/x/mod/sumdb/note"
 )
@@ -103,7 +102,7 @@ func readPrepared(dir string) (prepared, error) {
 	if p.terms, err = DecodeTerms(b); err != nil {
 		return p, fault(TermsFile, err)
 	}
-	if err := p.terms.checkKeys(); err != nil {
+	if err := p.terms.CheckKeys(); err != nil {
 		return p, fault(TermsFile, err)
 	}
 	lines, err := readFile(dir, LogFile)
@@ -136,18 +135,8 @@ func readCheckpoint(dir string, n int64, p prepared) (Witnessed, error) {
 	if err != nil {
 		return Witnessed{}, err
 	}
-	w, err := openCheckpoint(b, p.terms)
-	if err != nil {
-		return w, fault(name, err)
-	}
-	tree, err := p.log.Tree(n)
-	if err != nil {
-		return w, fault(name, err)
-	}
-	if w.Tree != tree {
-		return w, fault(name, fmt.Errorf("it is not the tree of the log's first %d records", n))
-	}
-	return w, nil
+	w, err := p.log.Witnessed(b, n, p.terms)
+	return w, fault(name, err)
 }
 
 // inTime holds the order that makes the draw fair.
@@ -157,19 +146,10 @@ func (p prepared) inTime() error {
 		return fault(TermsFile, err)
 	}
 	terms, list := p.seen[0].At, p.seen[1].At
-	const form = time.RFC3339
-	switch {
-	case !terms.Before(p.terms.Register.From):
-		return fault(CheckpointFile(1), fmt.Errorf("the terms were witnessed at %s, registration opened at %s",
-			terms.UTC().Format(form), p.terms.Register.From.UTC().Format(form)))
-	case list.Before(p.terms.Register.Until):
-		return fault(CheckpointFile(2), fmt.Errorf("the list was witnessed at %s, registration closed at %s",
-			list.UTC().Format(form), p.terms.Register.Until.UTC().Format(form)))
-	case !list.Before(round):
-		return fault(CheckpointFile(2), fmt.Errorf("the list was witnessed at %s, when round %d of %s could be known",
-			list.UTC().Format(form), p.terms.Beacon.Round, round.UTC().Format(form)))
+	if err := p.terms.TermsInTime(terms); err != nil {
+		return fault(CheckpointFile(1), err)
 	}
-	return nil
+	return fault(CheckpointFile(2), p.terms.ListInTime(list, round))
 }
 
 // drawn is what a seed makes of a list.

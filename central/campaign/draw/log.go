@@ -170,8 +170,9 @@ func DecodeLog(b []byte) (*Log, error) {
 	return l, nil
 }
 
-// origin is the first line of the log's checkpoints (C2SP tlog-checkpoint).
-func origin(campaign string) string { return "dcpos/draw/" + campaign }
+// Origin is the first line of the log's checkpoints (C2SP tlog-checkpoint): what the
+// witness is to watch.
+func Origin(campaign string) string { return "dcpos/draw/" + campaign }
 
 // Witnessed is when a tree was seen by the witness.
 type Witnessed struct {

@@ -80,7 +80,7 @@ func cosignedAt(s note.Signature) (time.Time, error) {
 
 // checkpointText is what is signed of a tree (C2SP tlog-checkpoint): origin, size, root.
 func checkpointText(campaign string, t tlog.Tree) string {
-	return fmt.Sprintf("%s\n%d\n%s\n", origin(campaign), t.N, t.Hash)
+	return fmt.Sprintf("%s\n%d\n%s\n", Origin(campaign), t.N, t.Hash)
 }
 
 // Checkpoint signs a tree as its publisher. The witness adds her line to it.
@@ -144,4 +144,21 @@ func openCheckpoint(b []byte, t Terms) (Witnessed, error) {
 func Fingerprint(vkey string) string {
 	sum := sha256.Sum256([]byte(vkey))
 	return hexOf(sum)[:16]
+}
+
+// Witnessed verifies the checkpoint of the log's first n records: both signatures, and
+// that it is this log's tree.
+func (l *Log) Witnessed(checkpoint []byte, n int64, t Terms) (Witnessed, error) {
+	w, err := openCheckpoint(checkpoint, t)
+	if err != nil {
+		return w, err
+	}
+	tree, err := l.Tree(n)
+	if err != nil {
+		return w, err
+	}
+	if w.Tree != tree {
+		return w, fmt.Errorf("it is not the tree of the log's first %d records", n)
+	}
+	return w, nil
 }

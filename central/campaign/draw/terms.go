@@ -242,3 +242,25 @@ func decodeJSON[T any](b []byte, into *T) error {
 }
 
 func hexOf(b [32]byte) string { return hex.EncodeToString(b[:]) }
+
+// TermsInTime refuses terms that the witness saw after registration had opened.
+func (t Terms) TermsInTime(seen time.Time) error {
+	if !seen.Before(t.Register.From) {
+		return fmt.Errorf("the terms were witnessed at %s, registration opened at %s", stamp(seen), stamp(t.Register.From))
+	}
+	return nil
+}
+
+// ListInTime refuses a list that the witness saw before registration had closed, or when
+// the round, known at the moment that TimeOf gives, could be known.
+func (t Terms) ListInTime(seen, round time.Time) error {
+	switch {
+	case seen.Before(t.Register.Until):
+		return fmt.Errorf("the list was witnessed at %s, registration closed at %s", stamp(seen), stamp(t.Register.Until))
+	case !seen.Before(round):
+		return fmt.Errorf("the list was witnessed at %s, when round %d of %s could be known", stamp(seen), t.Beacon.Round, stamp(round))
+	}
+	return nil
+}
+
+func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }

@@ -303,8 +303,9 @@ func replay(advances []Record, o Outcome) error {
 	return nil
 }
 
-// checkKeys wants two keys of two parties.
-func (t Terms) checkKeys() error {
+// CheckKeys wants two keys of two parties. It is asked before terms are published: with
+// others no draw could ever verify.
+func (t Terms) CheckKeys() error {
 	publisher, err := note.NewVerifier(t.Publisher)
 	if err != nil {
 		return fmt.Errorf("terms: publisher: %w", err)

@@ -163,7 +163,7 @@ func (d *Desk) Locate(ctx context.Context, query string, fix fence.Fix, s Signal
 	if err != nil {
 		return Entry{}, err
 	}
-	if !d.limits.allow("ticket "+string(known.Entry.Ticket[:]), d.cfg.PerSource, time.Minute, now) {
+	if !d.limits.Allow("ticket "+string(known.Entry.Ticket[:]), d.cfg.PerSource, time.Minute, now) {
 		return Entry{}, refuse(TooOften, "", nil)
 	}
 	k, err := d.secrets(ctx)

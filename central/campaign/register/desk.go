@@ -53,7 +53,7 @@ type Desk struct {
 	rules  campaign.Definition
 	area   *fence.Fence // nil: no fence
 	wrap   cipher.AEAD
-	limits limiter
+	limits Limiter
 
 	mu   sync.Mutex
 	keys *keys // cached; nil before the first use and after Destroy
@@ -73,7 +73,7 @@ func Open(cfg Config) (*Desk, error) {
 	if cfg.PerSource == 0 {
 		cfg.PerSource = 60
 	}
-	d := &Desk{cfg: cfg, rules: cfg.Campaign.Definition, limits: limiter{counts: map[string]count{}}}
+	d := &Desk{cfg: cfg, rules: cfg.Campaign.Definition}
 	if cfg.Authority == nil && needsAuthority(d.rules) {
 		return nil, pos.FieldError(pos.ErrConfig, "authority", errors.New("this campaign asks who is a resident"))
 	}

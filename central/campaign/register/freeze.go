@@ -64,12 +64,15 @@ func (d *Desk) list(ctx context.Context) iter.Seq2[draw.Entry, error] {
 }
 
 // Destroy forgets who the entrants were, KeepDays after the spend window. The tickets
-// stay, and the draw verifies as before.
+// stay, and the draw verifies as before. Where nothing is left it is a repeat.
 func (d *Desk) Destroy(ctx context.Context, by string) error {
 	if due := d.rules.Spend.Until.AddDate(0, 0, d.rules.Registration.KeepDays); d.cfg.Now().Before(due) {
 		return pos.NewError(pos.ErrIllegalMove, fmt.Errorf("destroy: personal data is kept until %s", due.Format(time.DateOnly)))
 	}
 	err := d.cfg.Store.Write(ctx, func(tx Tx) error {
+		if _, found, err := tx.Key(ctx, d.rules.Name); err != nil || !found {
+			return err
+		}
 		return errors.Join(tx.DropKey(ctx, d.rules.Name), tx.Audit(ctx, by, "registration_key_destroyed", d.rules.Name, ""))
 	})
 	if err != nil {

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// limiter counts in fixed windows of time, in memory.
-type limiter struct {
+// Limiter counts in fixed windows of time, in memory. Its zero value is ready.
+type Limiter struct {
 	mu     sync.Mutex
 	counts map[string]count
 	swept  time.Time
@@ -20,10 +20,13 @@ type count struct {
 // maxKeys bounds the limiter's memory: beyond it, what is new has to wait.
 const maxKeys = 1 << 20
 
-// allow counts one more for the key and reports whether it is within most.
-func (l *limiter) allow(key string, most int, per time.Duration, now time.Time) bool {
+// Allow counts one more for the key and reports whether it is within most.
+func (l *Limiter) Allow(key string, most int, per time.Duration, now time.Time) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.counts == nil {
+		l.counts = map[string]count{}
+	}
 	c, ok := l.counts[key]
 	if !ok && len(l.counts) >= maxKeys {
 		l.sweep(now)
@@ -40,7 +43,7 @@ func (l *limiter) allow(key string, most int, per time.Duration, now time.Time) 
 }
 
 // sweep drops what is over, at most once a second: it walks over everything.
-func (l *limiter) sweep(now time.Time) {
+func (l *Limiter) sweep(now time.Time) {
 	if now.Sub(l.swept) < time.Second {
 		return
 	}

@@ -41,23 +41,23 @@ func TestDoubts(t *testing.T) {
 }
 
 func TestTheLimiterIsBounded(t *testing.T) {
-	l := limiter{counts: map[string]count{}}
+	var l Limiter
 	now := day(2021, 2, 7)
 	for i := range 3 {
-		if got := l.allow("a", 2, time.Minute, now); got != (i < 2) {
+		if got := l.Allow("a", 2, time.Minute, now); got != (i < 2) {
 			t.Errorf("%d: %t", i, got)
 		}
 	}
-	if !l.allow("b", 2, time.Minute, now) || !l.allow("a", 2, time.Minute, now.Add(time.Minute)) {
+	if !l.Allow("b", 2, time.Minute, now) || !l.Allow("a", 2, time.Minute, now.Add(time.Minute)) {
 		t.Error("another key, or the next minute, was refused")
 	}
 	for i := range maxKeys {
-		l.allow(strconv.Itoa(i), 1, time.Minute, now)
+		l.Allow(strconv.Itoa(i), 1, time.Minute, now)
 	}
-	if l.allow("new", 1, time.Minute, now.Add(time.Second)) || len(l.counts) > maxKeys {
+	if l.Allow("new", 1, time.Minute, now.Add(time.Second)) || len(l.counts) > maxKeys {
 		t.Errorf("%d keys are counted", len(l.counts))
 	}
-	if !l.allow("new", 1, time.Minute, now.Add(2*time.Minute)) || len(l.counts) != 1 {
+	if !l.Allow("new", 1, time.Minute, now.Add(2*time.Minute)) || len(l.counts) != 1 {
 		t.Errorf("%d keys are left of those that are over", len(l.counts))
 	}
 }

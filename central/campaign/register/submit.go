@@ -65,8 +65,8 @@ func (d *Desk) Register(ctx context.Context, r Request) (Answer, error) {
 	if err := d.open(now); err != nil {
 		return Answer{}, err
 	}
-	if !d.limits.allow("source "+r.Source, d.cfg.PerSource, time.Minute, now) ||
-		(r.Signals.Device != "" && !d.limits.allow("device "+r.Signals.Device[:min(64, len(r.Signals.Device))], d.cfg.PerSource, time.Minute, now)) {
+	if !d.limits.Allow("source "+r.Source, d.cfg.PerSource, time.Minute, now) ||
+		(r.Signals.Device != "" && !d.limits.Allow("device "+r.Signals.Device[:min(64, len(r.Signals.Device))], d.cfg.PerSource, time.Minute, now)) {
 		return Answer{}, refuse(TooOften, "", nil)
 	}
 	k, err := d.secrets(ctx)
@@ -299,7 +299,7 @@ func newCode() (string, error) {
 // send tells the phone, and the choice with it: nobody confirms another's unseen. If it
 // cannot, the next submission may send at once.
 func (d *Desk) send(ctx context.Context, r Record, e entrant, code string, now time.Time) error {
-	if !d.limits.allow("phone "+string(r.Phone[:]), phonePerDay, 24*time.Hour, now) {
+	if !d.limits.Allow("phone "+string(r.Phone[:]), phonePerDay, 24*time.Hour, now) {
 		return refuse(TooOften, "phone", nil)
 	}
 	until := time.UnixMilli(r.CodeUntilMS).In(pos.Shanghai()).Format("01-02 15:04:05")

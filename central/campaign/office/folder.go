@@ -1,0 +1,94 @@
+package office
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"dcpos/central/campaign/draw"
+)
+
+// lay puts into the campaign's folder what may be known now: terms, log, checkpoints.
+func (o *Office) lay(c Campaign) error {
+	dir := o.Dir(c.Definition.Name)
+	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // it is published
+		return fmt.Errorf("folder of campaign: %w", err)
+	}
+	lines, err := c.Log.Encode()
+	if err != nil {
+		return err
+	}
+	files := map[string][]byte{draw.TermsFile: c.TermsText, draw.LogFile: lines}
+	for n, text := range c.Checkpoints {
+		files[draw.CheckpointFile(n)] = text
+	}
+	for name, b := range files {
+		if have, err := os.ReadFile(filepath.Join(dir, name)); err == nil && bytes.Equal(have, b) { //nolint:gosec // our folder
+			continue
+		}
+		if err := put(dir, name, func(f *os.File) error { _, err := f.Write(b); return err }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// put writes a file that is whole or absent. Its temporary name is one that no bundle
+// counts.
+func put(dir, name string, write func(f *os.File) error) error {
+	tmp, err := os.CreateTemp(dir, "."+name+"-*")
+	if err != nil {
+		return fmt.Errorf("write %s: %w", name, err)
+	}
+	err = write(tmp)
+	err = errors.Join(err, tmp.Chmod(0o644), tmp.Sync(), tmp.Close())
+	if err == nil {
+		err = os.Rename(tmp.Name(), filepath.Join(dir, name))
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("write %s: %w", name, err), os.Remove(tmp.Name()))
+	}
+	return nil
+}
+
+// sweep removes what a killed process left half written.
+func sweep(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return fmt.Errorf("folder of campaign: %w", err)
+	}
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), ".") && strings.Contains(e.Name(), "-") {
+			if err := os.Remove(filepath.Join(dir, e.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return fmt.Errorf("folder of campaign: %w", err)
+			}
+		}
+	}
+	return nil
+}
+
+// entries writes entries.csv, where it is not there or anew is wanted, and reads it back.
+func (o *Office) entries(ctx context.Context, c Campaign, by string, anew bool) (draw.List, error) {
+	dir := o.Dir(c.Definition.Name)
+	path := filepath.Join(dir, draw.EntriesFile)
+	if _, err := os.Stat(path); anew || errors.Is(err, fs.ErrNotExist) {
+		desk, err := o.desk(c.Published)
+		if err != nil {
+			return draw.List{}, err
+		}
+		if err := put(dir, draw.EntriesFile, func(f *os.File) error { return desk.Freeze(ctx, f, by) }); err != nil {
+			return draw.List{}, err
+		}
+	}
+	f, err := os.Open(path) //nolint:gosec // our folder
+	if err != nil {
+		return draw.List{}, fmt.Errorf("read list: %w", err)
+	}
+	defer func() { _ = f.Close() }() // read only
+	return draw.ReadList(f, c.Terms)
+}

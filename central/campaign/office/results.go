@@ -1,0 +1,118 @@
+package office
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"dcpos/central/campaign/draw"
+	"dcpos/pos"
+)
+
+// Result is what the draw gave an entry; zero: nothing.
+type Result struct {
+	Rank  int64     // of a winner, from 1
+	Face  pos.Money // of her envelope
+	Place int64     // on the waiting list of her stratum, from 1
+}
+
+// Results are those of a draw, by ticket.
+type Results map[draw.Ticket]Result
+
+// Results reads a drawn campaign's winners and waiting list once, held against the log.
+// Where the folder is of another machine it is made here first.
+func (o *Office) Results(ctx context.Context, c Campaign) (Results, error) {
+	o.mu.Lock()
+	r, ok := o.results[c.Hash]
+	o.mu.Unlock()
+	if ok {
+		return r, nil
+	}
+	if c.Seen[3].IsZero() || c.Round == nil {
+		return nil, pos.FieldError(pos.ErrIllegalMove, "campaign", errors.New("it was not drawn yet"))
+	}
+	r, err := o.readResults(c)
+	if err != nil {
+		if _, err = o.Draw(ctx, c.Definition.Name, *c.Round, "centre"); err == nil {
+			r, err = o.readResults(c)
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	o.mu.Lock()
+	o.results[c.Hash] = r
+	o.mu.Unlock()
+	return r, nil
+}
+
+func (o *Office) readResults(c Campaign) (Results, error) {
+	dir := o.Dir(c.Definition.Name)
+	b, err := os.ReadFile(filepath.Join(dir, draw.TranscriptFile)) //nolint:gosec // our folder
+	if err != nil {
+		return nil, fmt.Errorf("read transcript: %w", err)
+	}
+	var t draw.Transcript
+	if sum(b) != c.Log.Records[2].SHA256 {
+		return nil, errors.New("transcript.json is not the one that was logged")
+	}
+	if err := json.Unmarshal(b, &t); err != nil {
+		return nil, fmt.Errorf("read transcript: %w", err)
+	}
+	all := make(Results, t.Winners+t.Waiting)
+	for _, f := range []struct {
+		name, hash string
+		read       func(fields []string) (r Result, err error)
+	}{
+		{draw.WinnersFile, t.WinnersSHA256, func(f []string) (r Result, err error) {
+			face, err := strconv.ParseInt(f[4], 10, 64)
+			if err == nil {
+				r.Rank, err = strconv.ParseInt(f[0], 10, 64)
+			}
+			r.Face = pos.Money(face)
+			return r, err
+		}},
+		{draw.WaitingFile, t.WaitingSHA256, func(f []string) (r Result, err error) {
+			r.Place, err = strconv.ParseInt(f[0], 10, 64)
+			return r, err
+		}},
+	} {
+		b, err := os.ReadFile(filepath.Join(dir, f.name)) //nolint:gosec // our folder
+		if err != nil {
+			return nil, fmt.Errorf("read result: %w", err)
+		}
+		if sum(b) != f.hash {
+			return nil, fmt.Errorf("%s is not the one of the transcript", f.name)
+		}
+		if err := readLines(b, all, f.read); err != nil {
+			return nil, fmt.Errorf("%s: %w", f.name, err)
+		}
+	}
+	return all, nil
+}
+
+func readLines(b []byte, into Results, read func(fields []string) (Result, error)) error {
+	lines := bufio.NewScanner(bytes.NewReader(b))
+	lines.Scan() // the header
+	for lines.Scan() {
+		fields := strings.Split(lines.Text(), ",")
+		if len(fields) < 5 {
+			return errors.New("a line is short")
+		}
+		ticket, err := draw.ParseTicket(fields[1])
+		if err != nil {
+			return err
+		}
+		if into[ticket], err = read(fields); err != nil {
+			return err
+		}
+	}
+	return lines.Err()
+}

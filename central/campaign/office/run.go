@@ -1,0 +1,64 @@
+package office
+
+import (
+	"context"
+	"time"
+)
+
+// every is how often Run looks; a close must not wait long.
+const every = 2 * time.Second
+
+// Run does what needs no decision until ctx ends: terms are witnessed where that failed,
+// registration is closed in time, personal data destroyed when it is due. What fails is
+// logged and tried again.
+func (o *Office) Run(ctx context.Context) error {
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for {
+		o.Tend(ctx)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+// Tend is one round of Run.
+func (o *Office) Tend(ctx context.Context) {
+	all, err := o.Campaigns(ctx)
+	if err != nil {
+		o.complain(ctx, "", "read", err)
+		return
+	}
+	for _, c := range all {
+		step, err := o.tend(ctx, c)
+		o.complain(ctx, c.Definition.Name, step, err)
+	}
+}
+
+func (o *Office) tend(ctx context.Context, c Campaign) (step string, err error) {
+	now := o.now()
+	switch state := c.State(now); {
+	case state == Published && c.Seen[1].IsZero():
+		_, err = o.witnessTerms(ctx, c, "centre")
+		return "witness terms", err
+	case state == Closed && c.Seen[2].IsZero():
+		_, err = o.Close(ctx, c.Definition.Name, "centre")
+		return "close", err
+	}
+	if due := c.Definition.Spend.Until.AddDate(0, 0, c.Definition.Registration.KeepDays); !now.Before(due) {
+		desk, err := o.desk(c.Published)
+		if err == nil {
+			err = desk.Destroy(ctx, "centre")
+		}
+		return "destroy personal data", err
+	}
+	return "folder", o.lay(c) // also where another centre took the step
+}
+
+func (o *Office) complain(ctx context.Context, name, step string, err error) {
+	if err != nil && ctx.Err() == nil {
+		o.cfg.Log.WarnContext(ctx, "campaign", "campaign", name, "step", step, "err", err)
+	}
+}

@@ -1,0 +1,185 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+
+	"dcpos/central/campaign"
+	"dcpos/central/campaign/office"
+	"dcpos/central/ledger"
+	"dcpos/pos"
+)
+
+// Office is the store of campaigns' publications and draws.
+func (s *Store) Office() office.Store { return officeStore{s} }
+
+type officeStore struct{ *Store }
+
+// Known implements office.Store.
+func (s officeStore) Known(ctx context.Context) (k campaign.Known, err error) {
+	err = s.view(ctx, func(t *Tx) (err error) {
+		name := func(row interface{ Scan(...any) error }) (id string, err error) { return id, row.Scan(&id) }
+		rows, err := t.Query(ctx, `SELECT id FROM merchants ORDER BY id`)
+		if k.Merchants, err = list(rows, err, "merchants", name); err != nil {
+			return err
+		}
+		rows, err = t.Query(ctx, `SELECT id FROM shops ORDER BY id`)
+		k.Stores, err = list(rows, err, "shops", name)
+		return err
+	})
+	return k, err
+}
+
+// Publish implements office.Store.
+func (s officeStore) Publish(ctx context.Context, p office.Publication) error {
+	name := p.Published.Definition.Name
+	return s.tx(ctx, func(t *Tx) error {
+		var have []byte
+		found, err := one(t.QueryRow(ctx, `SELECT text FROM campaign_terms WHERE campaign = ?`, name), &have)
+		if err != nil {
+			return fmt.Errorf("read terms: %w", err)
+		}
+		if found {
+			return same(have, p.Terms, "name", "it is published already, with other terms: they never change; publish under another name")
+		}
+		if err := t.putCampaign(ctx, p.Published, p.By); err != nil {
+			return err
+		}
+		if err := t.covers(ctx, p.Fund, p.Published.Definition.Budget); err != nil {
+			return err
+		}
+		if _, err := ledger.Post(ctx, t, p.Reserve); err != nil {
+			return err
+		}
+		if _, err := t.Exec(ctx, `INSERT INTO campaign_terms (campaign, version, text) VALUES (?, ?, ?)`, name, p.Published.Version, p.Terms); err != nil {
+			return fmt.Errorf("put terms: %w", err)
+		}
+		return nil
+	})
+}
+
+// covers refuses a fund that holds less than the budget.
+func (t *Tx) covers(ctx context.Context, fund string, budget pos.Money) error {
+	var held pos.Money
+	if _, err := one(t.QueryRow(ctx, `SELECT CAST(COALESCE(-SUM(balance), 0) AS BIGINT) FROM accounts WHERE name = ?`, fund), &held); err != nil {
+		return fmt.Errorf("read fund: %w", err)
+	}
+	if held < budget {
+		return pos.FieldError(pos.ErrInsufficient, "budget_fen", fmt.Errorf("%s holds %s, the budget is %s", fund, held, budget))
+	}
+	return nil
+}
+
+func same(have, want []byte, field, otherwise string) error {
+	if bytes.Equal(have, want) {
+		return nil
+	}
+	return pos.FieldError(pos.ErrKeyConflict, field, errors.New(otherwise))
+}
+
+// Campaigns implements office.Store.
+func (s officeStore) Campaigns(ctx context.Context) (all []office.Kept, err error) {
+	err = s.view(ctx, func(t *Tx) error {
+		rows, err := t.Query(ctx, `SELECT c.name, c.version, c.text, c.area, c.hash, c.published_ms, x.text, r.text
+			FROM campaign_terms x JOIN campaigns c ON c.name = x.campaign AND c.version = x.version
+			LEFT JOIN campaign_rounds r ON r.campaign = x.campaign ORDER BY c.name`)
+		all, err = list(rows, err, "campaigns", func(row interface{ Scan(...any) error }) (k office.Kept, err error) {
+			k.Checkpoints = map[int64][]byte{}
+			return k, row.Scan(&k.Name, &k.Version, &k.Text, &k.Area, &k.Hash, &k.PublishedMS, &k.Terms, &k.Round)
+		})
+		if err != nil {
+			return err
+		}
+		return t.logs(ctx, all)
+	})
+	return all, err
+}
+
+// line is a numbered text of a campaign.
+type line struct {
+	campaign string
+	n        int64
+	text     []byte
+}
+
+// logs adds records and checkpoints.
+func (t *Tx) logs(ctx context.Context, all []office.Kept) error {
+	at := map[string]int{}
+	for i, k := range all {
+		at[k.Name] = i
+	}
+	scan := func(row interface{ Scan(...any) error }) (l line, err error) {
+		return l, row.Scan(&l.campaign, &l.n, &l.text)
+	}
+	rows, err := t.Query(ctx, `SELECT campaign, n, record FROM campaign_log ORDER BY campaign, n`)
+	records, err := list(rows, err, "records", scan)
+	if err != nil {
+		return err
+	}
+	for _, l := range records {
+		if i, ok := at[l.campaign]; ok {
+			all[i].Records = append(all[i].Records, l.text)
+		}
+	}
+	rows, err = t.Query(ctx, `SELECT campaign, n, text FROM campaign_checkpoints ORDER BY campaign, n`)
+	checkpoints, err := list(rows, err, "checkpoints", scan)
+	for _, l := range checkpoints {
+		if i, ok := at[l.campaign]; ok {
+			all[i].Checkpoints[l.n] = l.text
+		}
+	}
+	return err
+}
+
+// Append implements office.Store.
+func (s officeStore) Append(ctx context.Context, name string, n int64, record []byte, by string) error {
+	return s.tx(ctx, func(t *Tx) error {
+		var have []byte
+		found, err := one(t.QueryRow(ctx, `SELECT record FROM campaign_log WHERE campaign = ? AND n = ?`, name, n), &have)
+		if err != nil {
+			return fmt.Errorf("read log: %w", err)
+		}
+		if found {
+			return same(have, record, "log", fmt.Sprintf("record %d says something else", n))
+		}
+		var last int64
+		if _, err := one(t.QueryRow(ctx, `SELECT COALESCE(MAX(n), 0) FROM campaign_log WHERE campaign = ?`, name), &last); err != nil {
+			return fmt.Errorf("read log: %w", err)
+		}
+		if n != last+1 {
+			return pos.FieldError(pos.ErrIllegalMove, "log", fmt.Errorf("record %d does not follow %d", n, last))
+		}
+		if _, err := t.Exec(ctx, `INSERT INTO campaign_log (campaign, n, record) VALUES (?, ?, ?)`, name, n, record); err != nil {
+			return fmt.Errorf("append to log: %w", err)
+		}
+		return t.Audit(ctx, by, "campaign_logged", name, fmt.Sprintf("record %d", n))
+	})
+}
+
+// PutCheckpoint implements office.Store.
+func (s officeStore) PutCheckpoint(ctx context.Context, name string, n int64, text []byte) error {
+	return s.tx(ctx, func(t *Tx) error {
+		_, err := t.Exec(ctx, `INSERT INTO campaign_checkpoints (campaign, n, text) VALUES (?, ?, ?) ON CONFLICT DO NOTHING`, name, n, text)
+		return err
+	})
+}
+
+// PutRound implements office.Store.
+func (s officeStore) PutRound(ctx context.Context, name string, text []byte, by string) error {
+	return s.tx(ctx, func(t *Tx) error {
+		var have []byte
+		found, err := one(t.QueryRow(ctx, `SELECT text FROM campaign_rounds WHERE campaign = ?`, name), &have)
+		if err != nil {
+			return fmt.Errorf("read round: %w", err)
+		}
+		if found {
+			return same(have, text, "round", "it was drawn with another round")
+		}
+		if _, err := t.Exec(ctx, `INSERT INTO campaign_rounds (campaign, text) VALUES (?, ?)`, name, text); err != nil {
+			return fmt.Errorf("put round: %w", err)
+		}
+		return t.Audit(ctx, by, "campaign_round", name, "")
+	})
+}

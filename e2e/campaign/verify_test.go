@@ -1,0 +1,189 @@
+package campaign_test
+
+import (
+	"encoding/json"
+	"errors"
+	"flag"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+
+	"dcpos/central/campaign/draw"
+	"dcpos/central/campaign/office"
+	"dcpos/central/campaign/portal"
+	"dcpos/pos"
+)
+
+var (
+	cases = flag.Int("cases", 1000, "bundles on which both verifiers must agree")
+	seed  = flag.Uint64("seed", uint64(time.Now().UnixNano()), "of the cases") //nolint:gosec // any number
+)
+
+// spoken is what the page's verifier says of a bundle.
+type spoken struct {
+	OK      bool   `json:"ok"`
+	File    string `json:"file"`
+	Message string `json:"message"`
+	Entries int64  `json:"entries"`
+	Winners int64  `json:"winners"`
+	Waiting int64  `json:"waiting"`
+	Adv     int64  `json:"advances"`
+	Root    string `json:"root"`
+	Seed    string `json:"seed"`
+	Fault   bool   `json:"fault"` // it named a file, as it should
+
+	Unchecked []string `json:"unchecked"`
+}
+
+// runner is the page that asks the verifier about one bundle after another.
+const runner = `<!doctype html><title>verifier</title><script type="module">
+import { verify, checkEntry, Fault } from '/files/verify.js';
+const un64 = (s) => Uint8Array.from(atob(s), (c) => c.charCodeAt(0));
+const plain = (v) => ({ ok: true, entries: v.entries, winners: v.winners, waiting: v.waiting, advances: v.advances, root: v.root, seed: v.seed, unchecked: v.unchecked });
+const bad = (e) => ({ ok: false, file: e.file ?? '', message: String(e.message ?? e), fault: e instanceof Fault });
+async function load(n) { return new Map(Object.entries(await (await fetch('/case/' + n)).json()).map(([k, v]) => [k, un64(v)])); }
+window.judge = async (n) => { try { return plain(await verify(await load(n))); } catch (e) { return bad(e); } };
+window.judgeAll = async (from, to) => { const out = []; for (let n = from; n < to; n++) out.push(await judge(n)); return JSON.stringify(out); };
+window.follow = async (n, entry) => { const v = await verify(await load(n)); try { const { key, ...e } = await checkEntry(v, entry); return JSON.stringify({ ok: true, ...e }); } catch (e) { return JSON.stringify(bad(e)); } };
+window.ready = true;
+</script>`
+
+// verifierPage serves the portal's script and the cases.
+func verifierPage(t *testing.T) (p *page, put func(b bundle) int) {
+	t.Helper()
+	o, err := office.New(office.Config{Env: pos.Lab, Store: nobody{}, Folder: t.TempDir(), Desk: deskOf(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	pages, err := portal.New(portal.Config{Env: pos.Lab, Office: o})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var mu sync.Mutex
+	var all []bundle
+	mux := http.NewServeMux()
+	mux.Handle("GET /files/", pages)
+	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html")
+		_, _ = w.Write([]byte(runner))
+	})
+	mux.HandleFunc("GET /case/{n}", func(w http.ResponseWriter, r *http.Request) {
+		n, _ := strconv.Atoi(r.PathValue("n"))
+		mu.Lock()
+		b := all[n]
+		mu.Unlock()
+		_ = json.NewEncoder(w).Encode(b)
+	})
+	server := httptest.NewServer(mux)
+	t.Cleanup(server.Close)
+	p = tab(launch(t), t)
+	p.do("the verifier's page", chromedp.Navigate(server.URL+"/"))
+	value[bool](p, `new Promise((done) => { const look = () => window.ready ? done(true) : setTimeout(look, 20); look(); })`)
+	return p, func(b bundle) int {
+		mu.Lock()
+		defer mu.Unlock()
+		all = append(all, b)
+		return len(all) - 1
+	}
+}
+
+// perDraw is how many bundles are made of one draw: the genuine one and its forgeries.
+const perDraw = 8
+
+// TestTwoVerifiersAgree holds the page's verifier against posctl's on random draws, one
+// in eight genuine, the others forged.
+func TestTwoVerifiersAgree(t *testing.T) {
+	t.Logf("-cases %d -seed %d", *cases, *seed)
+	d := newDealer(t, *seed)
+	p, put := verifierPage(t)
+	type want struct {
+		verdict draw.Verdict
+		err     error
+		how     string
+	}
+	var wants []want
+	for len(wants) < *cases {
+		terms := d.terms()
+		genuine := d.play(terms, d.entries(terms))
+		for i := range perDraw {
+			b, how := genuine, "genuine"
+			if i > 0 {
+				b, how = d.forge(genuine, terms)
+			}
+			dir := t.TempDir()
+			b.write(t, dir)
+			v, err := draw.Verify(dir, nil)
+			wants = append(wants, want{v, err, how})
+			put(b)
+		}
+	}
+	var got []spoken
+	for from := 0; from < len(wants); from += 100 {
+		var part []spoken
+		text := value[string](p, "judgeAll("+strconv.Itoa(from)+","+strconv.Itoa(min(from+100, len(wants)))+")")
+		if err := json.Unmarshal([]byte(text), &part); err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, part...)
+	}
+	accepted, rejected, place := 0, 0, 0
+	for i, w := range wants {
+		g := got[i]
+		if g.OK != (w.err == nil) {
+			t.Errorf("case %d, %s: posctl says %v, the page %+v", i, w.how, w.err, g)
+			continue
+		}
+		if g.OK {
+			accepted++
+			if v := w.verdict; g.Entries != v.Entries || g.Winners != v.Winners || g.Waiting != v.Waiting || g.Adv != v.Advances || g.Root != v.Root || g.Seed != v.Seed {
+				t.Errorf("case %d: posctl %+v, the page %+v", i, v, g)
+			}
+			if len(g.Unchecked) != 1 || g.Unchecked[0] != "beacon" {
+				t.Errorf("case %d: unchecked %v, want the beacon's signature alone", i, g.Unchecked)
+			}
+			continue
+		}
+		rejected++
+		if !g.Fault {
+			t.Errorf("case %d, %s: the page broke: %s", i, w.how, g.Message)
+		}
+		var f *draw.Fault
+		if errors.As(w.err, &f) && bare(f.File) == bare(g.File) {
+			place++
+		}
+	}
+	t.Logf("%d accepted, %d rejected, of these %d with the same file named", accepted, rejected, place)
+	if accepted < len(wants)/perDraw || rejected < len(wants)/2 {
+		t.Error("the cases are no mixture")
+	}
+}
+
+func bare(file string) string { name, _, _ := strings.Cut(file, ":"); return name }
+
+// TestWhatThePageLeavesToPosctl: a beacon round whose signature is invented passes on
+// the page, which says that it did not look, and not with posctl.
+func TestWhatThePageLeavesToPosctl(t *testing.T) {
+	d := newDealer(t, 7)
+	p, put := verifierPage(t)
+	terms := d.terms()
+	b := d.play(terms, d.entries(terms))
+	dir := t.TempDir()
+	b.write(t, dir)
+	if _, err := draw.Verify(dir, nil); err != nil {
+		t.Fatal(err)
+	}
+	b = b.copy()
+	b[draw.RoundFile] = []byte(strings.Replace(string(b[draw.RoundFile]), `"signature":"`, `"signature":"00`, 1))
+	n := put(b)
+	var s spoken
+	text := value[string](p, "judgeAll("+strconv.Itoa(n)+","+strconv.Itoa(n+1)+").then((x) => JSON.stringify(JSON.parse(x)[0]))")
+	if err := json.Unmarshal([]byte(text), &s); err != nil || s.OK {
+		t.Errorf("a round of another length: %+v, %v", s, err)
+	}
+}
