@@ -19,6 +19,12 @@ type DeviceConfig struct {
 	// Font is the font file that draws what a printer's own font lacks; empty takes those of
 	// Debian's fonts-wqy-microhei and fonts-noto-cjk. Printers.
 	Font string `json:"font,omitempty" yaml:"font,omitempty"`
+	// Framing fixes how a scanner on a serial line frames its codes, whatever its profile
+	// says or was learned. Scanners.
+	Framing *Framing `json:"framing,omitempty" yaml:"framing,omitempty"`
+	// Learned is what the scanner's driver found out in an earlier life; nil: nothing. It is
+	// the program's memory, not a setting.
+	Learned *LearnedFraming `json:"-" yaml:"-"`
 	// Transport is where it hangs.
 	Transport TransportConfig `json:"transport" yaml:"transport"`
 }
@@ -69,6 +75,11 @@ type TransportConfig struct {
 func (c DeviceConfig) Check() error {
 	if c.Profile == "" {
 		return errors.New("profile: name one of firmware-profiles")
+	}
+	if c.Framing != nil {
+		if err := c.Framing.Check(); err != nil {
+			return fmt.Errorf("framing.%w", err)
+		}
 	}
 	switch t := c.Transport; t.Kind {
 	case TransportSerial:

@@ -28,8 +28,18 @@ type Device struct {
 	Text      *pos.Text      `json:"text,omitempty"`
 	Hint      *pos.Text      `json:"hint,omitempty"`
 	SinceMS   int64          `json:"since_ms"`
-	Owner     string         `json:"owner,omitempty"` // who uses it now
+	Owner     string         `json:"owner,omitempty"`   // who uses it now
+	Framing   *Framing       `json:"framing,omitempty"` // of scanners, where it was learned or is configured
 	Printer   *PrinterStatus `json:"printer,omitempty"`
+}
+
+// Framing is how a serial scanner's codes end, where its profile leaves that open.
+type Framing struct {
+	End    string `json:"end"`              // cr, lf, crlf, or idle: only silence
+	Prefix string `json:"prefix,omitempty"` // control byte before each code, hexadecimal
+	From   string `json:"from"`             // learned or configured
+	Codes  int    `json:"codes,omitempty"`  // after how many codes it was learned
+	AtMS   int64  `json:"at_ms,omitempty"`  // when
 }
 
 // Works reports whether the device does its work now.
@@ -94,6 +104,14 @@ type DeviceDetail struct {
 func (c *Client) Device(ctx context.Context, name string) (DeviceDetail, error) {
 	var out DeviceDetail
 	err := c.do(ctx, call{method: http.MethodGet, path: "/v1/devices/" + url.PathEscape(name)}, &out)
+	return out, err
+}
+
+// ForgetFraming has a serial scanner learn anew how its codes end, and returns it as it
+// stands then. Calling it twice does no harm.
+func (c *Client) ForgetFraming(ctx context.Context, name string) (DeviceDetail, error) {
+	var out DeviceDetail
+	err := c.do(ctx, call{method: http.MethodPost, path: "/v1/devices/" + url.PathEscape(name) + "/forget-framing"}, &out)
 	return out, err
 }
 

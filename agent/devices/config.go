@@ -82,6 +82,8 @@ type Options struct {
 	// SelfTest makes the ticket that a printer's self-test prints, from what the printer
 	// said of itself, its columns and its last status. Nil: the driver's own test slip.
 	SelfTest func(info drivers.DeviceInfo, columns int, s drivers.PrinterStatus) receipt.Receipt
+	// Memory keeps what was learned of scanners over a restart. Nil: nothing is kept.
+	Memory Memory
 	// Log may be nil.
 	Log *slog.Logger
 }

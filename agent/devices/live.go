@@ -46,6 +46,7 @@ func (st *station) live(ctx context.Context, d drivers.Device) error {
 			err = st.kicked(ctx, d, &shown)
 		case e, ok := <-scans:
 			err = st.scanned(ctx, d, e, ok)
+			st.keep(ctx, d) // after the code was handed on
 		}
 		if err != nil {
 			return err

@@ -70,6 +70,8 @@ type Status struct {
 	Hint      *pos.Text `json:"hint,omitempty"`   // what to do
 	SinceMS   int64     `json:"since_ms"`         // when the state began
 	Owner     string    `json:"owner,omitempty"`  // who uses it now
+	// Framing is how a scanner's codes end, where it was learned or is configured.
+	Framing *Framing `json:"framing,omitempty"`
 	// Printer is the last known answer to each question; of printers only.
 	Printer *drivers.PrinterStatus `json:"printer,omitempty"`
 }

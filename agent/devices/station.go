@@ -34,6 +34,8 @@ type station struct {
 	broken chan error    // holds one error: why the open device cannot go on
 	calls  atomic.Int32  // calls into drivers that have not returned
 
+	keeping sync.Mutex // one change of what is remembered at a time; taken before mu
+
 	mu      sync.Mutex
 	config  drivers.DeviceConfig
 	key     string         // of the presence; empty: not bound to a USB device
@@ -55,6 +57,7 @@ type station struct {
 	powered time.Duration
 	past    map[drivers.StatisticName]int64
 	healing Healing
+	framing *learnedFraming // of a scanner; nil: nothing is learned
 }
 
 // Healing counts what was done to keep a device working.
@@ -280,7 +283,11 @@ func (st *station) pause(ctx context.Context, l *ladder, untold bool) {
 
 // openDevice opens the driver within openLimit. A driver that comes up later is closed.
 func (st *station) openDevice(ctx context.Context) (drivers.Device, error) {
+	st.recall(ctx)
 	st.mu.Lock()
+	if st.config.Learned = nil; st.framing != nil {
+		st.config.Learned = &st.framing.LearnedFraming
+	}
 	config, first := st.config, st.state == StatePresent || st.healing == Healing{}
 	st.fresh, st.left = false, false
 	st.mu.Unlock()
@@ -316,6 +323,9 @@ func (st *station) openDevice(ctx context.Context) (drivers.Device, error) {
 	}
 	st.mu.Lock()
 	st.device, st.info, st.opened, st.suspect, st.advice = d, d.Info(), time.Now(), false, trouble{}
+	if learner, ok := d.(drivers.FramingLearner); ok && config.Learned != nil && st.framing == nil {
+		learner.Forget() // it was to forget while it was being opened
+	}
 	st.healing.Opened++
 	flapped := !st.lost.IsZero() && time.Since(st.lost) < flap && st.state.Works()
 	st.lost = time.Time{}
@@ -329,6 +339,7 @@ func (st *station) openDevice(ctx context.Context) (drivers.Device, error) {
 // putDown closes a device that cannot go on, and resets it when closing was not enough
 // the last time.
 func (st *station) putDown(ctx context.Context, d drivers.Device, why error, l *ladder) {
+	st.keep(ctx, d)
 	st.mu.Lock()
 	for name, n := range d.Statistics() {
 		st.past[name] += n
@@ -406,7 +417,7 @@ func (st *station) status() Status {
 		Name: st.name, Role: role(st.kind), Category: category(st.kind), Profile: st.config.Profile, Pinned: st.pinned,
 		Bound: st.bound(), Maker: st.info.Maker, Model: st.info.Model, Firmware: st.info.Firmware,
 		State: st.state, StateText: st.state.Text(), UPOS: drivers.StateClosed.String(), Reason: st.why.reason,
-		SinceMS: milli(st.since), Owner: st.owner,
+		SinceMS: milli(st.since), Owner: st.owner, Framing: st.framed(),
 	}
 	if st.usb != nil {
 		s.USB = st.usb.ID()

@@ -18,6 +18,7 @@ type Devices interface {
 	Detail(name string) (devices.Detail, error)
 	CheckHealth(ctx context.Context, name, owner string, level drivers.HealthLevel) (drivers.Health, error)
 	SelfTest(ctx context.Context, name, owner string) (drivers.Health, *drivers.PrintResult, error)
+	ForgetFraming(ctx context.Context, name string) error
 }
 
 func (a *API) deviceList() []devices.Status {
@@ -127,6 +128,16 @@ func (a *API) testDevice(ctx context.Context, in *deviceInput) (*healthOutput, e
 	return &healthOutput{Body: out}, nil
 }
 
+func (a *API) forgetFraming(ctx context.Context, in *deviceInput) (*deviceOutput, error) {
+	if a.devices == nil {
+		return nil, noDevice(in.Name)
+	}
+	if err := a.devices.ForgetFraming(ctx, in.Name); err != nil {
+		return nil, err
+	}
+	return a.device(ctx, in)
+}
+
 // owner is the name under which a caller borrows a device.
 func (a *API) owner(ctx context.Context, device string) (string, error) {
 	switch name := who(ctx).name; {
@@ -145,4 +156,5 @@ func (a *API) registerDevices() {
 	operation(a, "device", get, "/v1/devices/{name}", ScopeRead, "One device with its UnifiedPOS statistics and what was done to heal it", a.device)
 	operation(a, "checkDevice", post, "/v1/devices/{name}/health", ScopePay, "Check a device's health", a.checkDevice)
 	operation(a, "testDevice", post, "/v1/devices/{name}/selftest", ScopePay, "Have a device show what it can: a printer prints its self-test ticket", a.testDevice)
+	operation(a, "forgetFraming", post, "/v1/devices/{name}/forget-framing", ScopeAdmin, "Have a serial scanner learn anew how its codes end", a.forgetFraming)
 }

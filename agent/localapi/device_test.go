@@ -17,8 +17,9 @@ import (
 
 // shelf is a printer that tests make ill.
 type shelf struct {
-	asked []string
-	err   error
+	asked  []string
+	forgot []string
+	err    error
 }
 
 func (s *shelf) Status() []devices.Status {
@@ -49,6 +50,11 @@ func (s *shelf) SelfTest(_ context.Context, name, owner string) (drivers.Health,
 	return drivers.Health{OK: true, Level: drivers.HealthExternal, At: time.Now()}, &drivers.PrintResult{State: drivers.PrintConfirmed}, s.err
 }
 
+func (s *shelf) ForgetFraming(_ context.Context, name string) error {
+	s.forgot = append(s.forgot, name)
+	return s.err
+}
+
 func TestDevicesOverTheAPI(t *testing.T) {
 	s := &shelf{}
 	r := newRig(t, func(o *localapi.Options) { o.Devices = s })
@@ -69,6 +75,10 @@ func TestDevicesOverTheAPI(t *testing.T) {
 	r.want(r.do("GET", "/v1/devices/nobody", "", read), http.StatusNotFound, pos.ErrNotFound)
 	r.want(r.do("POST", "/v1/devices/printer/selftest", "", read), http.StatusForbidden, pos.ErrForbidden)
 	r.want(r.do("POST", "/v1/devices/printer/health", `{"level":"internal"}`, read), http.StatusForbidden, pos.ErrForbidden)
+	r.want(r.do("POST", "/v1/devices/printer/forget-framing", "", read), http.StatusForbidden, pos.ErrForbidden)
+	if a := r.do("POST", "/v1/devices/printer/forget-framing", ""); json.Unmarshal(a.body, &d) != nil || d.Name != "printer" || len(s.forgot) != 1 {
+		t.Fatalf("%s %q", a.body, s.forgot)
+	}
 	r.want(r.do("POST", "/v1/devices/printer/health", `{"level":"deep"}`), http.StatusUnprocessableEntity, pos.ErrBadRequest)
 	var h localapi.DeviceHealth
 	if a := r.do("POST", "/v1/devices/printer/health", `{"level":"interactive"}`); json.Unmarshal(a.body, &h) != nil || h.OK || h.Level != "interactive" || h.Code != "EPTR_REC_EMPTY" || h.Hint == nil {

@@ -21,14 +21,16 @@ type bench struct {
 	ready chan struct{} // holds one value when a printer became fit to print
 }
 
-func (a *agent) devices(id identity.Identity) *bench {
+func (a *agent) devices(id identity.Identity, memory devices.Memory) *bench {
 	b := &bench{ready: make(chan struct{}, 1)}
 	s := a.settings
 	c := devices.Config{Auto: s.Devices.Auto, Printer: s.Printer, NFC: s.NFC, Display: s.Display, Scanners: slices.Clone(s.Scanners)}
 	if s.Scanner != nil {
 		c.Scanners = append([]drivers.DeviceConfig{*s.Scanner}, c.Scanners...)
 	}
-	b.Set = devices.New(c, devices.All(), devices.Options{Log: a.log, Changed: b.changed, SelfTest: a.selfTest(id)})
+	b.Set = devices.New(c, devices.All(), devices.Options{
+		Log: a.log, Changed: b.changed, SelfTest: a.selfTest(id), Memory: memory,
+	})
 	return b
 }
 

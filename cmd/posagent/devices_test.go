@@ -21,7 +21,7 @@ func TestDevicesOfTheSettings(t *testing.T) {
 		Printer: &printer, Scanner: &one, Scanners: []drivers.DeviceConfig{line("", "/dev/ttyACM1"), line("hall", "/dev/ttyACM2")},
 	}}
 	var names []string
-	for _, s := range a.devices(identity.Identity{}).Status() {
+	for _, s := range a.devices(identity.Identity{}, nil).Status() {
 		names = append(names, s.Name)
 	}
 	if len(names) != 4 || names[0] != "printer" || names[1] != "scanner" || names[2] != "scanner-2" || names[3] != "hall" {

@@ -104,7 +104,7 @@ func (a *agent) sell(ctx context.Context, id identity.Identity) (err error) {
 	defer nc.Close()
 
 	pol := newPolicy(a.folder, id)
-	set := a.devices(id)
+	set := a.devices(id, store)
 	till, err := checkout.New(ctx, a.checkout(id, store, host.New(nc, id.Terminal, answerLimit), pol, set))
 	if err != nil {
 		return err

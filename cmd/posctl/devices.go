@@ -27,6 +27,7 @@ type DevicesCmd struct {
 
 	Draft      string `placeholder:"VID:PID" help:"Write the draft of a profile for a plugged device; needs no agent. 生成型号文件草稿。"`
 	Statistics string `placeholder:"NAME" help:"Show one device's counters since the agent began. 显示某设备的统计。"`
+	Forget     string `placeholder:"NAME" help:"Have a serial scanner learn anew how its codes end, such as after it was set up anew. 让串口扫码枪重新学习条码结束符。"`
 }
 
 // Help says what the exit code means.
@@ -43,6 +44,11 @@ func (d DevicesCmd) Run(ctx context.Context, out *cli.Streams) error {
 	return d.ask(ctx, func(ctx context.Context, c *sdk.Client) error {
 		if d.Statistics != "" {
 			return d.statistics(ctx, c, out.Out)
+		}
+		if d.Forget != "" {
+			if _, err := c.ForgetFraming(ctx, d.Forget); err != nil {
+				return err
+			}
 		}
 		list, err := c.Devices(ctx)
 		if err != nil {
@@ -145,6 +151,9 @@ func details(d sdk.Device, lang string) string {
 	} else if d.Printer != nil && d.Works() {
 		words = append(words, paper(*d.Printer), cover(*d.Printer))
 	}
+	if d.Framing != nil && d.Works() {
+		words = append(words, framing(*d.Framing))
+	}
 	if d.Owner != "" {
 		words = append(words, fmt.Sprintf(say("%s 正在使用", "in use by %s"), d.Owner))
 	}
@@ -161,6 +170,21 @@ func paper(p sdk.PrinterStatus) string {
 		return say("有纸", "paper in")
 	}
 	return say("纸张未知", "paper unknown")
+}
+
+// framing says how a scanner's codes end, and who says so.
+func framing(f sdk.Framing) string {
+	how := strings.ToUpper(f.End)
+	if f.End == "idle" {
+		how = say("停顿", "a pause")
+	}
+	if f.Prefix != "" {
+		how += fmt.Sprintf(say(",前缀 %s", ", prefix %s"), f.Prefix)
+	}
+	if f.From == "learned" {
+		return fmt.Sprintf(say("条码以 %s 结束(自动学习)", "codes end with %s (learned)"), how)
+	}
+	return fmt.Sprintf(say("条码以 %s 结束(配置)", "codes end with %s (configured)"), how)
 }
 
 func cover(p sdk.PrinterStatus) string {

@@ -87,6 +87,9 @@ func asked(ctx context.Context, c *sdk.Client) ([]doctor.Device, error) {
 			Name: d.Name, Role: d.Role, Category: d.Category, Profile: d.Profile, Port: d.Port, USB: d.USB, Pinned: d.Pinned,
 			State: devices.State(d.State), Reason: d.Reason, Hung: detail.Healing["hung"],
 		}
+		if d.Framing != nil {
+			x.Framing, x.Learned = framing(*d.Framing), d.Framing.From == devices.FramingLearned
+		}
 		if d.Text != nil && d.Hint != nil {
 			x.Text, x.Hint = *d.Text, *d.Hint
 		}

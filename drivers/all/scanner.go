@@ -48,7 +48,13 @@ func OpenScanner(ctx context.Context, cfg drivers.DeviceConfig) (drivers.Scanner
 	if !ok {
 		return nil, drivers.Trouble(category, "open "+cfg.Name, drivers.ErrNoService, unknownDriver(profile.Driver, Scanners()))
 	}
+	if cfg.Framing != nil {
+		profile.Framing = scanner.Fixed(profile.Framing, *cfg.Framing)
+	}
 	s := build(profile, scannerDial(cfg.Transport, profile), cfg.Name)
+	if l, ok := s.(drivers.FramingLearner); ok && cfg.Learned != nil {
+		l.Recall(*cfg.Learned)
+	}
 	if err := start(ctx, s); err != nil {
 		return nil, err
 	}

@@ -82,15 +82,16 @@ func TestTheDriverLearnsHowCodesEnd(t *testing.T) {
 	for _, tc := range []struct {
 		name          string
 		before, after string
-		end, prefix   string
+		end           drivers.FrameEnd
+		prefix        string
 		refused       int // codes before the prefix is known
 	}{
-		{name: "CR", after: "\r", end: "\r"},
-		{name: "LF", after: "\n", end: "\n"},
-		{name: "CRLF", after: "\r\n", end: "\r\n"},
-		{name: "nothing", after: "", end: ""},
-		{name: "STX and CR", before: "\x02", after: "\r", end: "\r", prefix: "\x02", refused: 2},
-		{name: "STX and nothing", before: "\x02", end: "", prefix: "\x02", refused: 2},
+		{name: "CR", after: "\r", end: drivers.EndCR},
+		{name: "LF", after: "\n", end: drivers.EndLF},
+		{name: "CRLF", after: "\r\n", end: drivers.EndCRLF},
+		{name: "nothing", after: "", end: drivers.EndIdle},
+		{name: "STX and CR", before: "\x02", after: "\r", end: drivers.EndCR, prefix: "02", refused: 2},
+		{name: "STX and nothing", before: "\x02", end: drivers.EndIdle, prefix: "02", refused: 2},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -119,34 +120,53 @@ func TestLearning(t *testing.T) {
 		name string
 		ops  ops
 		want []string
-		end  string
+		end  drivers.FrameEnd
 		sure bool
 	}{
 		{"one code is not enough", ops{say("123\r")}, []string{"123"}, "", false},
-		{"the AIM identifier is never part of a code", ops{say("]Q10100320229316139647\r]E0690\r456\r")}, []string{"]Q1 0100320229316139647", "]E0 690", "456"}, "\r", true},
+		{"the AIM identifier is never part of a code", ops{say("]Q10100320229316139647\r]E0690\r456\r")}, []string{"]Q1 0100320229316139647", "]E0 690", "456"}, drivers.EndCR, true},
 		{
 			"once ends are seen, a pause within a code cuts nothing",
 			ops{say("123\r"), later(time.Second, "01003202"), later(2*time.Second, "29316139647\r"), say("789\r")},
 			[]string{"123", "0100320229316139647", "789"},
-			"\r", true,
+			drivers.EndCR, true,
 		},
 		{
 			"a code of several lines is not taken apart once CR is learned",
 			ops{say("1\r2\r3\r"), say("line 1\nline 2\r")},
 			[]string{"1", "2", "3", "line 1\nline 2"},
-			"\r", true,
+			drivers.EndCR, true,
 		},
 		{
 			"a scanner that is set anew is learned anew",
 			ops{say("1\r2\r3\r"), later(time.Second, "4\n"), later(6*time.Second, "5\n"), say("6\n"), say("7\n")},
-			[]string{"1", "2", "3", "5", "6", "7"},
-			"\n", true,
+			[]string{"1", "2", "3", "4", "5", "6", "7"},
+			drivers.EndLF, true,
 		},
 		{
 			"a scanner that begins to send ends",
 			append(scans("", "", "1", "2", "3", "4"), scans("", "\r", "5", "6", "7")...),
 			[]string{"1", "2", "3", "4", "5", "6", "7"},
-			"\r", true,
+			drivers.EndCR, true,
+		},
+		{
+			"a scanner that is set anew is believed when it pauses, however soon the next code comes",
+			ops{say("1\r2\r3\r"), later(time.Second, "4\n"), later(time.Second, "5\n"), later(time.Second, "6\n")},
+			[]string{"1", "2", "3", "4", "5", "6"},
+			drivers.EndLF, true,
+		},
+		{
+			"CR where CRLF was learned", append(scans("", "\r\n", "1", "2", "3"), scans("", "\r", "4", "5", "6")...),
+			[]string{"1", "2", "3", "4", "5", "6"}, drivers.EndCR, true,
+		},
+		{
+			"CRLF where LF was learned leaves no CR in the code", append(scans("", "\n", "1", "2", "3"), scans("", "\r\n", "4", "5")...),
+			[]string{"1", "2", "3", "4", "5"}, drivers.EndLF, true,
+		},
+		{
+			"a scanner that sends no end any more is heard again, though somebody tries once a second",
+			append(scans("", "\r", "1", "2", "3"), scans("", "", "4", "5", "6", "7", "8", "9", "10", "11", "12")...),
+			[]string{"1", "2", "3", "9", "10", "11", "12"}, drivers.EndIdle, true,
 		},
 		{"empty lines prove nothing", ops{say("\r\r\r\r\n\n\n1\n")}, []string{"1"}, "", false},
 	} {

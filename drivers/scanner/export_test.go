@@ -9,7 +9,7 @@ import (
 // Typed gives the good codes of events that are read in pieces of the lengths that cut
 // chooses from what is left.
 func Typed(in []byte, cut func(rest int) int) []string {
-	k := &keyboard{framer: newFramer(profiles.Framing{End: []string{"\r"}, MaxBytes: 4096, StaleMS: 5000})}
+	k := &keyboard{framer: newFramer(profiles.Framing{End: []string{"\r"}, MaxBytes: 4096, StaleMS: 5000}, nil)}
 	at := time.Unix(1, 0)
 	var out []string
 	for len(in) > 0 {

@@ -18,6 +18,7 @@ import (
 type framer struct {
 	rules    profiles.Framing
 	buf      []byte
+	began    time.Time // when the first byte of buf came
 	last     time.Time // when the last byte came
 	skipping bool      // an oversized or torn code; drop up to its end
 	afterCR  bool      // the last code ended with CR: an LF belongs to it
@@ -27,11 +28,16 @@ type framer struct {
 	learner  *learner // nil: the profile says how codes are framed
 }
 
-func newFramer(rules profiles.Framing) *framer {
+// newFramer makes a framer by the rules; past is what was learned in an earlier life, nil
+// for nothing.
+func newFramer(rules profiles.Framing, past *drivers.LearnedFraming) *framer {
 	f := &framer{rules: rules}
 	if rules.Learn {
 		f.learner = &learner{}
 		f.rules = f.learner.rules(rules)
+		if past != nil {
+			f.rules = f.learner.recall(*past, f.rules)
+		}
 	}
 	return f
 }
@@ -43,10 +49,15 @@ func (f *framer) waiting() time.Duration {
 		return 0
 	case f.rules.Idle() > 0:
 		return f.rules.Idle()
+	case f.learner != nil:
+		return pause // it may have been set anew
 	default:
 		return f.rules.Stale()
 	}
 }
+
+// pause is a silence that an end is followed by, and the bytes within a code are not.
+const pause = learnIdleMS * time.Millisecond
 
 // silence tells the framer that nothing came up to now. Without idle framing a half
 // code is kept until it is stale: a slow bridge may deliver the rest later.
@@ -58,7 +69,13 @@ func (f *framer) silence(now time.Time) []drivers.ScanEvent {
 	case f.rules.Idle() > 0 && quiet >= f.rules.Idle():
 		f.ended("", len(f.buf) > 0 && !f.skipping)
 		return f.end(f.last)
-	case quiet >= f.rules.Stale():
+	case f.learner != nil && quiet >= pause && !f.skipping && f.otherEnd() != "":
+		by := f.otherEnd()
+		f.buf = f.buf[:len(f.buf)-len(by)]
+		f.relearn()
+		f.ended(by, len(f.buf) > 0)
+		return f.end(f.last)
+	case quiet >= f.rules.Stale(), f.learner != nil && quiet >= pause && now.Sub(f.began) >= f.rules.Stale():
 		if !f.skipping { // otherwise it was counted when it was given up
 			f.dropped++
 			f.doctor.half(f.buf)
@@ -67,6 +84,16 @@ func (f *framer) silence(now time.Time) []drivers.ScanEvent {
 		f.buf, f.skipping = f.buf[:0], false
 	}
 	return nil
+}
+
+// otherEnd is an end that stands where the learned one should: the scanner was set anew.
+func (f *framer) otherEnd() string {
+	for _, end := range []string{"\r\n", "\r", "\n"} {
+		if bytes.HasSuffix(f.buf, []byte(end)) {
+			return end
+		}
+	}
+	return ""
 }
 
 // state tells what the framer found out besides codes.
@@ -102,9 +129,15 @@ func (f *framer) take(b byte, at time.Time) []drivers.ScanEvent {
 		}
 		f.ended("\r", f.counts)
 	}
+	if len(f.buf) == 0 {
+		f.began = at
+	}
 	f.buf = append(f.buf, b)
 	for _, end := range f.rules.End {
 		if body, ok := bytes.CutSuffix(f.buf, []byte(end)); ok {
+			if f.learner != nil && end == "\n" {
+				body = bytes.TrimSuffix(body, []byte("\r")) // it sends CRLF now
+			}
 			f.buf = body
 			f.afterCR, f.counts = b == '\r', len(body) > 0 && !f.skipping
 			if !f.afterCR {

@@ -36,7 +36,7 @@ func FuzzFramer(f *testing.F) {
 			rules = profiles.Framing{Learn: true, MaxBytes: 64, StaleMS: 5000}
 		}
 		at := time.Unix(1, 0)
-		whole, single := newFramer(rules), newFramer(rules)
+		whole, single := newFramer(rules, nil), newFramer(rules, nil)
 		all := whole.feed(in, at)
 		var one []drivers.ScanEvent
 		for _, b := range in {

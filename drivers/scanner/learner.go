@@ -1,6 +1,7 @@
 package scanner
 
 import (
+	"encoding/hex"
 	"slices"
 
 	"dcpos/drivers"
@@ -107,9 +108,33 @@ func (l *learner) learned() (drivers.LearnedFraming, bool) {
 	if l == nil || !l.sure {
 		return drivers.LearnedFraming{}, false
 	}
-	prefix := l.prefix
-	if l.prefixes < surePrefixes {
-		prefix = ""
+	end, ok := drivers.EndOf(l.end)
+	f := drivers.LearnedFraming{Framing: drivers.Framing{End: end}, Codes: l.sureAt}
+	if l.prefixes >= surePrefixes {
+		f.Prefix = hex.EncodeToString([]byte(l.prefix))
 	}
-	return drivers.LearnedFraming{End: l.end, Prefix: prefix, Codes: l.sureAt}, true
+	return f, ok
+}
+
+// recall takes up what was learned in an earlier life, as if the codes had come just now.
+func (l *learner) recall(f drivers.LearnedFraming, r profiles.Framing) profiles.Framing {
+	l.sure, l.end, l.codes, l.sureAt = true, f.End.Bytes(), f.Codes, f.Codes
+	l.alike = max(sureEnds, sureSilences)
+	if l.prefix = f.PrefixBytes(); l.prefix != "" {
+		l.prefixes, r.Prefix = surePrefixes, l.prefix
+	}
+	if r.IdleMS = idleMS; l.end != "" {
+		r.End, r.IdleMS = []string{l.end}, 0
+	}
+	return r
+}
+
+// Fixed is a profile's framing with the one that a till's configuration names instead. An
+// AIM identifier that comes is taken off.
+func Fixed(r profiles.Framing, f drivers.Framing) profiles.Framing {
+	r.Learn, r.Prefix, r.AIM = false, f.PrefixBytes(), true
+	if r.End, r.IdleMS = nil, idleMS; f.End != drivers.EndIdle {
+		r.End, r.IdleMS = []string{f.End.Bytes()}, 0
+	}
+	return r
 }

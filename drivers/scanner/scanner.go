@@ -49,6 +49,8 @@ type Scanner struct {
 	done   chan struct{} // closed when reading and delivering have ended
 	lost   error
 	known  known
+	past   *drivers.LearnedFraming // what was learned in an earlier life
+	anew   bool                    // the reader is to learn anew
 }
 
 var (
@@ -78,7 +80,13 @@ type known struct {
 
 // New makes a closed scanner that hangs on a serial line.
 func New(p profiles.Scanner, dial transport.Dial, o Options) *Scanner {
-	return build(p, dial, o, func(transport.Conn) decoder { return newFramer(p.Framing) })
+	var s *Scanner
+	s = build(p, dial, o, func(transport.Conn) decoder {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return newFramer(p.Framing, s.past)
+	})
+	return s
 }
 
 func build(p profiles.Scanner, dial transport.Dial, o Options, decode func(transport.Conn) decoder) *Scanner {
@@ -232,6 +240,9 @@ func (s *Scanner) read(ctx context.Context, conn transport.Conn, queue chan<- dr
 	buf := make([]byte, bufferSize)
 	for {
 		n, err := readFor(ctx, conn, buf, d.waiting())
+		if s.forgets() {
+			d = s.decode(conn)
+		}
 		now := s.now()
 		var events []drivers.ScanEvent
 		switch {
@@ -285,6 +296,29 @@ func (s *Scanner) Learned() (drivers.LearnedFraming, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.known.framing, s.known.sure
+}
+
+// Recall implements drivers.FramingLearner.
+func (s *Scanner) Recall(f drivers.LearnedFraming) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.past = &f
+}
+
+// Forget implements drivers.FramingLearner.
+func (s *Scanner) Forget() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.past, s.known, s.anew = nil, known{}, true
+}
+
+// forgets reports, once, that Forget was called.
+func (s *Scanner) forgets() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	anew := s.anew
+	s.anew = false
+	return anew
 }
 
 func readFor(ctx context.Context, conn transport.Conn, buf []byte, limit time.Duration) (int, error) {

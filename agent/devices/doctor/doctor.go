@@ -51,6 +51,10 @@ type Device struct {
 	// Ill and Advice are what its own health check found, though it seems to work: such as a
 	// scanner whose bytes make no codes. Empty: nothing.
 	Ill, Advice pos.Text
+	// Framing is how a scanner's codes end, in words, where its profile leaves that open;
+	// Learned: it was found out, not configured.
+	Framing string
+	Learned bool
 }
 
 // Bench is what is looked at.
@@ -129,6 +133,16 @@ func stations(b Bench, _ []sysfs.Device) []Finding {
 			f.Text = pos.Text{ZH: role.ZH + ":" + d.Ill.ZH, EN: role.EN + ": " + d.Ill.EN}
 		}
 		out = append(out, f)
+		if d.Learned {
+			out = append(out, Finding{
+				Code: "framing", Severity: Info, Evidence: d.Name + ": " + d.Framing,
+				Text: pos.Text{ZH: role.ZH + "的条码结束符是自动学习的,重启后保留", EN: "how this " + role.EN + "'s codes end was learned, and is kept over a restart"},
+				Hint: pos.Text{
+					ZH: "扫码枪重新设置后:posctl devices --forget " + d.Name + ";要固定请在 posagent.yaml 写 framing: {end: cr}",
+					EN: "after it was set up anew: posctl devices --forget " + d.Name + "; to fix it, write framing: {end: cr} in posagent.yaml",
+				},
+			})
+		}
 		if d.Hung > 0 {
 			out = append(out, Finding{
 				Code: "hung", Severity: Warning, Evidence: fmt.Sprintf("%s: %d", d.Name, d.Hung),
