@@ -47,6 +47,9 @@ func (s *Store) Update(ctx context.Context, decide func(pos.JournalView) ([]pos.
 				return pos.NewError(pos.ErrBadRequest, errors.New("append: an epoch is opened by OpenEpoch"))
 			}
 			e := pos.Entry{Position: pos.Position{Terminal: s.cfg.Terminal, Epoch: head.epoch, Seq: head.seq + 1}}
+			if err := attach(ctx, tx, d); err != nil {
+				return err
+			}
 			if e, err = s.appendEntry(ctx, tx, s.signer, head.hash, e, d); err != nil {
 				return err
 			}

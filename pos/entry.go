@@ -165,6 +165,7 @@ type Printed struct {
 	Kind    PrintKind `json:"kind,omitempty"`
 	Caller  string    `json:"caller,omitempty"`   // of the first entry: who asked, as in PaymentCreated
 	Key     string    `json:"key,omitempty"`      // likewise: the caller's idempotency key, kept for ever
+	Content string    `json:"content,omitempty"`  // likewise, of a receipt that the caller laid out: its SHA-256, hexadecimal
 	Shows   State     `json:"shows,omitempty"`    // with SENDING: the payment's state that the paper tells
 	Reason  string    `json:"reason,omitempty"`   // with PAUSED: cover, paper, error, offline, old
 	OnPaper bool      `json:"on_paper,omitempty"` // some of it may be on paper

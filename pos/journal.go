@@ -9,6 +9,10 @@ type Draft struct {
 	At           Instant
 	BusinessDate Date
 	Body         any
+	// Attachment, where there is one, is kept beside the journal in the same transaction,
+	// under its SHA-256 in hexadecimal. It is not carried to the centre and not kept for
+	// ever: only while a print job that is not over names it, and for a day.
+	Attachment []byte
 }
 
 // JournalView is what a decision may look at while it holds the journal's only
@@ -33,6 +37,9 @@ type JournalView interface {
 	// PrintJob finds a print job by its id, PrintJobByKey by its caller's key, kept for ever.
 	PrintJob(id string) (PrintJob, bool, error)
 	PrintJobByKey(caller, key string) (PrintJob, bool, error)
+	// Attachment finds what a draft attached, by its SHA-256 in hexadecimal. What was dropped
+	// or does not have its hash any more is not found.
+	Attachment(hash string) ([]byte, bool, error)
 	// PrintJobsOf gives the print jobs of a payment, oldest first.
 	PrintJobsOf(id PaymentID) ([]PrintJob, error)
 	// OpenPrintJobs gives the jobs that are not over, oldest first: the queue.

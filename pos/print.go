@@ -1,6 +1,9 @@
 package pos
 
-import "fmt"
+import (
+	"encoding/hex"
+	"fmt"
+)
 
 // PrintKind says what a print job puts on paper.
 type PrintKind string
@@ -9,10 +12,11 @@ type PrintKind string
 const (
 	PrintPayment  PrintKind = "payment"   // the receipt of a payment, as the payment is when it prints
 	PrintSelfTest PrintKind = "self_test" // the ticket that shows what printer and till can do
+	PrintReceipt  PrintKind = "receipt"   // a paper that its caller laid out; the job names its content by hash
 )
 
 // Valid reports whether k is a kind.
-func (k PrintKind) Valid() bool { return k == PrintPayment || k == PrintSelfTest }
+func (k PrintKind) Valid() bool { return k == PrintPayment || k == PrintSelfTest || k == PrintReceipt }
 
 // PrintState is how a print job stands. The words are those of the printer's driver.
 type PrintState string
@@ -65,6 +69,12 @@ func CheckPrintMove(from, to PrintState) error {
 // itself any more. The other reasons are the printer's: cover, paper, error, offline.
 const ReasonOld = "old"
 
+// isHash reports whether s is a SHA-256 in hexadecimal.
+func isHash(s string) bool {
+	b, err := hex.DecodeString(s)
+	return err == nil && len(b) == 32
+}
+
 // PrintJob is one paper that the till owes, as the entries of its journal say. It is a
 // projection: Take is the only way it changes.
 type PrintJob struct {
@@ -72,7 +82,8 @@ type PrintJob struct {
 	Kind      PrintKind  `json:"kind,omitempty"` // empty: of a till that journaled outcomes only; nothing is owed
 	Payment   PaymentID  `json:"payment,omitzero"`
 	Caller    string     `json:"caller,omitempty"`
-	Key       string     `json:"key,omitempty"` // the caller's, unique per caller for ever
+	Key       string     `json:"key,omitempty"`     // the caller's, unique per caller for ever
+	Content   string     `json:"content,omitempty"` // of PrintReceipt: the SHA-256 of what it prints, hexadecimal
 	State     PrintState `json:"state"`
 	Reason    string     `json:"reason,omitempty"` // why it is PAUSED
 	Ask       bool       `json:"ask,omitempty"`    // it waits for a person's word and does nothing by itself
@@ -113,8 +124,12 @@ func (j PrintJob) Take(e Entry, b Printed) (PrintJob, error) {
 		if b.Job == "" || !b.Kind.Valid() || (b.Kind == PrintPayment) == e.Payment.IsZero() || b.Caller == "" || !label(b.Key, MaxKey) {
 			return j, FieldError(ErrBadRequest, "job", fmt.Errorf("entry %d: print job without id, kind, caller or key", e.Seq))
 		}
+		if (b.Kind == PrintReceipt) != isHash(b.Content) || b.Kind != PrintReceipt && b.Content != "" {
+			return j, FieldError(ErrBadRequest, "content", fmt.Errorf("entry %d: a receipt has the hash of its content, others have none", e.Seq))
+		}
 		j = PrintJob{
-			ID: b.Job, Kind: b.Kind, Payment: e.Payment, Caller: b.Caller, Key: b.Key, Operator: e.Operator, CreatedMS: e.At.WallMS,
+			ID: b.Job, Kind: b.Kind, Payment: e.Payment, Caller: b.Caller, Key: b.Key, Content: b.Content, Operator: e.Operator,
+			CreatedMS: e.At.WallMS,
 		}
 	}
 	if b.Job != j.ID || b.Kind != j.Kind || e.Payment != j.Payment {

@@ -35,6 +35,7 @@ type PrintRequest struct {
 	Key      string         `json:"key,omitempty"` // idempotency key; empty: drawn, and returned in PrintJob.Key
 	Kind     pos.PrintKind  `json:"kind"`
 	Payment  *pos.PaymentID `json:"payment,omitempty"` // of pos.PrintPayment
+	Receipt  *Receipt       `json:"receipt,omitempty"` // of pos.PrintReceipt
 	Operator string         `json:"operator,omitempty"`
 }
 

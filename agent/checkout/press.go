@@ -163,6 +163,7 @@ func (t *Till) claim(ctx context.Context) (job pos.PrintJob, paper receipt.Recei
 			return nil, fmt.Errorf("read queue: %w", err)
 		}
 		var drafts []pos.Draft
+		var shows pos.State
 		for _, j := range open {
 			if j.Ask || j.State == pos.PrintSending {
 				continue
@@ -171,37 +172,44 @@ func (t *Till) claim(ctx context.Context) (job pos.PrintJob, paper receipt.Recei
 				drafts = append(drafts, t.shelved(j))
 				continue
 			}
-			job, ok = j, true
+			if paper, shows, ok, err = t.paper(v, j); err != nil {
+				return nil, err
+			}
+			if !ok {
+				drafts = append(drafts, t.lost(j))
+				continue
+			}
+			job = j
 			break
 		}
 		if !ok {
 			return drafts, nil
 		}
-		var shows pos.State
-		if paper, shows, err = t.paper(v, job); err != nil {
-			return nil, err
-		}
 		if job.Duplicate, err = duplicate(v, job, shows); err != nil {
 			return nil, err
 		}
-		return append(drafts, t.printed(job, pos.OperatorSystem, pos.PrintSending, pos.Printed{Shows: shows, Duplicate: job.Duplicate})), nil
+		drafts = append(drafts, t.printed(job, pos.OperatorSystem, pos.PrintSending, pos.Printed{Shows: shows, Duplicate: job.Duplicate}))
+		return append(drafts, t.kick(job, paper)...), nil
 	})
 	return job, paper, ok, err
 }
 
-// paper lays out what the job prints, as things are now.
-func (t *Till) paper(v pos.JournalView, j pos.PrintJob) (receipt.Receipt, pos.State, error) {
-	if j.Kind == pos.PrintSelfTest {
-		return t.c.SelfTest(), "", nil
+// paper lays out what the job prints, as things are now; false when what its caller laid
+// out is lost.
+func (t *Till) paper(v pos.JournalView, j pos.PrintJob) (r receipt.Receipt, shows pos.State, ok bool, err error) {
+	switch j.Kind {
+	case pos.PrintSelfTest:
+		return t.c.SelfTest(), "", true, nil
+	case pos.PrintReceipt:
+		r, ok, err = t.ownPaper(v, j)
+		return slip.Own(t.shop(), r, j.OnPaper), "", ok, err
+	case pos.PrintPayment:
 	}
 	p, err := find(v, j.Payment)
 	if err != nil {
-		return receipt.Receipt{}, "", err
+		return r, "", false, err
 	}
-	shop := slip.Shop{
-		Env: t.c.Env, Merchant: t.c.Merchant, Store: t.c.Store, StoreName: t.c.StoreName, Terminal: t.c.Terminal,
-	}
-	return slip.Payment(shop, p, t.clock.Now()), p.State, nil
+	return slip.Payment(t.shop(), p, t.clock.Now()), p.State, true, nil
 }
 
 // duplicate reports that what the job shows may be on paper already: of this job, or of

@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"dcpos/drivers"
+	"dcpos/drivers/receipt"
 	"dcpos/pos"
 )
 
@@ -21,8 +22,9 @@ type PrintRequest struct {
 	// job of the same content that is not over is taken up again, else a new one is made.
 	Key      string
 	Kind     pos.PrintKind
-	Payment  pos.PaymentID // of PrintPayment
-	Operator string        // as Request.Operator
+	Payment  pos.PaymentID    // of PrintPayment
+	Receipt  *receipt.Receipt // of PrintReceipt; it needs a Key, for two of the same content may both be meant
+	Operator string           // as Request.Operator
 }
 
 func (r PrintRequest) check() error {
@@ -32,9 +34,13 @@ func (r PrintRequest) check() error {
 	case len(r.Key) > pos.MaxKey || !utf8.ValidString(r.Caller+r.Key+r.Operator):
 		return pos.FieldError(pos.ErrBadRequest, "key", fmt.Errorf("want at most %d characters of UTF-8", pos.MaxKey))
 	case !r.Kind.Valid():
-		return pos.FieldError(pos.ErrBadRequest, "kind", fmt.Errorf("%q: want %s or %s", r.Kind, pos.PrintPayment, pos.PrintSelfTest))
+		return pos.FieldError(pos.ErrBadRequest, "kind", fmt.Errorf("%q: want %s, %s or %s", r.Kind, pos.PrintPayment, pos.PrintReceipt, pos.PrintSelfTest))
 	case (r.Kind == pos.PrintPayment) == r.Payment.IsZero():
-		return pos.FieldError(pos.ErrBadRequest, "payment", errors.New("a receipt has a payment, a self-test none"))
+		return pos.FieldError(pos.ErrBadRequest, "payment", errors.New("a payment's receipt has a payment, others none"))
+	case (r.Kind == pos.PrintReceipt) == (r.Receipt == nil):
+		return pos.FieldError(pos.ErrBadRequest, "receipt", errors.New("kind receipt has a receipt, others none"))
+	case r.Kind == pos.PrintReceipt && r.Key == "":
+		return pos.FieldError(pos.ErrBadRequest, "key", errors.New("kind receipt needs an idempotency key"))
 	}
 	return nil
 }
@@ -48,15 +54,23 @@ type Print struct {
 
 // QueuePrint journals that a paper is owed and returns at once; the press prints it in
 // its turn. The same key again gives the same job as it stands, and never a second
-// paper; for other content it is ErrKeyConflict. Without a key, a job of the same
+// paper; for other content it is ErrKeyConflict. A receipt that the caller laid out is kept
+// with the job, durably. Without a key, a job of the same
 // content that waits for a person's word has it now: it prints again. Errors:
-// ErrBadRequest, ErrKeyConflict, ErrNotFound, ErrNoOperator, ErrPrinter (none is
-// configured), ErrStorage.
+// ErrBadRequest and ErrTooLarge (naming the field), ErrKeyConflict, ErrNotFound,
+// ErrNoOperator, ErrPrinter (none is configured), ErrStorage.
 func (t *Till) QueuePrint(ctx context.Context, r PrintRequest) (Print, error) {
 	if err := r.check(); err != nil {
 		return Print{}, err
 	}
 	if err := t.canPrint(r.Kind); err != nil {
+		return Print{}, err
+	}
+	doc, content, err := encoded(r.Receipt)
+	if err == nil && r.Receipt != nil {
+		err = t.checkReceipt(*r.Receipt, doc)
+	}
+	if err != nil {
 		return Print{}, err
 	}
 	fresh, err := t.newID()
@@ -69,13 +83,15 @@ func (t *Till) QueuePrint(ctx context.Context, r PrintRequest) (Print, error) {
 		if err != nil {
 			return nil, err
 		}
-		job, found, err := same(v, r)
+		job, found, err := same(v, r, content)
 		if err != nil {
 			return nil, err
 		}
 		switch {
 		case !found:
-			return []pos.Draft{t.owed(id, who, r)}, nil
+			d := t.owed(id, who, r, content)
+			d.Attachment = doc
+			return []pos.Draft{d}, nil
 		case r.Key == "" && job.Ask:
 			id = job.ID
 			return []pos.Draft{t.printed(job, who, pos.PrintQueued, pos.Printed{Detail: "asked for again"})}, nil
@@ -128,13 +144,13 @@ func (t *Till) whoPrints(v pos.JournalView, r PrintRequest) (string, error) {
 }
 
 // same finds the job that the request means.
-func same(v pos.JournalView, r PrintRequest) (pos.PrintJob, bool, error) {
+func same(v pos.JournalView, r PrintRequest, content string) (pos.PrintJob, bool, error) {
 	if r.Key != "" {
 		j, ok, err := v.PrintJobByKey(r.Caller, r.Key)
 		if err != nil {
 			return j, false, fmt.Errorf("read key: %w", err)
 		}
-		if ok && (j.Kind != r.Kind || j.Payment != r.Payment) {
+		if ok && (j.Kind != r.Kind || j.Payment != r.Payment || j.Content != content) {
 			return j, false, pos.FieldError(pos.ErrKeyConflict, "key", fmt.Errorf("key names print job %s", j.ID))
 		}
 		return j, ok, nil
@@ -152,12 +168,12 @@ func same(v pos.JournalView, r PrintRequest) (pos.PrintJob, bool, error) {
 }
 
 // owed is the first entry of a job.
-func (t *Till) owed(id, who string, r PrintRequest) pos.Draft {
+func (t *Till) owed(id, who string, r PrintRequest, content string) pos.Draft {
 	if r.Key == "" {
 		r.Key = id
 	}
 	return t.draft(pos.KindPrint, r.Payment, who, pos.Printed{
-		Job: id, Kind: r.Kind, Result: string(pos.PrintQueued), Caller: r.Caller, Key: r.Key,
+		Job: id, Kind: r.Kind, Result: string(pos.PrintQueued), Caller: r.Caller, Key: r.Key, Content: content,
 	})
 }
 
@@ -188,7 +204,7 @@ func (t *Till) owing(v pos.JournalView, p pos.Payment, to pos.State, drafts []po
 	if err != nil {
 		return nil, err
 	}
-	return append(drafts, t.owed(id.String(), p.Operator, PrintRequest{Caller: callerTill, Kind: pos.PrintPayment, Payment: p.ID})), nil
+	return append(drafts, t.owed(id.String(), p.Operator, PrintRequest{Caller: callerTill, Kind: pos.PrintPayment, Payment: p.ID}, "")), nil
 }
 
 // printsByItself reports the states in which the customer at the counter gets paper.

@@ -125,6 +125,9 @@ type Config struct {
 	// in, cover closed. It keeps at least one value for a reader who is busy, and is never
 	// closed. Nil: a job that did not print is tried again after a while.
 	PrinterReady <-chan struct{}
+	// Columns are those of the printer's paper, by which receipts that callers lay out are
+	// checked; 0 while they are not known. Nil: never known, 48 is taken.
+	Columns func() int
 	// HasPrinter reports that a printer stands here, well or not: printers may be found by
 	// themselves. Without one nothing is owed on paper. Nil: Printer alone says.
 	HasPrinter func() bool

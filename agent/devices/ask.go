@@ -71,6 +71,20 @@ func (s *Set) named(name string) (*station, error) {
 // HasPrinter reports whether there is, was, or should be a printer.
 func (s *Set) HasPrinter() bool { return s.of(profiles.KindPrinter) != nil }
 
+// Columns are those of the open printer's paper; 0 while none is open.
+func (s *Set) Columns() int {
+	st := s.of(profiles.KindPrinter)
+	if st == nil {
+		return 0
+	}
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if p, open := st.printer(st.device); open {
+		return p.Columns()
+	}
+	return 0
+}
+
 // Unconfirmed reports that the printer cannot tell that it has printed: its profile names
 // neither of the two questions that say so.
 func (s *Set) Unconfirmed() bool {

@@ -9,6 +9,7 @@ import (
 	"path"
 	"reflect"
 	"strings"
+	"sync"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
@@ -29,6 +30,8 @@ type Options struct {
 	// ScreenKey is what a browser needs once to open the screens over TCP, by EnterPath.
 	// Empty: whoever reaches the loopback port may use the screens.
 	ScreenKey string
+	// FontFile draws previews of receipts; empty: the fonts of Debian's packages.
+	FontFile string
 	// Version is the program's, for status and description.
 	Version string
 }
@@ -43,6 +46,9 @@ type API struct {
 	key     string
 	secret  []byte // of the sessions
 	version string
+
+	fontFile string
+	drawing  sync.Mutex
 	mux     *http.ServeMux
 	api     huma.API
 }
@@ -61,7 +67,7 @@ func New(o Options) (*API, error) {
 		}
 	}
 	a := &API{
-		till: o.Till, devices: o.Devices, tokens: o.Tokens, screen: o.Screen, key: o.ScreenKey, version: o.Version,
+		till: o.Till, devices: o.Devices, tokens: o.Tokens, screen: o.Screen, key: o.ScreenKey, version: o.Version, fontFile: o.FontFile,
 		hosts: []string{"127.0.0.1", "::1", "localhost"}, secret: []byte(o.ScreenKey), mux: http.NewServeMux(),
 	}
 	for _, h := range o.Hosts {
@@ -80,6 +86,7 @@ func New(o Options) (*API, error) {
 	a.api.UseMiddleware(a.demandScope)
 	a.registerPayments()
 	a.registerPrints()
+	a.registerReceipts()
 	a.registerTill()
 	a.registerDevices()
 	a.registerEvents()
@@ -158,8 +165,13 @@ func (a *API) demandScope(ctx huma.Context, next func(huma.Context)) {
 
 // operation registers one operation: its name, method and path, scope and summary.
 func operation[I, O any](a *API, id, method, resource string, scope Scope, summary string, f func(context.Context, *I) (*O, error)) {
+	operationUpTo(a, maxBody, id, method, resource, scope, summary, f)
+}
+
+// operationUpTo is operation for requests of at most so many bytes.
+func operationUpTo[I, O any](a *API, limit int64, id, method, resource string, scope Scope, summary string, f func(context.Context, *I) (*O, error)) {
 	huma.Register(a.api, huma.Operation{
-		OperationID: id, Method: method, Path: resource, Summary: summary, MaxBodyBytes: maxBody,
+		OperationID: id, Method: method, Path: resource, Summary: summary, MaxBodyBytes: limit,
 		Metadata: map[string]any{scopeKey: scope}, Security: []map[string][]string{{"token": {string(scope)}}},
 		Responses: map[string]*huma.Response{"default": {
 			Description: "Error",

@@ -37,8 +37,9 @@ func (a *API) printReceipt(ctx context.Context, in *receiptInput) (*printOutput,
 // PrintRequest is the body that asks for a paper.
 type PrintRequest struct {
 	Key      string        `json:"key,omitempty" maxLength:"64" doc:"Unique per client for ever: the same key never prints twice"`
-	Kind     pos.PrintKind `json:"kind" enum:"payment,self_test"`
+	Kind     pos.PrintKind `json:"kind" enum:"payment,self_test,receipt"`
 	Payment  string        `json:"payment,omitempty" maxLength:"36" doc:"Payment id, of kind payment"`
+	Receipt  *Receipt      `json:"receipt,omitempty" doc:"Of kind receipt: what to print, kept until it is"`
 	Operator string        `json:"operator,omitempty" maxLength:"64" doc:"The client's own operator, where the till demands no sign-in"`
 }
 
@@ -57,6 +58,13 @@ func (a *API) queuePrint(ctx context.Context, in *printInput) (*printOutput, err
 		if r.Payment, err = pos.ParsePaymentID(in.Body.Payment); err != nil {
 			return nil, pos.FieldError(pos.ErrBadRequest, "payment", err)
 		}
+	}
+	if in.Body.Receipt != nil {
+		own, err := in.Body.Receipt.receipt()
+		if err != nil {
+			return nil, err
+		}
+		r.Receipt = &own
 	}
 	return printOut(a.till.QueuePrint(ctx, r))
 }
@@ -112,7 +120,7 @@ func (a *API) registerPrints() {
 	const one = "/v1/prints/{id}"
 	post, get := http.MethodPost, http.MethodGet
 	operation(a, "printReceipt", post, "/v1/payments/{id}/print", ScopePay, "Print the receipt as it is now, and wait for it", a.printReceipt)
-	operation(a, "queuePrint", post, "/v1/prints", ScopePay, "Owe a paper; it prints in its turn", a.queuePrint)
+	operationUpTo(a, maxReceiptBody, "queuePrint", post, "/v1/prints", ScopePay, "Owe a paper; it prints in its turn", a.queuePrint)
 	operation(a, "listPrints", get, "/v1/prints", ScopeRead, "Print jobs, newest first", a.listPrints)
 	operation(a, "printJob", get, one, ScopeRead, "One print job", a.printJob)
 	operation(a, "answerPrint", post, one+"/answer", ScopePay, "Say whether a paper came out", a.answerPrint)

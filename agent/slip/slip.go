@@ -28,7 +28,7 @@ func Payment(shop Shop, p pos.Payment, printed time.Time) receipt.Receipt {
 	r := receipt.New()
 	test := shop.Env.Notice()
 	if !test.IsZero() {
-		r.Add(receipt.Text(test.Both(), receipt.Style{Bold: true, Size: receipt.Double, Align: receipt.Center, Invert: true}))
+		r.Add(testMark(test))
 	}
 	name := shop.StoreName.ZH
 	if name == "" {

@@ -34,6 +34,14 @@ func (a *agent) devices(id identity.Identity, memory devices.Memory) *bench {
 	return b
 }
 
+// font draws what a printer's own font lacks; empty: the usual one.
+func (a *agent) font() string {
+	if a.settings.Printer == nil {
+		return ""
+	}
+	return a.settings.Printer.Font
+}
+
 // selfTest lays out the self-test ticket of this till's printers.
 func (a *agent) selfTest(id identity.Identity) func(drivers.DeviceInfo, int, drivers.PrinterStatus) receipt.Receipt {
 	return func(info drivers.DeviceInfo, columns int, status drivers.PrinterStatus) receipt.Receipt {

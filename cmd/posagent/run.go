@@ -136,7 +136,7 @@ func (a *agent) checkout(id identity.Identity, store *offline.Store, h checkout.
 	}
 	if a.prints() {
 		c.Printer, c.Reprint, c.PrinterReady = set, checkout.Reprint(a.settings.Reprint), set.ready
-		c.HasPrinter, c.Unconfirmed, c.SelfTest = set.HasPrinter, set.Unconfirmed, set.Ticket
+		c.HasPrinter, c.Unconfirmed, c.SelfTest, c.Columns = set.HasPrinter, set.Unconfirmed, set.Ticket, set.Columns
 		c.Tone = set // the buzzer of a printer, display or scanner
 		if a.settings.Drawer {
 			c.Drawer = set
@@ -166,6 +166,7 @@ func (a *agent) servers(ctx context.Context, id identity.Identity, till *checkou
 	key := string(a.keys.Screen)
 	api, err := localapi.New(localapi.Options{
 		Till: till, Devices: set, Tokens: a.settings.API.Tokens, Screen: a.screen(), ScreenKey: key, Version: version,
+		FontFile: a.font(),
 	})
 	if err != nil {
 		return nil, err

@@ -38,6 +38,18 @@ type Options struct {
 	Replace func(r rune) string
 }
 
+// ItemError is why a receipt cannot be laid out, and which of its items is to blame.
+type ItemError struct {
+	Item int // from 0
+	Err  error
+}
+
+// Error implements error.
+func (e *ItemError) Error() string { return fmt.Sprintf("lay out item %d: %v", e.Item, e.Err) }
+
+// Unwrap gives the cause.
+func (e *ItemError) Unwrap() error { return e.Err }
+
 // Layout fits a receipt to a width. It never cuts a two-column character in half and
 // never makes a line wider than the paper. It fails only on nonsense: a width outside
 // 16–96 columns, an unknown kind, more lines than a receipt can have, an empty or
@@ -59,10 +71,10 @@ func Layout(r Receipt, o Options) ([]Line, error) {
 	for i, item := range r.Items {
 		more, err := o.item(item)
 		if err != nil {
-			return nil, fmt.Errorf("lay out item %d: %w", i, err)
+			return nil, &ItemError{Item: i, Err: err}
 		}
 		if lines = append(lines, more...); len(lines) > maxLines {
-			return nil, fmt.Errorf("lay out item %d: more than %d lines", i, maxLines)
+			return nil, &ItemError{Item: i, Err: fmt.Errorf("more than %d lines", maxLines)}
 		}
 	}
 	return lines, nil

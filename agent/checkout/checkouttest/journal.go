@@ -6,6 +6,8 @@ package checkouttest
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"maps"
@@ -30,6 +32,7 @@ type Journal struct {
 	prints   map[string]pos.PrintJob
 	printed  []string // ids of prints, oldest first
 	meta     map[string]string
+	attached map[string][]byte
 	broken   error
 	misfits  []error
 	receipt  uint64
@@ -39,7 +42,7 @@ var _ checkout.Journal = (*Journal)(nil)
 
 // NewJournal makes an empty journal of the lab.
 func NewJournal(terminal string) *Journal {
-	return &Journal{Terminal: terminal, Env: pos.Lab, payments: map[pos.PaymentID]pos.Payment{}, prints: map[string]pos.PrintJob{}, meta: map[string]string{}}
+	return &Journal{Terminal: terminal, Env: pos.Lab, payments: map[pos.PaymentID]pos.Payment{}, prints: map[string]pos.PrintJob{}, meta: map[string]string{}, attached: map[string][]byte{}}
 }
 
 // Break makes every write fail with the error; nil mends it.
@@ -138,6 +141,12 @@ func (j *Journal) Update(ctx context.Context, decide func(pos.JournalView) ([]po
 	}
 	j.payments, j.prints, j.printed = folded, prints, printed
 	j.entries = append(j.entries, entries...)
+	for _, d := range drafts {
+		if len(d.Attachment) > 0 {
+			sum := sha256.Sum256(d.Attachment)
+			j.attached[hex.EncodeToString(sum[:])] = slices.Clone(d.Attachment)
+		}
+	}
 	return entries, nil
 }
 
@@ -267,6 +276,19 @@ func (v view) CodeSeen(hash []byte) (pos.PaymentID, bool, error) {
 func (v view) PrintJob(id string) (pos.PrintJob, bool, error) {
 	j, ok := v.j.prints[id]
 	return j, ok, nil
+}
+
+// Attachment implements pos.JournalView.
+func (v view) Attachment(hash string) ([]byte, bool, error) {
+	b, ok := v.j.attached[hash]
+	return b, ok, nil
+}
+
+// LoseAttachments forgets everything that is kept beside the entries.
+func (j *Journal) LoseAttachments() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	clear(j.attached)
 }
 
 func (v view) jobs(is func(pos.PrintJob) bool) []pos.PrintJob {
