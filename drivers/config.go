@@ -40,6 +40,10 @@ const (
 	TransportHID    TransportKind = "hid"    // a HID-POS scanner by hidraw
 	TransportEvdev  TransportKind = "evdev"  // a scanner that types, taken from the kernel's input layer
 	TransportPCSC   TransportKind = "pcsc"   // a reader by the PC/SC daemon
+
+	// TransportPrinter is the printer's pass-through port (ESC =): the device hangs behind
+	// this till's printer. Displays whose profile says select.
+	TransportPrinter TransportKind = "printer"
 )
 
 // TransportConfig is one port. Only the fields of its kind are used.
@@ -86,7 +90,7 @@ func (c DeviceConfig) Check() error {
 		if t.Path == "" {
 			return errors.New("transport.path: name the tty, such as /dev/serial/by-id/…")
 		}
-	case TransportPCSC:
+	case TransportPCSC, TransportPrinter:
 	case TransportUSB, TransportHID, TransportEvdev:
 		if (t.VID == "") != (t.PID == "") {
 			return errors.New("transport.vid, transport.pid: give both or none")
@@ -96,7 +100,7 @@ func (c DeviceConfig) Check() error {
 			return errors.New("transport.address: give host:port")
 		}
 	default:
-		return fmt.Errorf("transport.kind %q: want serial, usb, tcp, hid, evdev or pcsc", t.Kind)
+		return fmt.Errorf("transport.kind %q: want serial, usb, tcp, hid, evdev, pcsc or printer", t.Kind)
 	}
 	return nil
 }

@@ -267,4 +267,3 @@ func TestContentOfAPrintEntry(t *testing.T) {
 		}
 	}
 }
-

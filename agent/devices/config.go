@@ -36,11 +36,16 @@ type Opener struct {
 	Scanner func(context.Context, drivers.DeviceConfig) (drivers.Scanner, error)
 	NFC     func(context.Context, drivers.DeviceConfig) (drivers.NFCReader, error)
 	Display func(context.Context, drivers.DeviceConfig) (drivers.LineDisplay, error)
+	// DisplayBehind opens a display that hangs on an open printer (drivers.TransportPrinter).
+	DisplayBehind func(context.Context, drivers.POSPrinter, drivers.DeviceConfig) (drivers.LineDisplay, error)
 }
 
 // All opens every device that ships.
 func All() Opener {
-	return Opener{Printer: all.OpenPrinter, Scanner: all.OpenScanner, NFC: all.OpenNFC, Display: all.OpenLineDisplay}
+	return Opener{
+		Printer: all.OpenPrinter, Scanner: all.OpenScanner, NFC: all.OpenNFC,
+		Display: all.OpenLineDisplay, DisplayBehind: all.OpenLineDisplayBehind,
+	}
 }
 
 // of returns how a kind is opened; nil when it is not.

@@ -98,10 +98,14 @@ func (st *station) kicked(ctx context.Context, d drivers.Device, shown *[]string
 		return st.gone()
 	}
 	if display, ok := d.(drivers.LineDisplay); ok && st.kind == profiles.KindDisplay && lines != nil && !slices.Equal(lines, *shown) {
-		if err := st.show(ctx, display, lines); err != nil {
+		switch err := st.show(ctx, display, lines); {
+		case errors.Is(err, drivers.ErrBusy): // the printer that it hangs on prints: again when that is done
+			st.poke()
+		case err != nil:
 			return err
+		default:
+			*shown = lines
 		}
-		*shown = lines
 	}
 	if suspect {
 		return st.ask(ctx, d)
@@ -235,7 +239,7 @@ const showLimit = 5 * time.Second
 
 func (st *station) show(ctx context.Context, d drivers.LineDisplay, lines []string) error {
 	err := st.guard(ctx, showLimit, func(ctx context.Context) error { return d.Show(ctx, lines) })
-	if errors.Is(err, errHung) || errors.Is(err, drivers.ErrNoHardware) || errors.Is(err, drivers.ErrOffline) {
+	if errors.Is(err, errHung) || errors.Is(err, drivers.ErrNoHardware) || errors.Is(err, drivers.ErrOffline) || errors.Is(err, drivers.ErrBusy) {
 		return err
 	}
 	return nil

@@ -250,7 +250,7 @@ func (s *Set) means(c drivers.DeviceConfig, kind profiles.Kind, d sysfs.Device) 
 		return s.hasPath(d, t.Path)
 	}
 	switch {
-	case t.Kind == drivers.TransportSerial || t.Kind == drivers.TransportTCP,
+	case t.Kind == drivers.TransportSerial || t.Kind == drivers.TransportTCP || t.Kind == drivers.TransportPrinter,
 		t.Serial != "" && t.Serial != d.Serial, t.Port != "" && t.Port != d.Port:
 		return false
 	case t.VID != "":

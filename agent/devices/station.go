@@ -72,8 +72,12 @@ type Healing struct {
 
 func newStation(s *Set, kind profiles.Kind, name string, c drivers.DeviceConfig, pinned bool) *station {
 	c.Name = name
+	open := s.open.of(kind)
+	if kind == profiles.KindDisplay && c.Transport.Kind == drivers.TransportPrinter && s.open.DisplayBehind != nil {
+		open = s.openBehind
+	}
 	return &station{
-		kind: kind, name: name, pinned: pinned, set: s, open: s.open.of(kind), config: c,
+		kind: kind, name: name, pinned: pinned, set: s, open: open, config: c,
 		log:  s.o.Log.With("device", name),
 		turn: make(chan struct{}, 1), kick: make(chan struct{}, 1), broken: make(chan error, 1),
 		state: StateAbsent, past: map[drivers.StatisticName]int64{}, since: time.Now(),
@@ -82,6 +86,9 @@ func newStation(s *Set, kind profiles.Kind, name string, c drivers.DeviceConfig,
 
 // gone is why a device that the kernel no longer lists cannot go on.
 func (st *station) gone() error {
+	if st.behind() {
+		return noPrinterBefore(st.name)
+	}
 	return drivers.Trouble(category(st.kind), "use "+st.name, drivers.ErrNoHardware, nil)
 }
 
@@ -187,6 +194,10 @@ func (st *station) bringUp(ctx context.Context, l *ladder) drivers.Device {
 
 // mayOpen is false where the kernel would tell, and has not told, that the device is there.
 func (st *station) mayOpen() bool {
+	if st.behind() {
+		_, ok := st.set.openPrinter()
+		return ok
+	}
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	t := st.config.Transport
@@ -203,7 +214,7 @@ func (st *station) mayOpen() bool {
 		return t.Path != "" && st.set.o.Tree.Exists(t.Path)
 	case drivers.TransportSerial:
 		return !plugged(t.Path) || st.set.o.Tree.Exists(t.Path)
-	case drivers.TransportTCP, drivers.TransportPCSC:
+	case drivers.TransportTCP, drivers.TransportPCSC, drivers.TransportPrinter:
 	}
 	return true
 }
@@ -333,6 +344,9 @@ func (st *station) openDevice(ctx context.Context) (drivers.Device, error) {
 	if !flapped {
 		st.become(StateEnabled, trouble{})
 	}
+	if st.kind == profiles.KindPrinter {
+		st.set.follow(nil)
+	}
 	return d, nil
 }
 
@@ -340,6 +354,9 @@ func (st *station) openDevice(ctx context.Context) (drivers.Device, error) {
 // the last time.
 func (st *station) putDown(ctx context.Context, d drivers.Device, why error, l *ladder) {
 	st.keep(ctx, d)
+	if st.kind == profiles.KindPrinter {
+		st.set.follow(why)
+	}
 	st.mu.Lock()
 	for name, n := range d.Statistics() {
 		st.past[name] += n
@@ -384,7 +401,7 @@ func (st *station) resetPort(ctx context.Context) {
 		if st.usb != nil && st.seen {
 			node = st.usb.Node
 		}
-	case drivers.TransportSerial, drivers.TransportEvdev, drivers.TransportTCP: // a bridge's reset does not reach what hangs on it
+	case drivers.TransportSerial, drivers.TransportEvdev, drivers.TransportTCP, drivers.TransportPrinter: // a bridge's reset does not reach what hangs on it
 	}
 	st.mu.Unlock()
 	if node != "" && st.set.o.Tree.Exists(node) { // else it broke because it went
@@ -446,6 +463,8 @@ func (st *station) bound() string {
 	switch {
 	case st.key != "":
 		return st.key
+	case t.Kind == drivers.TransportPrinter:
+		return "printer"
 	case t.Address != "":
 		return "address " + t.Address
 	case t.Path != "":

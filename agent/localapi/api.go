@@ -49,8 +49,8 @@ type API struct {
 
 	fontFile string
 	drawing  sync.Mutex
-	mux     *http.ServeMux
-	api     huma.API
+	mux      *http.ServeMux
+	api      huma.API
 }
 
 // maxBody bounds a request's body: a wallet's answer is the longest thing in one.

@@ -78,10 +78,10 @@ api:
 devices:                  # each below may also have a name, and a transport of kind serial, usb, hid, evdev, pcsc or tcp
   auto: true              # use every device that is plugged in and recognised, without naming it. 自动识别外设
 printer: {profile: escpos-80mm-gb18030, transport: {kind: serial, path: /dev/ttyUSB0}} # named: always this one. 指定打印机
-scanner: {profile: serial-cr, transport: {kind: serial, path: /dev/ttyACM0}}           # likewise. 指定扫码枪
+scanner: {profile: serial-cr, transport: {kind: serial, path: /dev/ttyACM0}}           # likewise; framing: {end: cr, prefix: ""} (cr, lf, crlf, idle) fixes how codes end. 指定扫码枪
 scanners: []              # further ones, as scanner. 更多扫码枪
 nfc: {profile: acr122u, transport: {kind: pcsc}}                                       # likewise. 指定读卡器
-display: {profile: epson-dm-d, transport: {kind: serial, path: /dev/ttyUSB1}}          # likewise. 指定客显
+display: {profile: epson-dm-d, transport: {kind: serial, path: /dev/ttyUSB1}}          # likewise; behind the printer: {profile: epson-dm-d-shared, transport: {kind: printer}}. 指定客显
 drawer: false             # a cash drawer hangs on the printer. 钱箱
 sign_in: true             # an operator must sign in; default by class. 是否需要收银员登录
 campaign_host: ""         # host of the campaign pages, such as pos.example.cn: its QR codes are told from other links. 活动页面域名
@@ -171,7 +171,26 @@ func (s settings) checkDevices() error {
 			if err := d.Check(); err != nil {
 				return fmt.Errorf("%s: %w", name, err)
 			}
+			if err := checkBehind(name, *d); err != nil {
+				return fmt.Errorf("%s: transport.kind printer: %w", name, err)
+			}
 		}
 	}
 	return nil
+}
+
+// checkBehind tells what cannot hang on the printer: it passes bytes on to displays alone,
+// and only to those that know when they are spoken to.
+func checkBehind(role string, d drivers.DeviceConfig) error {
+	if d.Transport.Kind != drivers.TransportPrinter {
+		return nil
+	}
+	if role != "display" {
+		return errors.New("only a display may hang on the printer")
+	}
+	p, err := profiles.FindLineDisplay(d.Profile)
+	if err == nil && !p.Select {
+		err = fmt.Errorf("profile %s is for a display with a line of its own; take one with select, such as epson-dm-d-shared", d.Profile)
+	}
+	return err
 }

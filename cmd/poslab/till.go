@@ -19,7 +19,7 @@ type TillCmd struct {
 	Model   string `placeholder:"NAME" help:"What the printer says its model is. 打印机自报型号。"`
 	Scanner string `default:"serial-cr" placeholder:"PROFILE" help:"Serial scanner. 串口扫码枪。"`
 	NFC     string `name:"nfc" default:"pn532-uart" placeholder:"PROFILE" help:"Contactless reader on a serial line. 串口读卡器。"`
-	Display string `default:"vfd-gbk" placeholder:"PROFILE" help:"Customer display. 客显。"`
+	Display string `default:"vfd-gbk" placeholder:"PROFILE" help:"Customer display; epson-dm-d-shared hangs on the printer. 客显。"`
 	Script  string `type:"existingfile" placeholder:"FILE" help:"Carry out this file's commands instead of what is typed; exit 1 where one fails. 执行脚本。"`
 }
 

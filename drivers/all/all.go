@@ -95,8 +95,8 @@ func Dial(t drivers.TransportConfig, line profiles.Serial, match profiles.Match,
 			return usb.Open(ctx, usb.Match{IDs: usbIDs(t, match), Serial: t.Serial, Port: t.Port}, want)
 		case drivers.TransportTCP:
 			return tcp.Open(ctx, t.Address)
-		case drivers.TransportHID, drivers.TransportEvdev, drivers.TransportPCSC:
-			// of scanners and readers alone
+		case drivers.TransportHID, drivers.TransportEvdev, drivers.TransportPCSC, drivers.TransportPrinter:
+			// of scanners, readers and displays alone
 		}
 		return nil, fmt.Errorf("transport %q: %w", t.Kind, transport.ErrNotFound)
 	}

@@ -33,8 +33,12 @@ type plug struct {
 
 // build makes the devices as their profiles describe them.
 func (c *counter) build() error {
-	if err := errors.Join(c.buildPrinter(), c.buildScanner(), c.buildReader(), c.buildDisplay()); err != nil {
+	display, err := c.buildDisplay() // first: it may hang on the printer
+	if err := errors.Join(err, c.buildPrinter(), c.buildScanner(), c.buildReader()); err != nil {
 		return err
+	}
+	if !c.behind {
+		c.add("display", display, c.display)
 	}
 	c.hidpos = device.NewHIDScanner(device.HIDScannerOptions{})
 	c.keyboard = device.NewKeyboardScanner(device.KeyboardScannerOptions{})
@@ -72,6 +76,9 @@ func (c *counter) buildPrinter() error {
 		case c.receipts <- r.N:
 		default: // nobody waits for them
 		}
+	}
+	if c.behind {
+		opt.Display = c.display
 	}
 	if c.printer, err = device.NewPrinter(opt); err != nil {
 		return err
@@ -137,14 +144,17 @@ func (c *counter) buildReader() error {
 	return nil
 }
 
-func (c *counter) buildDisplay() error {
+// buildDisplay makes the display and returns its profile; one that shares its line hangs on
+// the printer.
+func (c *counter) buildDisplay() (profile string, err error) {
 	p, err := profiles.FindLineDisplay(c.Display)
 	if err != nil {
-		return fmt.Errorf("--display: %w", err)
+		return "", fmt.Errorf("--display: %w", err)
 	}
-	if p.Driver == "" || p.Select {
-		return fmt.Errorf("--display: %s has no line of its own here; take vfd-gbk, cd5220, epson-dm-d or led8", p.Name)
+	if p.Driver == "" {
+		return "", fmt.Errorf("--display: %s is only recognised, no driver speaks to it 仅能识别,无驱动", p.Name)
 	}
+	c.behind = p.Select
 	opt := device.LineDisplayOptions{
 		Language: p.Language, Columns: p.Size.Columns, Rows: p.Size.Rows, Chinese: p.CJK.Encoding != "none", Labels: p.Labels,
 	}
@@ -155,11 +165,8 @@ func (c *counter) buildDisplay() error {
 		}
 	}
 	c.columns = p.Size.Columns
-	if c.display, err = device.NewLineDisplay(opt); err != nil {
-		return err
-	}
-	c.add("display", p.Name, c.display)
-	return nil
+	c.display, err = device.NewLineDisplay(opt)
+	return p.Name, err
 }
 
 // in plugs the device in.

@@ -47,6 +47,9 @@ func (c *counter) show() error {
 		}
 		fmt.Fprintf(&b, "%-8s %s\n", p.name, state)
 	}
+	if c.behind {
+		fmt.Fprintf(&b, "%-8s 接在打印机上 behind the printer; %s\n", "display", c.state("display"))
+	}
 	c.say("%s", strings.TrimRight(b.String(), "\n"))
 	return nil
 }
@@ -118,6 +121,9 @@ func (c *counter) config() ([]byte, error) {
 	out := map[string]any{
 		"env": "lab", "devices": map[string]any{"auto": false}, // what hangs on this machine otherwise is none of the counter's
 		"drawer": true,
+	}
+	if c.behind {
+		out["display"] = map[string]any{"profile": c.Display, "transport": map[string]any{"kind": drivers.TransportPrinter}}
 	}
 	var more []drivers.DeviceConfig
 	for _, p := range c.plugs {

@@ -49,7 +49,8 @@ type counter struct {
 	chip     *device.PN532
 	card     *device.Card
 	display  *device.LineDisplay
-	columns  int // of the display
+	columns  int  // of the display
+	behind   bool // the display hangs on the printer
 	hidpos   *device.HIDScanner
 	keyboard *device.KeyboardScanner
 	plugs    []*plug
