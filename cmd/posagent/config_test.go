@@ -37,6 +37,10 @@ func TestTheHelpNamesEveryKey(t *testing.T) {
 func TestBadConfigurationIsNamed(t *testing.T) {
 	for name, c := range map[string]struct{ text, want string }{
 		"unknown key":        {"env: lab\ncolour: red\n", `line 2: unknown key "colour"`},
+		"printer on itself":  {"printer: {profile: epson-tm-t88, transport: {kind: printer}}\n", "printer: transport.kind printer: only a display"},
+		"display that types": {"display: {profile: cd5220, transport: {kind: printer}}\n", "display: transport.kind printer: profile cd5220"},
+		"framing":            {"scanner: {profile: serial-cr, framing: {end: tab}, transport: {kind: serial, path: /dev/x}}\n", "scanner: framing.end"},
+		"framing's prefix":   {"scanner: {profile: serial-cr, framing: {end: cr, prefix: \"41\"}, transport: {kind: serial, path: /dev/x}}\n", "scanner: framing.prefix"},
 		"unknown class":      {"class: tractor\n", "class:"},
 		"unknown suite":      {"suite: rot13\n", "suite:"},
 		"unknown env":        {"env: staging\n", `env: "staging": want live or lab`},

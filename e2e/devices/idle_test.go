@@ -63,8 +63,12 @@ func (c *counter) plug(t *testing.T) map[string]any {
 	config := map[string]any{"printer": line("escpos-80mm-gb18030", c.printer)}
 	var scanners []any
 	for i := range c.scanners {
-		c.scanners[i] = device.NewScanner(device.ScannerOptions{})
-		scanners = append(scanners, line("serial-cr", c.scanners[i]))
+		profile, opt := "serial-cr", device.ScannerOptions{}
+		if i == 3 { // how it is set nobody knows
+			profile, opt.Suffix = "serial-auto", "\r\n"
+		}
+		c.scanners[i] = device.NewScanner(opt)
+		scanners = append(scanners, line(profile, c.scanners[i]))
 	}
 	config["scanners"] = scanners
 	return config
@@ -103,6 +107,28 @@ func TestAnIdleAgentIsQuiet(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Run("posctl", func(t *testing.T) { asStoreIT(t, bin, socket, &c) })
+	t.Run("what a scanner taught outlives the agent", func(t *testing.T) {
+		for _, code := range []string{"6901028075862", "96385074", "036000291452"} { // goods codes: nobody pays
+			if err := c.scanners[3].Scan(code, ""); err != nil {
+				t.Fatal(err)
+			}
+		}
+		framed(t, client, "crlf")
+		if err := till.Stop(); err != nil {
+			t.Fatal(err)
+		}
+		if err := till.Restart(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := ready(t.Context(), client, 5); err != nil {
+			t.Fatal(err)
+		}
+		framed(t, client, "crlf")
+		if _, err := client.ForgetFraming(t.Context(), "scanner-4"); err != nil {
+			t.Fatal(err)
+		}
+		framed(t, client, "")
+	})
 	before, err := drill.UsageOf(till.PID())
 	if err != nil {
 		t.Fatal(err)
@@ -180,4 +206,18 @@ func asStoreIT(t *testing.T, bin, socket string, c *counter) {
 	run(cli.Negative, []string{"✗", "→", "printer"}, "doctor")
 	run(cli.Negative, []string{"✗"}, "selftest", "printer")
 	c.printer.SetPaper(true)
+}
+
+// framed waits until the fourth scanner's framing is known as wanted; "": not at all.
+func framed(t *testing.T, c *sdk.Client, want string) {
+	t.Helper()
+	for end := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
+		d, err := c.Device(t.Context(), "scanner-4")
+		if err == nil && (d.Framing == nil && want == "" || d.Framing != nil && d.Framing.End == want && d.Framing.From == "learned") {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("framing %+v, want %q: %v", d.Framing, want, err)
+		}
+	}
 }

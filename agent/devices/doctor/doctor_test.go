@@ -106,3 +106,13 @@ func TestEachFinding(t *testing.T) {
 		}
 	}
 }
+
+func TestALearnedFramingIsTold(t *testing.T) {
+	got := codes(t, doctor.Bench{Tree: sysfstest.Plant(t, ""), Asked: true, Devices: []doctor.Device{
+		{Name: "scanner", Role: "scanner", State: devices.StateReady, Framing: "CRLF", Learned: true},
+		{Name: "hall", Role: "scanner", State: devices.StateReady, Framing: "CR"},
+	}})
+	if n := len(slices.DeleteFunc(got, func(s string) bool { return s != "info framing" })); n != 1 {
+		t.Errorf("%d findings of a learned framing, want 1", n)
+	}
+}
