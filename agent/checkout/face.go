@@ -153,9 +153,9 @@ func (t *Till) welcome(columns, rows int, chinese bool) []string {
 	case rows == 1 && columns <= ledColumns:
 		return []string{"0.00"}
 	case chinese && t.c.StoreName.ZH != "":
-		return []string{t.c.StoreName.ZH, "欢迎光临"}
+		return []string{t.c.StoreName.ZH, inRow(pos.Text{ZH: "欢迎光临", EN: "Welcome"}, columns)}
 	case chinese:
-		return []string{"欢迎光临"}
+		return []string{inRow(pos.Text{ZH: "欢迎光临", EN: "Welcome"}, columns)}
 	case t.c.StoreName.EN != "":
 		return []string{t.c.StoreName.EN, "Welcome"}
 	}
@@ -163,23 +163,38 @@ func (t *Till) welcome(columns, rows int, chinese bool) []string {
 }
 
 // faceLines says amount and state on a display: the amount alone on digits, on others
-// what the customer must know in the words that fit.
+// what the customer must know in the words that fit, in both languages where there is room.
 func faceLines(p pos.Payment, columns, rows int, chinese bool) []string {
 	amount := p.Amount.String()
 	if rows == 1 && columns <= ledColumns {
 		return []string{amount}
 	}
-	word := faceWord(p.State).EN
+	word, beside := faceWord(p.State).EN, ""
 	if chinese {
 		amount = "￥" + amount
-		if word = p.State.Text().ZH; width(word) > columns {
-			word = faceWord(p.State).ZH
+		switch short := faceWord(p.State); {
+		case rows > 1 && width(short.Both()) <= columns:
+			word = short.Both()
+		case rows > 1 && width(short.EN)+1+width(amount) <= columns:
+			word, beside = short.ZH, short.EN
+		default:
+			if word = p.State.Text().ZH; width(word) > columns {
+				word = short.ZH
+			}
 		}
 	}
 	if rows == 1 {
 		return []string{word + " " + amount}
 	}
-	return []string{word, strings.Repeat(" ", max(0, columns-width(amount))) + amount}
+	return []string{word, beside + strings.Repeat(" ", max(0, columns-width(beside)-width(amount))) + amount}
+}
+
+// inRow is a text in both languages where they fit a row, else in Chinese.
+func inRow(t pos.Text, columns int) string {
+	if both := t.Both(); width(both) <= columns {
+		return both
+	}
+	return t.ZH
 }
 
 // width counts columns: a character outside Latin takes two.

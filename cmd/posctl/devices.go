@@ -150,6 +150,9 @@ func details(d sdk.Device, lang string) string {
 		words = append(words, d.Text.In(lang))
 	} else if d.Printer != nil && d.Works() {
 		words = append(words, paper(*d.Printer), cover(*d.Printer))
+		if s := drawer(*d.Printer); s != "" {
+			words = append(words, s)
+		}
 	}
 	if d.Framing != nil && d.Works() {
 		words = append(words, framing(*d.Framing))
@@ -170,6 +173,18 @@ func paper(p sdk.PrinterStatus) string {
 		return say("有纸", "paper in")
 	}
 	return say("纸张未知", "paper unknown")
+}
+
+// drawer is the cash drawer's state by its switch; nothing where there is none, or nobody
+// knows how it is wired.
+func drawer(p sdk.PrinterStatus) string {
+	switch p.DrawerOpen.Value {
+	case "yes":
+		return say("钱箱打开", "drawer open")
+	case "no":
+		return say("钱箱关闭", "drawer shut")
+	}
+	return ""
 }
 
 // framing says how a scanner's codes end, and who says so.

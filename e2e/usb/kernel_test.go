@@ -38,6 +38,7 @@ func TestOnARealKernel(t *testing.T) {
 		t.Run("serial", testSerial)
 		t.Run("HID-POS", testHIDPOS)
 		t.Run("keyboard", testKeyboard)
+		t.Run("uhid", testUHID)
 		t.Run("CCID", testCCID)
 		t.Run("cycles", testCycles)
 		t.Run("program", testProgram)
@@ -131,5 +132,5 @@ func programs(bin string) (list []string) {
 // modules are what Debian loads by itself when a device is plugged in, and the
 // controller into which ours are.
 func modules() []string {
-	return []string{"virtio_pci", "virtio_net", "vhci-hcd", "usblp", "cdc-acm", "usbhid", "hid-generic", "evdev", "uinput"}
+	return []string{"virtio_pci", "virtio_net", "vhci-hcd", "usblp", "cdc-acm", "usbhid", "hid-generic", "evdev", "uinput", "uhid"}
 }
