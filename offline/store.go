@@ -31,7 +31,7 @@ type Config struct {
 	Terminal string
 	// Centre verifies the receipt that the file keeps; nil takes it as it stands.
 	Centre dcep.Verifier
-	Log      *slog.Logger // nil discards
+	Log    *slog.Logger // nil discards
 }
 
 func (c Config) log() *slog.Logger {

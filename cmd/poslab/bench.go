@@ -29,6 +29,7 @@ type BenchCmd struct {
 	Sales    int      `default:"1000" help:"Online sales before the agent's memory is read again. 读内存前的收款笔数。"`
 	Entries  int      `default:"100000" help:"Entries of the journal with which an agent starts. 启动时的账目条数。"`
 	Backlog  int      `default:"20000" help:"Entries of a backlog that is drained. 积压条数。"`
+	Stored   int      `default:"100000" help:"Payments that a journal holds. 账簿中的支付笔数。"`
 	Lines    int      `default:"1000000" help:"Lines of each side in reconcile. 对账每侧行数。"`
 }
 
@@ -43,13 +44,13 @@ A bench that fails is named on standard error and the exit code is 1; the others
 
 // Run implements the command.
 func (c BenchCmd) Run(ctx context.Context, out *cli.Streams) error {
-	if c.Seconds <= 0 || min(c.Offline, c.Online, c.Sales, c.Entries, c.Backlog, c.Lines) <= 0 {
+	if c.Seconds <= 0 || min(c.Offline, c.Online, c.Sales, c.Entries, c.Backlog, c.Stored, c.Lines) <= 0 {
 		return cli.Exit(cli.Usage, errors.New("sizes and seconds are greater than 0"))
 	}
 	o := bench.Options{
 		Names: c.Names, Repeat: time.Duration(c.Seconds) * time.Second, Dir: c.Dir, Bin: c.Bin, Postgres: c.Postgres, DuckDB: c.DuckDB,
 		Sizes: bench.Sizes{
-			Offline: c.Offline, Online: c.Online, Sales: c.Sales, Entries: c.Entries, Backlog: c.Backlog, Lines: c.Lines,
+			Offline: c.Offline, Online: c.Online, Sales: c.Sales, Entries: c.Entries, Backlog: c.Backlog, Stored: c.Stored, Lines: c.Lines,
 		},
 	}
 	if o.Bin == "" {

@@ -20,11 +20,12 @@ import (
 
 // WalletCmd is a simulated customer's wallet, used by hand.
 type WalletCmd struct {
-	Create walletCreate `cmd:"" help:"Open a wallet with play money at an institution. 开立测试钱包。"`
-	Code   walletCode   `cmd:"" help:"Show a payment code: 19 digits, one minute, single use. 显示付款码。"`
-	Scan   walletScan   `cmd:"" help:"Pay the order whose QR text is given. 扫码支付订单。"`
-	Answer walletAnswer `cmd:"" help:"Sign a till's offline challenge; needs no network. 离线签署挑战码。"`
-	Show   walletShow   `cmd:"" help:"Show what the wallet is and holds. 查看钱包。"`
+	Create     walletCreate     `cmd:"" help:"Open a wallet with play money at an institution. 开立测试钱包。"`
+	Code       walletCode       `cmd:"" help:"Show a payment code: 19 digits, one minute, single use. 显示付款码。"`
+	Scan       walletScan       `cmd:"" help:"Pay the order whose QR text is given. 扫码支付订单。"`
+	Answer     walletAnswer     `cmd:"" help:"Sign a till's offline challenge; needs no network. 离线签署挑战码。"`
+	Behaviours walletBehaviours `cmd:"" help:"List how a wallet can misbehave, by QR and as a card. 列出钱包的异常行为。"`
+	Show       walletShow       `cmd:"" help:"Show what the wallet is and holds. 查看钱包。"`
 }
 
 // walletAt says where the wallet is kept.
@@ -165,7 +166,8 @@ func (c walletScan) Run(ctx context.Context, out *cli.Streams) error {
 type walletAnswer struct {
 	walletAt
 	Challenge   string `arg:"" help:"Text of the till's challenge QR. 挑战码内容。"`
-	DoubleSpend bool   `help:"Use the last counter once more, as a cloned wallet would. 重复使用计数(测试双花)。"`
+	Behaviour   string `placeholder:"NAME" help:"Misbehave so; poslab wallet behaviours lists them. 异常行为。"`
+	DoubleSpend bool   `help:"The same as --behaviour=rewinds: the last counter once more, as a cloned wallet would. 重复使用计数(测试双花)。"`
 }
 
 // Run implements the command; it calls nobody.
@@ -174,15 +176,43 @@ func (c walletAnswer) Run(_ context.Context, out *cli.Streams) error {
 	if err != nil {
 		return cli.Exit(cli.Usage, err)
 	}
-	sign := w.Answer
-	if c.DoubleSpend {
-		sign = w.DoubleSpend
+	if c.DoubleSpend && c.Behaviour == "" {
+		c.Behaviour = string(wallet.Rewinds)
 	}
-	text, err := sign(c.Challenge, time.Now())
+	f, err := wallet.ParseFault(c.Behaviour)
+	if err != nil {
+		return cli.Exit(cli.Usage, err)
+	}
+	text, err := w.AnswerAs(f, c.Challenge, time.Now())
 	if err != nil {
 		return cli.Exit(cli.Usage, err)
 	}
 	return walletSay(out, c.JSON, map[string]any{"evidence": text, "counter": w.Counter()}, "%s", text)
+}
+
+type walletBehaviours struct {
+	JSON bool `name:"json" help:"Print JSON. 以 JSON 输出。"`
+}
+
+// Run implements the command.
+func (c walletBehaviours) Run(_ context.Context, out *cli.Streams) error {
+	type line struct {
+		Name  string   `json:"name"`
+		Phone bool     `json:"phone"`
+		Text  pos.Text `json:"text"`
+	}
+	var all []line
+	var b strings.Builder
+	for _, x := range wallet.Behaviours() {
+		all = append(all, line{string(x.Fault), x.Phone, x.Text})
+		where := "卡 card"
+		if x.Phone {
+			where = "手机与卡 phone and card"
+		}
+		_, _ = fmt.Fprintf(&b, "%-13s %s %s (%s)\n", x.Fault, x.Text.ZH, x.Text.EN, where)
+	}
+	b.WriteString("手机 phone: poslab wallet answer --behaviour NAME CHALLENGE\n卡 card: poslab till, :wallet DIR NAME, :tap")
+	return walletSay(out, c.JSON, all, "%s", b.String())
 }
 
 type walletShow struct {

@@ -41,6 +41,7 @@ func (s *site) online(t *testing.T, on bool) {
 	if on {
 		ok(t, s.Link.Restore())
 	} else {
+		s.receipted(t)
 		ok(t, s.Link.Cut())
 	}
 	for _, till := range s.Tills {
@@ -48,6 +49,21 @@ func (s *site) online(t *testing.T, on bool) {
 			st, err := till.Status(t.Context())
 			if err == nil && st.Connected != on {
 				err = fmt.Errorf("connected %t", st.Connected)
+			}
+			return err
+		})
+	}
+}
+
+// receipted waits until the centre has spoken to every till: a till that was never told the
+// time takes nothing without it.
+func (s *site) receipted(t *testing.T) {
+	t.Helper()
+	for _, till := range s.Tills {
+		wait(t, "everything is receipted", func() error {
+			st, err := till.Status(t.Context())
+			if err == nil && (st.Outbox.Unsent > 0 || st.Outbox.Receipted == 0) && st.Connected {
+				err = fmt.Errorf("outbox %+v", st.Outbox)
 			}
 			return err
 		})

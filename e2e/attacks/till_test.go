@@ -348,7 +348,9 @@ func environments() []attack {
 		{"T4", "a wallet of the lab at a live till", string(pos.ErrEnvironment), func(t *testing.T) error {
 			t.Helper()
 			c, labs := openCounter(t, pos.Live), newBank(t, dcep.SM2SM3, pos.Lab)
-			c.believe(func(tr *dcep.Trust) { tr.Roots, tr.Institutions = append(tr.Roots, labs.rootDER), append(tr.Institutions, labs.bankDER) })
+			c.believe(func(tr *dcep.Trust) {
+				tr.Roots, tr.Institutions = append(tr.Roots, labs.rootDER), append(tr.Institutions, labs.bankDER)
+			})
 			id, text := c.challenge(1)
 			ch := must[dcep.Challenge](t)(dcep.DecodeChallenge(text))
 			key := labs.key()

@@ -40,9 +40,9 @@ type seller struct {
 }
 
 // keyFile is the till's key; it lies beside the mount, for a key is not what is tested.
-func keyFile(dir string) string { return filepath.Dir(dir) + "/key.pem" }
+func keyFile(mount string) string { return filepath.Join(filepath.Dir(mount), "key.pem") }
 
-func makeKey(dir, suiteName string) (dcep.Signer, error) {
+func makeKey(mount, suiteName string) (dcep.Signer, error) {
 	suite, err := dcep.SuiteByName(suiteName)
 	if err != nil {
 		return nil, err
@@ -55,11 +55,11 @@ func makeKey(dir, suiteName string) (dcep.Signer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return key, os.WriteFile(keyFile(dir), pem, 0o600)
+	return key, os.WriteFile(keyFile(mount), pem, 0o600)
 }
 
-func journalConfig(dir string) (offline.Config, error) {
-	pem, err := os.ReadFile(keyFile(dir))
+func journalConfig(dir, mount string) (offline.Config, error) {
+	pem, err := os.ReadFile(keyFile(mount))
 	if err != nil {
 		return offline.Config{}, err
 	}
@@ -69,8 +69,8 @@ func journalConfig(dir string) (offline.Config, error) {
 
 // openJournal opens the journal in dir, or makes it where there is none: a cut may have
 // come before the first entry was durable, and then nothing was acknowledged.
-func openJournal(ctx context.Context, dir string) (*offline.Store, error) {
-	c, err := journalConfig(dir)
+func openJournal(ctx context.Context, dir, mount string) (*offline.Store, error) {
+	c, err := journalConfig(dir, mount)
 	if err != nil {
 		return nil, err
 	}
@@ -96,7 +96,7 @@ func take(ctx context.Context, dir, seed string, out io.Writer) error {
 	const most = 16 // payments that share a commit
 	s := &seller{rng: rand.New(rand.NewPCG(n, 2)), out: bufio.NewWriter(out)}
 	var err error
-	if s.Store, err = openJournal(ctx, dir); err != nil {
+	if s.Store, err = openJournal(ctx, dir, dir); err != nil {
 		return fmt.Errorf("open journal: %w", err)
 	}
 	if err := s.found(ctx); err != nil {
@@ -263,7 +263,7 @@ func (b *blackouts) compare(has map[uint64]string) {
 
 // finish verifies the file as it lies on the medium, every signature, and begins a new one.
 func (b *blackouts) finish() error {
-	c, err := journalConfig(b.mount.Path)
+	c, err := journalConfig(b.mount.Path, b.mount.Path)
 	if err != nil {
 		return err
 	}

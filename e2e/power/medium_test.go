@@ -38,8 +38,15 @@ func openCounter(t *testing.T) *counter {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ok(t, s.Link.Cut())
 	c := &counter{t: t, site: s, till: s.Tills[0], wallet: w}
+	c.eventually("the centre has told the time", func() error {
+		st, err := c.till.Status(t.Context())
+		if err == nil && (st.Outbox.Unsent > 0 || st.Outbox.Receipted == 0) {
+			err = fmt.Errorf("outbox %+v", st.Outbox)
+		}
+		return err
+	})
+	ok(t, s.Link.Cut())
 	c.eventually("offline", func() error {
 		st, err := c.till.Status(t.Context())
 		if err == nil && st.Connected {
@@ -98,10 +105,14 @@ func TestATillHealsByItselfWhenItsDiskIsWell(t *testing.T) {
 	c := openCounter(t)
 	var accepted []pos.Payment
 	for name, fault := range map[string]func(forgetfs.Status) forgetfs.Faults{
-		"a full disk":       func(forgetfs.Status) forgetfs.Faults { return forgetfs.Faults{Full: true} },
-		"a read-only disk":  func(forgetfs.Status) forgetfs.Faults { return forgetfs.Faults{ReadOnly: true} },
-		"one failed fsync":  func(st forgetfs.Status) forgetfs.Faults { return forgetfs.Faults{FailSync: st.Syncs + 1, StaleOnSyncError: true} },
-		"one dropped fsync": func(st forgetfs.Status) forgetfs.Faults { return forgetfs.Faults{FailSync: st.Syncs + 1, DropOnSyncError: true} },
+		"a full disk":      func(forgetfs.Status) forgetfs.Faults { return forgetfs.Faults{Full: true} },
+		"a read-only disk": func(forgetfs.Status) forgetfs.Faults { return forgetfs.Faults{ReadOnly: true} },
+		"one failed fsync": func(st forgetfs.Status) forgetfs.Faults {
+			return forgetfs.Faults{FailSync: st.Syncs + 1, StaleOnSyncError: true}
+		},
+		"one dropped fsync": func(st forgetfs.Status) forgetfs.Faults {
+			return forgetfs.Faults{FailSync: st.Syncs + 1, DropOnSyncError: true}
+		},
 	} {
 		accepted = append(accepted, c.sell())
 		st, err := c.till.Disk.Status()

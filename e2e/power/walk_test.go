@@ -42,7 +42,7 @@ func sturdy(ctx context.Context, root string, in io.Reader, out io.Writer) error
 		if _, err := fmt.Sscan(lines.Text(), &folder, &payments); err != nil {
 			return err
 		}
-		l := &oneLife{dir: filepath.Join(root, folder), out: out}
+		l := &oneLife{dir: filepath.Join(root, folder), mount: root, out: out}
 		l.rng = rand.New(rand.NewPCG(uint64(payments), 4))
 		if err := l.live(ctx, payments); err != nil {
 			return err
@@ -56,8 +56,8 @@ func sturdy(ctx context.Context, root string, in io.Reader, out io.Writer) error
 
 type oneLife struct {
 	seller
-	dir string
-	out io.Writer
+	dir, mount string
+	out        io.Writer
 }
 
 func (l *oneLife) tell(format string, args ...any) { _, _ = fmt.Fprintf(l.out, format+"\n", args...) }
@@ -87,7 +87,7 @@ func (l *oneLife) live(ctx context.Context, payments int) error {
 	if err := again(ctx, func() error { return os.MkdirAll(l.dir, 0o700) }); err != nil {
 		return err
 	}
-	err := again(ctx, func() (err error) { l.Store, err = openJournal(ctx, l.dir); return err })
+	err := again(ctx, func() (err error) { l.Store, err = openJournal(ctx, l.dir, l.mount); return err })
 	if err != nil {
 		return fmt.Errorf("create: %w", err)
 	}
@@ -205,7 +205,7 @@ func (w *walk) run(faults int) error {
 				return err
 			}
 		}
-		if err := w.life(n); err != nil {
+		if err := w.life(i, n); err != nil {
 			return fmt.Errorf("fault at operation %d: %w", n, err)
 		}
 		if i%cutEvery == cutEvery-1 || i == faults-1 {
@@ -219,7 +219,7 @@ func (w *walk) run(faults int) error {
 
 // life is long enough that its n-th operation is one of it: a payment has more than six writes and
 // one fsync of its own.
-func (w *walk) life(n int) error {
+func (w *walk) life(i, n int) error {
 	st, err := w.mount.Status()
 	if err != nil {
 		return err
@@ -232,7 +232,7 @@ func (w *walk) life(n int) error {
 	if fault.FailSync > 0 {
 		payments = 6 + 2*n // one or two share a commit
 	}
-	folder := fmt.Sprintf("life-%d", n)
+	folder := fmt.Sprintf("life-%d-%d", i, n)
 	l, err := w.till.life(folder, payments)
 	if err != nil {
 		return err
@@ -311,7 +311,7 @@ func TestJournalSurvivesEveryFaultOfItsMedium(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := mountEmpty(t)
-			if _, err := makeKey(filepath.Join(m.Path, "life"), dcep.Ed25519SHA256); err != nil { // beside the folders of the lives
+			if _, err := makeKey(m.Path, dcep.Ed25519SHA256); err != nil {
 				t.Fatal(err)
 			}
 			w := &walk{t: t, mount: m, fault: fault, lives: map[string]told{}}

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -39,6 +40,13 @@ const worldVariable = "DCPOS_WORLD"
 // serveWorld starts the world when the guest asks for it, and ends it with the test.
 func serveWorld(t *testing.T) (variable string) {
 	t.Helper()
+	variable, _ = serveSite(t)
+	return variable
+}
+
+// serveSite is serveWorld that also gives the world once it was asked for.
+func serveSite(t *testing.T) (variable string, world func() *drill.Site) {
+	t.Helper()
 	var c net.ListenConfig
 	l, err := c.Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -46,6 +54,7 @@ func serveWorld(t *testing.T) (variable string) {
 	}
 	bin, dir := testbin.Dir(t), t.TempDir()
 	var site *drill.Site
+	var told sync.Mutex // guards site
 	served := make(chan struct{})
 	t.Cleanup(func() {
 		_ = l.Close() // ends the goroutine
@@ -64,23 +73,30 @@ func serveWorld(t *testing.T) (variable string) {
 			if err != nil {
 				return
 			}
+			told.Lock()
 			if site == nil {
 				began := time.Now()
 				s, err := drill.Open(context.WithoutCancel(t.Context()), drill.SiteOptions{Bin: bin, Dir: dir, Tills: -1})
 				if err != nil {
 					t.Errorf("open the world: %v", err)
 					_ = asks.Close() // the guest sees that there is nothing
+					told.Unlock()
 					continue
 				}
 				site = s
 				t.Logf("institutions and centre are up after %v", time.Since(began).Round(time.Millisecond))
 			}
+			told.Unlock()
 			if err := tell(t.Context(), asks, site); err != nil {
 				t.Errorf("tell of the world: %v", err)
 			}
 		}
 	}()
-	return worldVariable + "=" + l.Addr().String()
+	return worldVariable + "=" + l.Addr().String(), func() *drill.Site {
+		told.Lock()
+		defer told.Unlock()
+		return site
+	}
 }
 
 // tell answers one who asks for the world.

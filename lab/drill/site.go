@@ -29,6 +29,8 @@ type SiteOptions struct {
 	// Forgetful puts the data of tills and centre on file systems that forget at a power cut.
 	Forgetful bool
 	Seed      uint64
+	// Till are further keys of the tills' files, such as devices.
+	Till map[string]any
 }
 
 // The one store and merchant of a site.

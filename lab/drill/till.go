@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"path/filepath"
@@ -63,13 +64,15 @@ func (s *Site) configure(t *Till, name string, n int) error {
 		},
 	}}
 	suites := []string{dcep.SM2SM3, dcep.Ed25519SHA256}
-	return writeConfig(t.Config, map[string]any{
+	config := map[string]any{
 		"env": "lab", "data": t.Data, "class": "smart-pos", "suite": suites[n%len(suites)],
 		"api": map[string]any{"unix": socket, "listen": ""}, "sign_in": false, "receipt": "never",
 		"devices": map[string]any{"auto": false}, // what hangs on this machine is not the drill's
 		// Shorter than at a shop, so that what is undecided is decided within a drill.
 		"timing": map[string]any{"expiry": "3s", "answer": "5s", "query": "300ms", "fast": "10m", "qr_valid": "10s"},
-	})
+	}
+	maps.Copy(config, s.Options.Till)
+	return writeConfig(t.Config, config)
 }
 
 // Enrol makes the device a terminal and waits until it is online.

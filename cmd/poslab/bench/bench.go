@@ -51,6 +51,7 @@ type Sizes struct {
 	Tills   int // that send at once in ingest
 	Each    int // payments of three entries that each of them sends
 	Lines   int // of each side in reconcile
+	Stored  int // payments in the journal of stored
 	Plugs   int // of a printer that is pulled out and put back
 }
 
@@ -58,7 +59,7 @@ type Sizes struct {
 func Defaults() Sizes {
 	return Sizes{
 		Offline: 300, Online: 300, Sales: 1000, Entries: 100_000, Starts: 5, Rows: 10_000,
-		Backlog: 20_000, Tills: 20, Each: 200, Lines: 1_000_000, Plugs: 50,
+		Backlog: 20_000, Tills: 20, Each: 200, Lines: 1_000_000, Stored: 100_000, Plugs: 50,
 	}
 }
 
@@ -85,9 +86,11 @@ type bench struct {
 func all() []bench {
 	return []bench{
 		{"offline-decision", offlineDecision},
+		{"tap", taps},
 		{"online-sale", onlineSale},
 		{"agent-size", agentSize},
 		{"journal-append", journalAppend},
+		{"stored", storedPayments},
 		{"drain", drain},
 		{"ingest", ingest},
 		{"reconcile", reconcileFiles},
@@ -131,7 +134,7 @@ func (o Options) Check() error {
 func (s Sizes) check() error {
 	for name, n := range map[string]int{
 		"offline": s.Offline, "online": s.Online, "sales": s.Sales, "entries": s.Entries, "starts": s.Starts, "rows": s.Rows,
-		"backlog": s.Backlog, "tills": s.Tills, "each": s.Each, "lines": s.Lines, "plugs": s.Plugs,
+		"backlog": s.Backlog, "tills": s.Tills, "each": s.Each, "lines": s.Lines, "stored": s.Stored, "plugs": s.Plugs,
 	} {
 		if n < 0 {
 			return fmt.Errorf("%s: %d is negative", name, n)
@@ -212,6 +215,7 @@ func (s Sizes) orDefaults() Sizes {
 		{&s.Tills, d.Tills},
 		{&s.Each, d.Each},
 		{&s.Lines, d.Lines},
+		{&s.Stored, d.Stored},
 		{&s.Plugs, d.Plugs},
 	} {
 		if *f.have == 0 {

@@ -15,7 +15,7 @@ import (
 // tiny is the least that still measures something.
 func tiny() Sizes {
 	return Sizes{
-		Offline: 12, Online: 3, Sales: 8, Entries: 400, Starts: 2, Rows: 60, Backlog: 60, Tills: 2, Each: 10, Lines: 5000, Plugs: 3,
+		Offline: 12, Online: 3, Sales: 8, Entries: 400, Starts: 2, Rows: 60, Backlog: 60, Tills: 2, Each: 10, Lines: 5000, Stored: 40, Plugs: 3,
 	}
 }
 

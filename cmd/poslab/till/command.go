@@ -7,8 +7,10 @@ import (
 	"strconv"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"dcpos/lab/device"
+	"dcpos/lab/wallet"
 	"dcpos/pos"
 )
 
@@ -190,6 +192,9 @@ func (c *counter) readerCommands() []command {
 			help: pos.Text{ZH: "放上练习卡", EN: "hold the practice card to the reader"},
 			do:   none(func() error { c.chip.Tap(c.card); return nil }),
 		}, {
+			usage: "wallet DIR [BEHAVIOUR]", help: pos.Text{ZH: "改拿 poslab wallet 的钱包卡(可指定异常行为)", EN: "take a wallet of poslab wallet in hand as a card, misbehaving if that is asked for"},
+			do: func(_ context.Context, a []string) error { return c.carry(a) },
+		}, {
 			usage: "take", help: pos.Text{ZH: "拿走卡", EN: "take it away"},
 			do: none(func() error { c.chip.Take(nil); return nil }),
 		}, {
@@ -208,6 +213,30 @@ func (c *counter) readerCommands() []command {
 			do: func(_ context.Context, a []string) error { return either(a, "dead", "alive", c.chip.Silence) },
 		},
 	}
+}
+
+// carry makes the card in hand one of a wallet.
+func (c *counter) carry(a []string) error {
+	if len(a) < 1 || len(a) > 2 {
+		return errUsage
+	}
+	w, err := wallet.Open(a[0], wallet.Client{})
+	if err != nil {
+		return err
+	}
+	applet := w.Card(time.Now)
+	if len(a) == 2 {
+		f, err := wallet.ParseFault(a[1])
+		if err != nil {
+			return err
+		}
+		applet.Misbehave(f)
+	}
+	c.card = device.NewCard(device.CardOptions{
+		Applications: []device.Application{{AID: []byte(wallet.AID), Label: "DCPOS", Priority: 1, Applet: applet}},
+	})
+	c.say("手持 in hand: %s %s (%s) %s", w.ID(), w.Name(), w.Institution(), strings.Join(a[1:], ""))
+	return nil
 }
 
 func (c *counter) benchCommands() []command {
