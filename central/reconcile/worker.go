@@ -179,7 +179,7 @@ type segmentIndex struct {
 	Wide   bool              `json:"wide"`   // marks of 64 bits
 	Totals []segment.Section `json:"totals"` // pairs: level and key, total
 	Tally  []int64           `json:"tally"`
-	Sum    uint64            `json:"sum"` // of the records' weights: lines in any order
+	Sum    uint64            `json:"sum"` // of a statement's records' weights: its lines in any order
 }
 
 func (x *segmentIndex) rowsOf(list int) int64 {
@@ -281,7 +281,9 @@ func (w *Worker) writeSegment(ctx context.Context, o *opened, p *partitioner, in
 	out := segment.NewWriter(file)
 	x := &segmentIndex{Lines: lines.Ordinal(), Wide: part.End-part.Begin > 1<<32-1, Tally: p.tally.numbers()}
 	for shard := range 1 << o.Shards {
-		s, err := out.Section(func(to io.Writer) error { return p.writeShard(to, x, lists, in.side, shard, 1<<(o.Depth-o.Shards)) })
+		s, err := out.Section(func(to io.Writer) error {
+			return p.writeShard(to, x, lists, in.side, shard, 1<<(o.Depth-o.Shards), in.Whole())
+		})
 		if err != nil {
 			return segment.Ref{}, err
 		}
@@ -297,13 +299,13 @@ func (w *Worker) writeSegment(ctx context.Context, o *opened, p *partitioner, in
 }
 
 // writeShard writes the lists of a shard one after the other.
-func (p *partitioner) writeShard(to io.Writer, x *segmentIndex, lists []spill.List, side, shard, each int) error {
+func (p *partitioner) writeShard(to io.Writer, x *segmentIndex, lists []spill.List, side, shard, each int, whole bool) error {
 	for i := shard * each; i < (shard+1)*each; i++ {
 		l := lists[2*i+side]
 		x.Counts = binary.LittleEndian.AppendUint32(x.Counts, uint32(l.Rows))
 		x.Rows += l.Rows
 		err := p.store.Each(l, &spill.Buffer{}, func(records []byte) error {
-			for at := 0; at < len(records); at += recordSize {
+			for at := 0; whole && at < len(records); at += recordSize {
 				r := readRecord(records[at:])
 				x.Sum += p.secret.balance(r.first, r.second)
 			}
