@@ -75,16 +75,21 @@ const (
 // the keys is then allocated anew.
 type ledgerTotals struct {
 	most   int
-	sorter *spill.Sorter
+	sorter taker               // of what is flushed
 	levels [2]map[string]int32 // key to index in sums
 	sums   []total
 	record []byte
 }
 
+// taker takes encoded totals by level and key.
+type taker interface {
+	Add(key, value []byte) error
+}
+
 // bytesPerTotal is what one key costs: sums, key, entry of the map.
 const bytesPerTotal = 256
 
-func newLedgerTotals(memory int64, sorter *spill.Sorter) *ledgerTotals {
+func newLedgerTotals(memory int64, sorter taker) *ledgerTotals {
 	return &ledgerTotals{
 		most: int(min(max(memory/bytesPerTotal, 16), mostKeys)), sorter: sorter,
 		levels: [2]map[string]int32{{}, {}},
@@ -188,7 +193,7 @@ const (
 	mostKeys = 1<<slotBits - 2
 )
 
-func newSideTotals(memory int64, sorter *spill.Sorter) *sideTotals {
+func newSideTotals(memory int64, sorter taker) *sideTotals {
 	return &sideTotals{ledger: newLedgerTotals(memory, sorter)}
 }
 
