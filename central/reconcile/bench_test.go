@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"bufio"
+	"bytes"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -146,4 +147,54 @@ func TestMemoryStaysWithinItsBudget(t *testing.T) {
 	if used > 2*minMemory { // the collector lets garbage grow to the size of what lives
 		t.Errorf("peak heap is %d bytes with a budget of %d", used, minMemory)
 	}
+}
+
+// BenchmarkParts measures the run after our side was prepared. DCPOS_BENCH_LINES as above.
+func BenchmarkParts(b *testing.B) {
+	n := 1_000_000
+	if v, err := strconv.Atoi(os.Getenv("DCPOS_BENCH_LINES")); err == nil {
+		n = v
+	}
+	oursPath, theirsPath := pairFiles(b, n)
+	job := Job{Ours: []Source{{Path: oursPath}}, Theirs: []Source{{Path: theirsPath}}, Workers: 1}
+	for b.Loop() {
+		b.StopTimer()
+		dir := b.TempDir()
+		if err := PrepareIn(b.Context(), filepath.Join(dir, "segments"), job); err != nil {
+			b.Fatal(err)
+		}
+		b.StartTimer()
+		job.Out = filepath.Join(dir, "out")
+		if _, err := RunIn(b.Context(), filepath.Join(dir, "segments"), job); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(2*n*b.N)/b.Elapsed().Seconds(), "rows/s")
+}
+
+// BenchmarkBreaks measures two sides of which every pair is a break.
+func BenchmarkBreaks(b *testing.B) {
+	n := 500_000
+	if v, err := strconv.Atoi(os.Getenv("DCPOS_BENCH_LINES")); err == nil {
+		n = v
+	}
+	oursPath, theirsPath := pairFiles(b, n)
+	text, err := os.ReadFile(theirsPath)
+	if err == nil {
+		err = os.WriteFile(theirsPath, bytes.ReplaceAll(text, []byte(",S,"), []byte(",F,")), 0o600)
+	}
+	if err != nil {
+		b.Fatal(err)
+	}
+	job := Job{Ours: []Source{{Path: oursPath}}, Theirs: []Source{{Path: theirsPath}}, Workers: 1}
+	var breaks int64
+	for b.Loop() {
+		job.Out = filepath.Join(b.TempDir(), "out")
+		s, err := Run(b.Context(), job)
+		if err != nil {
+			b.Fatal(err)
+		}
+		breaks = s.Breaks()
+	}
+	b.ReportMetric(float64(breaks)*float64(b.N)/b.Elapsed().Seconds(), "breaks/s")
 }

@@ -64,6 +64,7 @@ type parts struct {
 	crew    Crew
 	portion int64
 	spec    spec
+	sums    *ledgerTotals // of all parts
 }
 
 func newParts(job Job, depot Depot, crew Crew) (*parts, error) {
@@ -293,6 +294,7 @@ func (p *parts) merge(ctx context.Context) error {
 	if r.store, err = spill.NewStore(r.sortDir, spill.MinPage, 0); err != nil {
 		return err
 	}
+	p.sums = newLedgerTotals(r.tuning.totals*int64(r.tuning.workers), r.totals)
 	indexes, err := p.read(ctx)
 	if err != nil {
 		return err
@@ -324,7 +326,7 @@ func (p *parts) merge(ctx context.Context) error {
 			return err
 		}
 	}
-	return nil
+	return p.sums.flush()
 }
 
 // read takes what the segments say about the inputs as a whole.
@@ -342,7 +344,7 @@ func (p *parts) read(ctx context.Context) ([]*segmentIndex, error) {
 		}
 		p.tally.add(&t)
 		p.plan.Observed += x.Rows
-		if err := p.pairs(ctx, ref, x.Totals, p.totals.Add); err != nil {
+		if err := p.pairs(ctx, ref, x.Totals, p.sums.take); err != nil {
 			return nil, err
 		}
 		indexes[n] = x
@@ -452,7 +454,7 @@ func (p *parts) take(ctx context.Context, shard int, ref segment.Ref, before []i
 	if err != nil {
 		return err
 	}
-	return p.pairs(ctx, ref, x.Totals, p.totals.Add)
+	return p.pairs(ctx, ref, x.Totals, p.sums.take)
 }
 
 // Local is a crew of goroutines of this process.

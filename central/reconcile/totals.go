@@ -4,8 +4,10 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 
 	"dcpos/central/reconcile/spill"
 	"dcpos/central/reconcile/statement"
@@ -45,6 +47,9 @@ func (t *total) append(b []byte) []byte {
 	return binary.LittleEndian.AppendUint64(b, uint64(t.breaks))
 }
 
+// totalBytes is how long a total is.
+const totalBytes = 2*(8+3*sumBytes) + 8
+
 func decodeTotal(b []byte) (t total) {
 	for side := range t.lines {
 		t.lines[side] = int64(binary.LittleEndian.Uint64(b))
@@ -70,16 +75,21 @@ const (
 // the keys is then allocated anew.
 type ledgerTotals struct {
 	most   int
-	sorter *spill.Sorter
+	sorter taker               // of what is flushed
 	levels [2]map[string]int32 // key to index in sums
 	sums   []total
 	record []byte
 }
 
+// taker takes encoded totals by level and key.
+type taker interface {
+	Add(key, value []byte) error
+}
+
 // bytesPerTotal is what one key costs: sums, key, entry of the map.
 const bytesPerTotal = 256
 
-func newLedgerTotals(memory int64, sorter *spill.Sorter) *ledgerTotals {
+func newLedgerTotals(memory int64, sorter taker) *ledgerTotals {
 	return &ledgerTotals{
 		most: int(min(max(memory/bytesPerTotal, 16), mostKeys)), sorter: sorter,
 		levels: [2]map[string]int32{{}, {}},
@@ -105,6 +115,28 @@ func (l *ledgerTotals) of(bank, merchant []byte) (atBank, atMerchant *total, err
 		found[i] = at
 	}
 	return &l.sums[found[0]], &l.sums[found[1]], nil
+}
+
+// take adds a total as flush has encoded it.
+func (l *ledgerTotals) take(key, value []byte) error {
+	if len(key) == 0 || len(value) != totalBytes || key[0] != byBank && key[0] != byMerchant {
+		return errors.New("a control total is damaged")
+	}
+	level := strings.IndexByte(levelNames, key[0])
+	at, ok := l.levels[level][string(key[1:])]
+	if !ok {
+		if len(l.sums) >= l.most {
+			if err := l.flush(); err != nil {
+				return err
+			}
+		}
+		at = int32(len(l.sums))
+		l.sums = append(l.sums, total{})
+		l.levels[level][string(key[1:])] = at
+	}
+	more := decodeTotal(value)
+	l.sums[at].add(&more)
+	return nil
 }
 
 // flush hands everything to the sorter.
@@ -161,7 +193,7 @@ const (
 	mostKeys = 1<<slotBits - 2
 )
 
-func newSideTotals(memory int64, sorter *spill.Sorter) *sideTotals {
+func newSideTotals(memory int64, sorter taker) *sideTotals {
 	return &sideTotals{ledger: newLedgerTotals(memory, sorter)}
 }
 

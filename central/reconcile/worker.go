@@ -179,7 +179,7 @@ type segmentIndex struct {
 	Wide   bool              `json:"wide"`   // marks of 64 bits
 	Totals []segment.Section `json:"totals"` // pairs: level and key, total
 	Tally  []int64           `json:"tally"`
-	Sum    uint64            `json:"sum"` // of the records' weights: lines in any order
+	Sum    uint64            `json:"sum"` // of a statement's records' weights: its lines in any order
 }
 
 func (x *segmentIndex) rowsOf(list int) int64 {
@@ -267,9 +267,6 @@ func (r *run) faultOf(in *input) (*inputFault, error) {
 
 func (w *Worker) writeSegment(ctx context.Context, o *opened, p *partitioner, in *input, part *portion, lines *statement.Lines) (segment.Ref, error) {
 	lists, err := p.pages.Finish()
-	if err == nil {
-		err = p.totals.flush()
-	}
 	if err != nil {
 		return segment.Ref{}, err
 	}
@@ -281,7 +278,9 @@ func (w *Worker) writeSegment(ctx context.Context, o *opened, p *partitioner, in
 	out := segment.NewWriter(file)
 	x := &segmentIndex{Lines: lines.Ordinal(), Wide: part.End-part.Begin > 1<<32-1, Tally: p.tally.numbers()}
 	for shard := range 1 << o.Shards {
-		s, err := out.Section(func(to io.Writer) error { return p.writeShard(to, x, lists, in.side, shard, 1<<(o.Depth-o.Shards)) })
+		s, err := out.Section(func(to io.Writer) error {
+			return p.writeShard(to, x, lists, in.side, shard, 1<<(o.Depth-o.Shards), in.Whole())
+		})
 		if err != nil {
 			return segment.Ref{}, err
 		}
@@ -290,20 +289,23 @@ func (w *Worker) writeSegment(ctx context.Context, o *opened, p *partitioner, in
 	if x.Marks, err = out.Section(func(to io.Writer) error { return writeMarks(to, lines.Marks(), part.Begin, x.Wide) }); err != nil {
 		return segment.Ref{}, err
 	}
-	if x.Totals, err = writePairs(out, p.run.totals); err != nil {
+	totals := pairs{out: out}
+	p.totals.ledger.sorter = &totals // what is left needs no sorting: it is added up again
+	if err := errors.Join(p.totals.flush(), p.run.totals.Sorted(totals.Add), totals.flush()); err != nil {
 		return segment.Ref{}, err
 	}
+	x.Totals = totals.sections
 	return out.Finish(ctx, w.depot.Store, kindSegment, x)
 }
 
 // writeShard writes the lists of a shard one after the other.
-func (p *partitioner) writeShard(to io.Writer, x *segmentIndex, lists []spill.List, side, shard, each int) error {
+func (p *partitioner) writeShard(to io.Writer, x *segmentIndex, lists []spill.List, side, shard, each int, whole bool) error {
 	for i := shard * each; i < (shard+1)*each; i++ {
 		l := lists[2*i+side]
 		x.Counts = binary.LittleEndian.AppendUint32(x.Counts, uint32(l.Rows))
 		x.Rows += l.Rows
 		err := p.store.Each(l, &spill.Buffer{}, func(records []byte) error {
-			for at := 0; at < len(records); at += recordSize {
+			for at := 0; whole && at < len(records); at += recordSize {
 				r := readRecord(records[at:])
 				x.Sum += p.secret.balance(r.first, r.second)
 			}
@@ -340,27 +342,38 @@ func writeMarks(to io.Writer, marks []int64, begin int64, wide bool) error {
 // pairsSection is how much one section of pairs holds, so that they can be read bit by bit.
 const pairsSection = 1 << 20
 
-// writePairs writes what a sorter holds, in its order.
-func writePairs(out *segment.Writer, sorter *spill.Sorter) (sections []segment.Section, err error) {
-	var b []byte
-	flush := func() error {
-		s, err := out.Section(func(to io.Writer) error {
-			_, err := to.Write(b)
-			return err
-		})
-		sections, b = append(sections, s), b[:0]
+// pairs writes pairs in sections.
+type pairs struct {
+	out      *segment.Writer
+	b        []byte
+	sections []segment.Section
+}
+
+// Add writes a pair.
+func (p *pairs) Add(key, value []byte) error {
+	if p.b = segment.AppendPair(p.b, key, value); len(p.b) < pairsSection {
+		return nil
+	}
+	return p.flush()
+}
+
+func (p *pairs) flush() error {
+	if len(p.b) == 0 {
+		return nil
+	}
+	s, err := p.out.Section(func(to io.Writer) error {
+		_, err := to.Write(p.b)
 		return err
-	}
-	err = sorter.Sorted(func(key, value []byte) error {
-		if b = segment.AppendPair(b, key, value); len(b) < pairsSection {
-			return nil
-		}
-		return flush()
 	})
-	if err == nil && len(b) > 0 {
-		err = flush()
-	}
-	return sections, err
+	p.sections, p.b = append(p.sections, s), p.b[:0]
+	return err
+}
+
+// writePairs writes what a sorter holds, in its order.
+func writePairs(out *segment.Writer, sorter *spill.Sorter) ([]segment.Section, error) {
+	p := pairs{out: out}
+	err := sorter.Sorted(p.Add)
+	return p.sections, errors.Join(err, p.flush())
 }
 
 // marks are where every 32nd line of a portion begins.

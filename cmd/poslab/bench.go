@@ -24,6 +24,8 @@ type BenchCmd struct {
 	Bin      string   `type:"path" placeholder:"DIR" help:"Folder of posagent, poscentral, posctl and poslab; this program's own without it. 程序目录。"`
 	Postgres string   `default:"auto" placeholder:"URL" help:"An empty PostgreSQL database; auto starts a server of its own; none leaves it out. PostgreSQL 数据库。"`
 	DuckDB   bool     `name:"duckdb" default:"true" negatable:"" help:"Measure DuckDB beside reconcile; npm brings it the first time. 与 DuckDB 对照。"`
+	Compare  bool     `help:"With reconcile: compare its breaks with DuckDB's on random data full of oddities, byte for byte, and measure nothing. 与 DuckDB 逐行比较。"`
+	Seed     uint64   `default:"1" help:"Of the data of --compare. 种子。"`
 	Offline  int      `default:"300" help:"Offline acceptances (at most 400). 离线受理次数。"`
 	Online   int      `default:"300" help:"Online sales. 联网收款次数。"`
 	Sales    int      `default:"1000" help:"Online sales before the agent's memory is read again. 读内存前的收款笔数。"`
@@ -49,6 +51,7 @@ func (c BenchCmd) Run(ctx context.Context, out *cli.Streams) error {
 	}
 	o := bench.Options{
 		Names: c.Names, Repeat: time.Duration(c.Seconds) * time.Second, Dir: c.Dir, Bin: c.Bin, Postgres: c.Postgres, DuckDB: c.DuckDB,
+		Compare: c.Compare, Seed: c.Seed,
 		Sizes: bench.Sizes{
 			Offline: c.Offline, Online: c.Online, Sales: c.Sales, Entries: c.Entries, Backlog: c.Backlog, Stored: c.Stored, Lines: c.Lines,
 		},

@@ -3,6 +3,7 @@ package spill
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -15,7 +16,7 @@ import (
 const (
 	fanIn    = 32       // runs merged at a time
 	runBlock = 16 << 10 // buffer of one run while merging
-	itemSize = 12       // bytes of an item in memory
+	itemSize = 24       // bytes of an item in memory
 )
 
 // Sorter sorts records (key, value) by the bytes of the key, within a budget of
@@ -31,7 +32,18 @@ type Sorter struct {
 	runs  []run
 }
 
-type item struct{ at, key, value uint32 }
+// item is a record in the arena. The first bytes of its key lie beside it: most comparisons
+// need no more, and looking into the arena is what sorting waits for.
+type item struct {
+	prefix         uint64
+	at, key, value uint32
+}
+
+func prefixOf(key []byte) uint64 {
+	var b [8]byte
+	copy(b[:], key)
+	return binary.BigEndian.Uint64(b[:])
+}
 
 type run struct {
 	file  *os.File
@@ -55,7 +67,7 @@ func (s *Sorter) Add(key, value []byte) error {
 	}
 	at := len(s.arena)
 	s.arena = append(append(s.grown(need), key...), value...)
-	s.items = append(s.items, item{uint32(at), uint32(len(key)), uint32(len(value))})
+	s.items = append(s.items, item{prefixOf(key), uint32(at), uint32(len(key)), uint32(len(value))})
 	return nil
 }
 
@@ -71,7 +83,12 @@ func (s *Sorter) grown(need int) []byte {
 func (s *Sorter) key(i item) []byte { return s.arena[i.at : i.at+i.key] }
 
 func (s *Sorter) sort() {
-	slices.SortFunc(s.items, func(a, b item) int { return bytes.Compare(s.key(a), s.key(b)) })
+	slices.SortFunc(s.items, func(a, b item) int {
+		if a.prefix != b.prefix {
+			return cmp.Compare(a.prefix, b.prefix)
+		}
+		return bytes.Compare(s.key(a), s.key(b))
+	})
 }
 
 func (s *Sorter) flush() error {

@@ -2,6 +2,7 @@ package statement
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"math"
 	"strings"
@@ -87,8 +88,8 @@ type csvParser struct {
 	orig    int
 	batch   int
 	fields  [maxColumns][]byte
-	date    [10]byte // the last yyyy-MM-dd that was read, and
-	dateDay int32    // its day: nearly every line has the same
+	date    [2]uint64 // the last yyyy-MM-dd that was read, and
+	dateDay int32     // its day: nearly every line has the same
 }
 
 // Parse splits and checks one line.
@@ -116,8 +117,8 @@ func (p *csvParser) usual(data []byte, begin int, commas []uint32, row *Row) boo
 		len(bank)-1 >= MaxField || len(bank) == 0 || len(status) != 1 || !isStatus(status[0]) {
 		return false
 	}
-	amount, ok1 := parseFen(data[c[3]+1 : c[4]])
-	fee, ok2 := parseFen(data[c[4]+1 : c[5]])
+	amount, ok1 := fewDigits(data, int(c[3])+1, int(c[4]))
+	fee, ok2 := fewDigits(data, int(c[4])+1, int(c[5]))
 	stamp := data[c[6]+1:]
 	if len(commas) > len(c) {
 		stamp = data[c[6]+1 : commas[len(c)]]
@@ -254,26 +255,58 @@ func isStatus(c byte) bool { return c == Success || c == Failed || c == Pending 
 // the line before.
 func (p *csvParser) stampDay(b []byte) (int32, bool) {
 	const utc = len("2006-01-02T15:04:05Z")
-	if len(b) != utc || p.dateDay == 0 || string(b[:10]) != string(p.date[:]) || !dayTime(b) {
+	if len(b) != utc || p.dateDay == 0 || word(b) != p.date[0] || word(b[2:]) != p.date[1] || !dayTime(b) {
 		day, ok := stampDay(b)
 		if ok && len(b) == utc && dayTime(b) {
-			p.dateDay = day
-			copy(p.date[:], b)
+			p.dateDay, p.date = day, [2]uint64{word(b), word(b[2:])}
 		}
 		return day, ok
 	}
 	return p.dateDay, true
 }
 
+func word(b []byte) uint64 { return binary.LittleEndian.Uint64(b) }
+
+// Eight bytes at a time: what every byte of a number or a time has in common.
+const (
+	eachByte = 0x0101010101010101
+	zeros    = '0' * eachByte
+	highs    = 0xF0 * eachByte
+)
+
 // dayTime accepts THH:MM:SSZ after a date, from 00:00:00 to 15:59:59: still the same
 // date in Shanghai.
 func dayTime(b []byte) bool {
-	t := b[10:20]
-	if t[0] != 'T' || t[3] != ':' || t[6] != ':' || t[9] != 'Z' {
+	const colons = 0x0000FF0000FF0000 // where HH:MM:SS has them
+	w := word(b[11:19])
+	if b[10] != 'T' || b[19] != 'Z' || w&colons != ':'*eachByte&colons {
 		return false
 	}
-	h1, h2, m1, m2, s1, s2 := t[1]-'0', t[2]-'0', t[4]-'0', t[5]-'0', t[7]-'0', t[8]-'0'
-	return h1 <= 1 && h2 <= 9 && h1*10+h2 < 16 && m1 <= 5 && m2 <= 9 && s1 <= 5 && s2 <= 9
+	d := (w ^ zeros) &^ colons // digits, or more than 9
+	if (d|(d+6*eachByte))&highs != 0 {
+		return false
+	}
+	const tens = 0x000F00000F000000 // of minutes and seconds, which are below 6
+	hour := d&0xF*10 + d>>8&0xF
+	return (d&tens+10*eachByte&tens)&(tens<<4) == 0 && hour < 16
+}
+
+// fewDigits reads the digits data[from:to] at once when there are eight at most and as many
+// bytes before their end; otherwise like parseFen.
+func fewDigits(data []byte, from, to int) (pos.Money, bool) {
+	n := to - from
+	if n < 1 || n > 8 || to < 8 {
+		return parseFen(data[from:to])
+	}
+	w := word(data[to-8:to:to]) ^ zeros
+	w = w >> (64 - 8*n) << (64 - 8*n) // what is before them counts as zeros
+	if (w|(w+6*eachByte))&highs != 0 {
+		return parseFen(data[from:to])
+	}
+	// Neighbours are joined to two, four and eight digits.
+	w = w*10 + w>>8
+	w = (w&0x000000FF000000FF*(100+1000000<<32) + w>>16&0x000000FF000000FF*(1+10000<<32)) >> 32
+	return pos.Money(w), true
 }
 
 func (p *csvParser) notFen(column int, least string) *Fault {

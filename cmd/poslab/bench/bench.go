@@ -72,7 +72,11 @@ type Options struct {
 	// Postgres is the URL of an empty database, "auto" for a server of its own, or "none".
 	Postgres string
 	// DuckDB measures it as a peer of reconcile; npm brings it, from the network the first time.
-	DuckDB   bool
+	DuckDB bool
+	// Compare lets reconcile compare its breaks with DuckDB's on random data of this seed,
+	// byte for byte, and measure nothing.
+	Compare  bool
+	Seed     uint64
 	Sizes    Sizes
 	Progress io.Writer // told in lines what is being measured; nil: nobody
 }

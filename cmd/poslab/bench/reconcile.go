@@ -31,10 +31,13 @@ func reconcileFiles(ctx context.Context, r *run) error {
 	ctx, stop := context.WithTimeout(ctx, time.Hour)
 	defer stop()
 	job := &reconciliation{run: r, ours: r.path("ours.csv"), theirs: r.path("theirs.csv")}
+	if r.Compare {
+		return job.compare(ctx)
+	}
 	if err := job.write(ctx); err != nil {
 		return fmt.Errorf("write the files: %w", err)
 	}
-	var scans, plain, small []cost
+	var scans, plain, small, alone, next []cost
 	for range r.Sizes.rounds() {
 		c, err := job.scan()
 		if err != nil {
@@ -42,17 +45,22 @@ func reconcileFiles(ctx context.Context, r *run) error {
 		}
 		scans = append(scans, c)
 		for _, way := range []struct {
-			memory string
-			costs  *[]cost
-		}{{"4GiB", &plain}, {"128MiB", &small}} {
-			c, err := job.posctl(ctx, "--memory", way.memory)
+			memory, workers string
+			costs           *[]cost
+		}{{"4GiB", "2", &plain}, {"128MiB", "2", &small}, {"4GiB", "1", &alone}} {
+			c, err := job.posctl(ctx, "--memory", way.memory, "--workers", way.workers)
 			if err != nil {
 				return err
 			}
 			*way.costs = append(*way.costs, c)
 		}
+		if c, err = job.dayAfter(ctx); err != nil {
+			return err
+		}
+		next = append(next, c)
 	}
 	job.report(median(scans), median(plain), median(small))
+	job.reportParts(median(plain), median(alone), median(next))
 	if err := job.evenness(ctx); err != nil {
 		return err
 	}
@@ -133,7 +141,7 @@ func cpuOf(u *syscall.Rusage) time.Duration {
 // posctl runs posctl reconcile and compares its summary with the truth.
 func (j *reconciliation) posctl(ctx context.Context, flags ...string) (cost, error) {
 	out := j.path("out")
-	args := append([]string{"reconcile", "--ours", j.ours, "--theirs", j.theirs, "--out", out, "--workers", "2"}, flags...)
+	args := append([]string{"reconcile", "--ours", j.ours, "--theirs", j.theirs, "--out", out}, flags...)
 	cmd := exec.CommandContext(ctx, filepath.Join(j.Bin, "posctl"), args...)
 	began := time.Now()
 	text, err := cmd.CombinedOutput()
@@ -146,6 +154,35 @@ func (j *reconciliation) posctl(ctx context.Context, flags ...string) (cost, err
 		return cost{}, errors.New("no resource usage of posctl")
 	}
 	return cost{wall: took, cpu: cpuOf(usage), rss: usage.Maxrss}, checkTruth(j.truth, filepath.Join(out, "summary.json"))
+}
+
+// dayAfter prepares our side, which is not counted, and measures the run that then reads theirs.
+func (j *reconciliation) dayAfter(ctx context.Context) (cost, error) {
+	segments := j.path("segments")
+	if err := os.RemoveAll(segments); err != nil {
+		return cost{}, err
+	}
+	text, err := exec.CommandContext(ctx, filepath.Join(j.Bin, "posctl"), "reconcile", "prepare", "--ours", j.ours, "--segments", segments).CombinedOutput()
+	if err != nil {
+		return cost{}, fmt.Errorf("posctl reconcile prepare: %w: %s", err, text)
+	}
+	return j.posctl(ctx, "--memory", "4GiB", "--workers", "2", "--segments", segments)
+}
+
+func (j *reconciliation) reportParts(plain, alone, next cost) {
+	for _, f := range []struct {
+		name, zh, en string
+		value, peer  time.Duration
+	}{
+		{"seconds-one-worker", "一个工作线程的总耗时", "wall time of one worker", alone.wall, plain.wall},
+		{"seconds-T+1", "我方明细已预先切分后的总耗时", "wall time after our side was prepared", next.wall, plain.wall},
+		{"cpu-T+1", "我方明细已预先切分后的处理器时间", "processor time after our side was prepared", next.cpu, plain.cpu},
+	} {
+		j.run.report(Figure{
+			Name: f.name, Value: f.value.Seconds(), Unit: "s", Count: j.lines(), Means: pos.Text{ZH: f.zh, EN: f.en},
+			Peer: &Peer{Name: "posctl reconcile, two workers", Value: f.peer.Seconds()},
+		})
+	}
 }
 
 // checkTruth compares what was found with what was planted, so that a fast wrong answer is
@@ -221,7 +258,7 @@ func (j *reconciliation) evenness(ctx context.Context) error {
 	if err := os.WriteFile(rules, []byte(text), 0o600); err != nil {
 		return err
 	}
-	if _, err := j.posctl(ctx, "--memory", "4GiB", "--rules", rules); err != nil {
+	if _, err := j.posctl(ctx, "--memory", "4GiB", "--workers", "2", "--rules", rules); err != nil {
 		return err
 	}
 	b, err := os.ReadFile(filepath.Join(j.path("out"), "summary.json"))
