@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/chromedp/chromedp"
 
@@ -39,7 +40,10 @@ func (p *page) send(form string) {
 	p.Helper()
 	p.do("mark the page", chromedp.Evaluate[chromedp.Void](`window.before = true, undefined`))
 	p.do("send", chromedp.Click(chromedp.CSS(form+" button:not([type=button])")))
-	p.do("the answer", chromedp.Poll[chromedp.Void](`!window.before && document.readyState === "complete"`))
+	p.until(func() bool { // an error is the page that goes away
+		there, err := chromedp.Run(p.ctx, chromedp.Evaluate[bool](`!window.before && document.readyState === "complete"`))
+		return err == nil && there
+	})
 }
 
 func (p *page) open(url string) {
@@ -243,9 +247,10 @@ func (p *page) until(holds func() bool) {
 	p.Helper()
 	ctx, cancel := context.WithTimeout(p.ctx, patience)
 	defer cancel()
-	for !holds() {
+	for ; !holds(); time.Sleep(20 * time.Millisecond) {
 		if ctx.Err() != nil {
-			p.Fatalf("not within %s", patience)
+			p.shot("failed")
+			p.Fatalf("not within %s:\n%s", patience, p.text())
 		}
 	}
 }
