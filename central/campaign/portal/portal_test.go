@@ -33,7 +33,7 @@ const name = "wangfujing-2021"
 
 // stage is a portal over a published campaign, with one clock for all.
 type stage struct {
-	*testing.T
+	testing.TB
 	*portal.Portal
 	office *office.Office
 	rules  campaign.Definition
@@ -59,9 +59,9 @@ func (s *stage) must(err error) {
 	}
 }
 
-func newStage(t *testing.T, change func(*portal.Config)) *stage {
+func newStage(t testing.TB, change func(*portal.Config)) *stage { //nolint:thelper // it is the helper of tests and benchmarks
 	t.Helper()
-	s := &stage{T: t, last: map[string]string{}}
+	s := &stage{TB: t, last: map[string]string{}}
 	clock := func() time.Time { return time.UnixMilli(s.now.Load()) }
 	all, err := campaign.Shipped()
 	s.must(err)
@@ -320,4 +320,59 @@ func TestWhomALimitMeets(t *testing.T) {
 			t.Errorf("%d: %s for %s: %d, want %d", i, c.remote, c.forwarded, got, c.want)
 		}
 	}
+}
+
+// TestAnOpenPlace: a position on the border asks for another until the close; the
+// receipt promises the list only then.
+func TestAnOpenPlace(t *testing.T) {
+	s := newStage(t, nil)
+	s.set(s.rules.Register.From)
+	in := person(1)
+	in.Position = &portal.Position{Datum: "wgs84", Lat: 40, Lon: 115.42, Accuracy: 100} // on the border, give or take
+	a := decode[struct{ Ref, Place string }](s, s.api("/registrations", in))
+	e := decode[portal.Entry](s, s.api("/confirmations", map[string]string{"ref": a.Ref, "code": s.last[in.Phone]}))
+	if a.Place != "ambiguous" || e.Standing != register.PlaceOpen {
+		t.Fatalf("place %s, standing %s", a.Place, e.Standing)
+	}
+	form := func(query string, lat, lon string) *httptest.ResponseRecorder {
+		v := url.Values{"query": {query}, "datum": {"wgs84"}, "lat": {lat}, "lon": {lon}, "accuracy": {"10"}}
+		return s.ask(http.MethodPost, "/c/"+name+"/locate", "application/x-www-form-urlencoded", v.Encode())
+	}
+	if w := s.ask(http.MethodPost, "/c/"+name+"/result?lang=zh", "application/x-www-form-urlencoded", "query="+e.Query); !strings.Contains(w.Body.String(), "/locate") {
+		t.Error("her result's page does not ask for another position")
+	}
+	for what, w := range map[string]*httptest.ResponseRecorder{
+		"outside": form(e.Query, "40", "115.1"), "nothing": form(e.Query, "", ""), "not a number": form(e.Query, "NaN", "115"), "nobody's": form(strings.Repeat("A", 26), "40", "115.6"),
+	} {
+		if w.Code < 400 || w.Code > 499 {
+			t.Errorf("%s: %d", what, w.Code)
+		}
+	}
+	if w := form(e.Query, "40.00123", "115.6"); w.Code != http.StatusOK || !strings.Contains(w.Body.String(), `id="save"`) {
+		t.Errorf("inside: %d %s", w.Code, w.Body)
+	}
+	if f := decode[portal.Found](s, s.api("/results", map[string]string{"query": e.Query})); f.Standing != register.Entered || f.Ticket != e.Ticket {
+		t.Errorf("after it: %+v", f)
+	}
+	s.set(s.rules.Register.Until)
+	if w := form(e.Query, "40.00123", "115.6"); w.Code != http.StatusForbidden {
+		t.Errorf("after the close: %d", w.Code)
+	}
+}
+
+// BenchmarkResult looks results up over the handler, as the API does.
+func BenchmarkResult(b *testing.B) {
+	s := newStage(b, nil)
+	s.set(s.rules.Register.From)
+	body := `{"query":"` + s.enter(1).Query + `"}`
+	b.ResetTimer()
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			if w := s.ask(http.MethodPost, "/v1/campaigns/"+name+"/results", "application/json", body); w.Code != http.StatusOK {
+				b.Error(w.Code)
+				return
+			}
+		}
+	})
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "results/s")
 }
