@@ -76,21 +76,30 @@ func (w *world) rush(rng *rand.Rand) []portal.Entry {
 	return all
 }
 
-// repeat runs a command that is killed at random moments, until it ends by itself.
+// repeat runs a command that is killed at random moments, most of them while it works
+// and not while it starts, until it ends by itself.
 func (w *world) repeat(rng *rand.Rand, command string) {
 	w.Helper()
-	killed := 0
-	for try := range 12 {
-		ctx, cancel := context.WithTimeout(w.Context(), time.Duration(rng.IntN(60+30*try))*time.Millisecond)
+	begun := time.Now()
+	before := w.standing() // opens the centre and does nothing else
+	opening := time.Since(begun)
+	killed, steps := 0, 0
+	for range 10 {
+		ctx, cancel := context.WithTimeout(w.Context(), opening*7/10+time.Duration(rng.Int64N(int64(opening))))
 		cmd := exec.CommandContext(ctx, filepath.Join(testbin.Dir(w.T), "poscentral"), "--config", w.config, "campaign", command, name)
-		err := cmd.Run()
+		err := cmd.Run() // ends by SIGKILL
 		cancel()
-		if err != nil {
-			killed++
+		if err == nil {
+			break
+		}
+		killed++
+		if now := w.standing(); now != before {
+			before = now
+			steps++
 		}
 	}
 	w.central("campaign", command, name)
-	w.Logf("%s: killed %d times of 12", command, killed)
+	w.Logf("%s: killed %d times, %d of them after a step that stood", command, killed, steps)
 }
 
 // judge holds what was published against what people were given.

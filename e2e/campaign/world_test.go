@@ -311,6 +311,7 @@ func (w *world) enter(n int) (e portal.Entry, ok bool) {
 func (w *world) standing() (s struct {
 	State   string `json:"state"`
 	List    string `json:"list_witnessed"`
+	Result  string `json:"result_witnessed"`
 	Entries int64  `json:"entries"`
 	RoundAt string `json:"round_at"`
 	Folder  string `json:"folder"`

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -357,6 +358,38 @@ func TestAnOpenPlace(t *testing.T) {
 	s.set(s.rules.Register.Until)
 	if w := form(e.Query, "40.00123", "115.6"); w.Code != http.StatusForbidden {
 		t.Errorf("after the close: %d", w.Code)
+	}
+}
+
+// TestTLS serves with a certificate, says that it wants it for ever, and ends when it is told to.
+func TestTLS(t *testing.T) {
+	s := newStage(t, nil)
+	borrowed := httptest.NewTLSServer(nil)
+	defer borrowed.Close()
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	s.must(err)
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- s.Run(ctx, l, &borrowed.TLS.Certificates[0]) }()
+	get := func(scheme string) (*http.Response, error) {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, scheme+l.Addr().String()+"/healthz", nil)
+		s.must(err)
+		a, err := borrowed.Client().Do(r)
+		if err == nil {
+			s.must(a.Body.Close())
+		}
+		return a, err
+	}
+	if a, err := get("https://"); err != nil || a.StatusCode != http.StatusNoContent || a.Header.Get("Strict-Transport-Security") == "" {
+		t.Errorf("over TLS: %+v, %v", a, err)
+	}
+	if a, err := get("http://"); err == nil && a.StatusCode != http.StatusBadRequest {
+		t.Errorf("in clear: %+v", a)
+	}
+	borrowed.Client().CloseIdleConnections()
+	stop()
+	if err := <-done; err != nil {
+		t.Error(err)
 	}
 }
 
