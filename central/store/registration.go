@@ -38,11 +38,18 @@ func (t registrationTx) PutKey(ctx context.Context, campaign string, wrapped []b
 	return err
 }
 
-// DropKey implements register.Tx.
+// DropKey implements register.Tx. The key is written over before its row goes: SQLite
+// leaves the bytes of a deleted row in the file, but overwrites one of the same length.
 func (t registrationTx) DropKey(ctx context.Context, campaign string) error {
+	var wrapped []byte
+	found, err := one(t.QueryRow(ctx, `SELECT wrapped FROM registration_keys WHERE campaign = ?`, campaign), &wrapped)
+	if err != nil || !found {
+		return err
+	}
+	_, err0 := t.Exec(ctx, `UPDATE registration_keys SET wrapped = ? WHERE campaign = ?`, make([]byte, len(wrapped)), campaign)
 	_, err1 := t.Exec(ctx, `DELETE FROM registration_keys WHERE campaign = ?`, campaign)
 	_, err2 := t.Exec(ctx, `UPDATE registrations SET sealed = ?, last_fix = ? WHERE campaign = ?`, []byte{}, []byte{}, campaign)
-	return errors.Join(err1, err2)
+	return errors.Join(err0, err1, err2)
 }
 
 // FrozenMS implements register.Tx.

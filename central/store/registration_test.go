@@ -7,6 +7,8 @@ import (
 	"errors"
 	goflag "flag"
 	"fmt"
+	"os"
+	"path/filepath"
 	"regexp"
 	"sync"
 	"testing"
@@ -148,6 +150,34 @@ func TestRegistrationKeys(t *testing.T) {
 			t.Error("a list was frozen twice")
 		}
 	})
+}
+
+// TestADestroyedKeyLeavesTheFile: its bytes are in the file while it stands and not after.
+func TestADestroyedKeyLeavesTheFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "c.db")
+	key := []byte("a wrapped key of sixty bytes that nobody has a second time..")
+	step := func(do func(ctx context.Context, tx register.Tx) error) bool {
+		t.Helper()
+		s, err := Open(t.Context(), Config{URL: "sqlite:" + path, Env: pos.Lab})
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = s.Registrations().Write(t.Context(), func(tx register.Tx) error { return do(t.Context(), tx) })
+		if err = errors.Join(err, s.Close()); err != nil {
+			t.Fatal(err)
+		}
+		b, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return bytes.Contains(b, key)
+	}
+	if !step(func(ctx context.Context, tx register.Tx) error { return tx.PutKey(ctx, "c", key) }) {
+		t.Fatal("this test looks for the wrong bytes")
+	}
+	if step(func(ctx context.Context, tx register.Tx) error { return tx.DropKey(ctx, "c") }) {
+		t.Error("the key is in the file")
+	}
 }
 
 // lastMessage is an SMS adapter that keeps the last message.

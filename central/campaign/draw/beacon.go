@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/cloudflare/circl/sign/bls"
@@ -55,18 +56,25 @@ func chainOf(name string) (chain, error) {
 			return chain{}, err
 		}
 		// The practice beacon has a round each second, so that a demo need not wait.
-		return chain{practice: true, key: key.PublicKey(), genesis: time.Unix(1_577_808_000, 0), period: time.Second}, nil
+		return chain{practice: true, key: key.public, genesis: time.Unix(1_577_808_000, 0), period: time.Second}, nil
 	}
 	return chain{}, fmt.Errorf("beacon: chain %.70q is not known", name)
 }
 
-func practiceKey() (*bls.PrivateKey[bls.KeyG2SigG1], error) {
+// practicePair is the practice beacon's key.
+type practicePair struct {
+	secret *bls.PrivateKey[bls.KeyG2SigG1]
+	public *bls.PublicKey[bls.KeyG2SigG1]
+}
+
+// practiceKey computes the pair once: it is always the same.
+var practiceKey = sync.OnceValues(func() (practicePair, error) { //nolint:gochecknoglobals // a constant that is computed
 	key, err := bls.KeyGen[bls.KeyG2SigG1]([]byte(practiceSeed), nil, nil)
 	if err != nil {
-		return nil, fmt.Errorf("practice beacon: %w", err)
+		return practicePair{}, fmt.Errorf("practice beacon: %w", err)
 	}
-	return key, nil
-}
+	return practicePair{key, key.PublicKey()}, nil
+})
 
 // timeOf is the moment before which nobody can know the round.
 func (c chain) timeOf(round uint64) (time.Time, error) {
@@ -146,6 +154,6 @@ func PracticeRound(round uint64) (Round, error) {
 	if err != nil {
 		return Round{}, err
 	}
-	signature := bls.Sign(key, roundMessage(round))
+	signature := bls.Sign(key.secret, roundMessage(round))
 	return Round{Round: round, Randomness: hexOf(sha256.Sum256(signature)), Signature: hex.EncodeToString(signature)}, nil
 }

@@ -5,11 +5,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -261,13 +263,7 @@ func (s *stage) destroyed(t *testing.T, c office.Campaign, entries []register.En
 	if err := os.RemoveAll(s.Dir("wangfujing-2021")); err != nil {
 		t.Fatal(err)
 	}
-	s.proves2(t, c, entries)
-}
-
-// proves2 makes a lost folder again, from what is left after the key is gone.
-func (s *stage) proves2(t *testing.T, c office.Campaign, entries []register.Entry) {
-	t.Helper()
-	must(s.Draw(t.Context(), "wangfujing-2021", *c.Round, "operator"))(t)
+	must(s.Draw(ctx, "wangfujing-2021", *c.Round, "operator"))(t) // from what is left after the key is gone
 	s.proves(t, entries)
 }
 
@@ -440,18 +436,17 @@ func TestAFolderThatIsDamaged(t *testing.T) {
 	must(s.Draw(ctx, "wangfujing-2021", round, "operator"))(t)
 	dir := s.Dir("wangfujing-2021")
 	want := files(t, dir)
-	for name := range want {
-		for _, b := range []string{"", "damaged\n"} {
-			if err := os.WriteFile(filepath.Join(dir, name), []byte(b), 0o600); err != nil {
-				t.Fatal(err)
-			}
-			if err := os.WriteFile(filepath.Join(dir, "."+name+"-123"), []byte("half"), 0o600); err != nil {
-				t.Fatal(err)
-			}
-			must(s.Draw(ctx, "wangfujing-2021", round, "operator"))(t)
-			if got := files(t, dir); !equal(got, want) {
-				t.Errorf("%s damaged: the folder is another", name)
-			}
+	for i, name := range slices.Sorted(maps.Keys(want)) {
+		damage := []string{"", "damaged\n"}[i%2]
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(damage), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, "."+name+"-123"), []byte("half"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		must(s.Draw(ctx, "wangfujing-2021", round, "operator"))(t)
+		if got := files(t, dir); !maps.Equal(got, want) {
+			t.Errorf("%s damaged: the folder is another", name)
 		}
 	}
 	if err := os.Remove(filepath.Join(dir, draw.WinnersFile)); err != nil {
@@ -470,15 +465,6 @@ func files(t *testing.T, dir string) map[string]string {
 		all[e.Name()] = string(must(os.ReadFile(filepath.Join(dir, e.Name())))(t))
 	}
 	return all
-}
-
-func equal(a, b map[string]string) bool {
-	for name := range a {
-		if a[name] != b[name] {
-			return false
-		}
-	}
-	return len(a) == len(b)
 }
 
 // TestManyOfficesAtOnce: two centres close and draw at the same time and say the same.
@@ -522,7 +508,7 @@ func TestManyOfficesAtOnce(t *testing.T) {
 		for _, o := range offices {
 			must(draw.Verify(o.Dir("wangfujing-2021"), nil))(t)
 		}
-		if a, b := files(t, s.Dir("wangfujing-2021")), files(t, offices[1].Dir("wangfujing-2021")); !equal(a, b) {
+		if a, b := files(t, s.Dir("wangfujing-2021")), files(t, offices[1].Dir("wangfujing-2021")); !maps.Equal(a, b) {
 			t.Error("two centres published different files")
 		}
 	})

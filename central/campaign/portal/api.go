@@ -144,14 +144,14 @@ type (
 		Body Summary
 	}
 	registerInput struct {
-		campaignInput
+		Name string `path:"name" maxLength:"40"`
 		Body Submission
 	}
 	registerOutput struct {
 		Body register.Answer
 	}
 	confirmInput struct {
-		campaignInput
+		Name string `path:"name" maxLength:"40"`
 		Body struct {
 			Ref  string `json:"ref" required:"false" doc:"of the registration"`
 			Code string `json:"code" required:"false" doc:"six digits, from the message"`
@@ -161,7 +161,7 @@ type (
 		Body Entry
 	}
 	locateInput struct {
-		campaignInput
+		Name string `path:"name" maxLength:"40"`
 		Body struct {
 			Query    string           `json:"query" required:"false"`
 			Position Position         `json:"position" required:"false"`
@@ -169,7 +169,7 @@ type (
 		}
 	}
 	resultInput struct {
-		campaignInput
+		Name string `path:"name" maxLength:"40"`
 		Body struct {
 			Query string `json:"query" required:"false"`
 		}

@@ -2,7 +2,7 @@
 // click from sending twice (the server would make one entry of it anyway).
 const all = (selector, from = document) => [...from.querySelectorAll(selector)];
 
-for (const form of all('form[data-once]')) {
+for (const form of all('form[data-single]')) {
   form.addEventListener('submit', (e) => {
     if (form.dataset.sent) { e.preventDefault(); return; }
     form.dataset.sent = '1';
@@ -10,7 +10,7 @@ for (const form of all('form[data-once]')) {
     if (b && b.dataset.busy) b.textContent = b.dataset.busy;
   });
 }
-addEventListener('pageshow', (e) => { if (e.persisted) for (const f of all('form[data-once]')) delete f.dataset.sent; });
+addEventListener('pageshow', (e) => { if (e.persisted) for (const f of all('form[data-single]')) delete f.dataset.sent; });
 
 for (const select of all('#document')) {
   const show = () => { for (const e of all('[data-passport]')) e.hidden = select.value !== 'passport'; };

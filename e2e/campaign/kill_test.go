@@ -1,0 +1,140 @@
+package campaign_test
+
+import (
+	"context"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"dcpos/central/campaign/draw"
+	"dcpos/central/campaign/portal"
+	"dcpos/central/campaign/register"
+	"dcpos/internal/testbin"
+	"dcpos/internal/testpg"
+)
+
+// TestKilledCampaign kills the centre in the rush of registrations, and closing and
+// drawing at random moments. Every receipt that was given out is kept, nobody is in the
+// list twice, and the draw verifies.
+func TestKilledCampaign(t *testing.T) {
+	for _, engine := range []string{"sqlite", "postgres"} {
+		t.Run(engine, func(t *testing.T) {
+			t.Logf("-seed %d", *seed)
+			rng := rand.New(rand.NewPCG(*seed, 2)) //nolint:gosec // moments, not secrets
+			url := ""
+			if engine == "postgres" {
+				url = testpg.Start(t)
+			}
+			w := newWorld(t, url)
+			w.start()
+			w.set(at("2021-02-07 10:00:00"))
+			entries := w.rush(rng)
+			w.kill() // nobody closes by itself now
+			w.set(at("2021-02-09 00:00:00"))
+			w.repeat(rng, "close")
+			w.drawable()
+			w.repeat(rng, "draw")
+			w.judge(entries)
+		})
+	}
+}
+
+// rush registers people from several sides and kills the centre three times meanwhile.
+func (w *world) rush(rng *rand.Rand) []portal.Entry {
+	w.Helper()
+	var next, stop atomic.Int64
+	var mu sync.Mutex
+	var all []portal.Entry
+	var group sync.WaitGroup
+	for range 4 {
+		group.Go(func() {
+			for stop.Load() == 0 {
+				e, ok := w.enter(int(next.Add(1)))
+				if !ok {
+					return
+				}
+				mu.Lock()
+				all = append(all, e)
+				mu.Unlock()
+			}
+		})
+	}
+	for range 3 {
+		before := next.Load()
+		w.until("people register", func() bool { return w.Failed() || next.Load() > before+5+rng.Int64N(10) })
+		w.kill()
+		w.start()
+	}
+	stop.Store(1)
+	group.Wait()
+	return all
+}
+
+// repeat runs a command that is killed at random moments, most of them while it works
+// and not while it starts, until it ends by itself.
+func (w *world) repeat(rng *rand.Rand, command string) {
+	w.Helper()
+	begun := time.Now()
+	before := w.standing() // opens the centre and does nothing else
+	opening := time.Since(begun)
+	killed, steps := 0, 0
+	for range 10 {
+		ctx, cancel := context.WithTimeout(w.Context(), opening*7/10+time.Duration(rng.Int64N(int64(opening))))
+		cmd := exec.CommandContext(ctx, filepath.Join(testbin.Dir(w.T), "poscentral"), "--config", w.config, "campaign", command, name)
+		err := cmd.Run() // ends by SIGKILL
+		cancel()
+		if err == nil {
+			break
+		}
+		killed++
+		if now := w.standing(); now != before {
+			before = now
+			steps++
+		}
+	}
+	w.central("campaign", command, name)
+	w.Logf("%s: killed %d times, %d of them after a step that stood", command, killed, steps)
+}
+
+// judge holds what was published against what people were given.
+func (w *world) judge(entries []portal.Entry) {
+	w.Helper()
+	s := w.standing()
+	if s.State != "drawn" || s.Entries != int64(len(entries)) {
+		w.Errorf("it is %s with %d entries, %d receipts were given", s.State, s.Entries, len(entries))
+	}
+	w.run("posctl", "draw", "verify", s.Folder)
+	text, err := os.ReadFile(filepath.Join(s.Folder, draw.TermsFile))
+	if err != nil {
+		w.Fatal(err)
+	}
+	terms, err := draw.DecodeTerms(text)
+	if err != nil {
+		w.Fatal(err)
+	}
+	list, err := os.ReadFile(filepath.Join(s.Folder, draw.EntriesFile))
+	if err != nil {
+		w.Fatal(err)
+	}
+	tickets := map[string]bool{}
+	for _, e := range entries {
+		r, err := register.OpenReceipt([]byte(e.Receipt), terms)
+		if err != nil {
+			w.Fatal(err)
+		}
+		if kept, err := r.Kept(strings.NewReader(string(list))); !kept || err != nil {
+			w.Errorf("ticket %s was promised and is not in the list, %v", e.Ticket, err)
+		}
+		if tickets[e.Ticket] {
+			w.Errorf("two people have ticket %s", e.Ticket)
+		}
+		tickets[e.Ticket] = true
+	}
+	w.Logf("%d receipts kept", len(entries))
+}
