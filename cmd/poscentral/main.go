@@ -23,6 +23,7 @@ type grammar struct {
 	Account    accountCmd    `cmd:"" help:"Accounts of the operations page. 运维账号。"`
 	Shop       shopCmd       `cmd:"" help:"Register a store and its merchant. 登记门店与商户。"`
 	Code       codeCmd       `cmd:"" help:"Make an enrolment code for a store's devices. 生成终端注册码。"`
+	Policy     policyCmd     `cmd:"" help:"What tills may accept offline: show, list, publish. 离线收款规则。"`
 	Reconcile  reconcileCmd  `cmd:"" help:"Reconcile one settlement date now. 立即对账。"`
 	Ledger     ledgerCmd     `cmd:"" help:"Show balances, terminals and, if asked, every payment and posting. 查看总账。"`
 	Backup     backupCmd     `cmd:"" help:"Copy the database, also beside a running centre. 备份。"`
