@@ -1,6 +1,7 @@
 package pos
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -108,11 +109,11 @@ func (l Limits) Check() error {
 	}
 	switch {
 	case l.StoredCount < 0 || l.WalletCount < 0 || l.Forward.StoredCount < 0:
-		return FieldError(ErrBadRequest, "stored_count", fmt.Errorf("want no count below 0"))
+		return FieldError(ErrBadRequest, "stored_count", errors.New("want no count below 0"))
 	case l.OldestWarn > l.OldestStop:
-		return FieldError(ErrBadRequest, "oldest_warn", fmt.Errorf("want it before oldest_stop"))
+		return FieldError(ErrBadRequest, "oldest_warn", errors.New("want it before oldest_stop"))
 	case l.RevocationWarn > l.RevocationMax:
-		return FieldError(ErrBadRequest, "revocation_warn", fmt.Errorf("want it before revocation_max"))
+		return FieldError(ErrBadRequest, "revocation_warn", errors.New("want it before revocation_max"))
 	case l.NearPercent < 1 || l.NearPercent > 100:
 		return FieldError(ErrBadRequest, "near_percent", fmt.Errorf("%d: want 1 to 100", l.NearPercent))
 	case l.CatalogueStale != StaleRefuse && l.CatalogueStale != StaleTake:
@@ -186,11 +187,7 @@ func (l Limits) tier(class int) (Tier, bool) {
 	if class == 0 && len(l.Tiers) > 0 {
 		return l.Tiers[len(l.Tiers)-1], true
 	}
-	i := slices.IndexFunc(l.Tiers, func(t Tier) bool { return t.Class == class })
-	if i < 0 {
-		return Tier{}, false
-	}
-	return l.Tiers[i], true
+	return l.exact(class)
 }
 
 // AdmitForward refuses a payment that would be stored and forwarded at the merchant's
@@ -228,7 +225,7 @@ func (l Limits) Strictest(o Limits) Limits {
 	if l.CatalogueStale == StaleTake && o.CatalogueStale == StaleTake {
 		s.CatalogueStale = StaleTake
 	}
-	cap := func(a, b Money) Money { // 0 is no cap
+	lower := func(a, b Money) Money { // 0 is no cap
 		if a == 0 || b == 0 {
 			return max(a, b)
 		}
@@ -238,7 +235,7 @@ func (l Limits) Strictest(o Limits) Limits {
 		a, inA := l.exact(class)
 		b, inB := o.exact(class)
 		if inA || inB {
-			s.Tiers = append(s.Tiers, Tier{Class: class, Single: cap(a.Single, b.Single), Day: cap(a.Day, b.Day)})
+			s.Tiers = append(s.Tiers, Tier{Class: class, Single: lower(a.Single, b.Single), Day: lower(a.Day, b.Day)})
 		}
 	}
 	return s

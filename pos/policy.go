@@ -2,6 +2,7 @@ package pos
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 )
@@ -31,11 +32,11 @@ func (p Policy) Check() error {
 	case !p.Env.Valid():
 		return FieldError(ErrBadRequest, "env", fmt.Errorf("%q: want live or lab", p.Env))
 	case p.Version == 0:
-		return FieldError(ErrBadRequest, "version", fmt.Errorf("want 1 or more"))
+		return FieldError(ErrBadRequest, "version", errors.New("want 1 or more"))
 	case p.Store != "" && p.Terminal != "":
-		return FieldError(ErrBadRequest, "store", fmt.Errorf("want a store or a terminal, not both"))
+		return FieldError(ErrBadRequest, "store", errors.New("want a store or a terminal, not both"))
 	case p.ExpiresMS != 0 && p.ExpiresMS <= p.FromMS:
-		return FieldError(ErrBadRequest, "expires", fmt.Errorf("want it after from"))
+		return FieldError(ErrBadRequest, "expires", errors.New("want it after from"))
 	}
 	return p.Limits.Check()
 }

@@ -34,12 +34,12 @@ type Gate struct {
 }
 
 // gate tells whether the next tap would be taken; nil where the till is no gate.
-func (t *Till) gate() *Gate {
+func (t *Till) gate(ctx context.Context) *Gate {
 	if t.c.Fare.Amount <= 0 {
 		return nil
 	}
 	g := &Gate{Amount: t.c.Fare.Amount}
-	err := t.fareReady(context.Background())
+	err := t.fareReady(ctx)
 	if g.Open = err == nil; err != nil {
 		g.Why = pos.AsError(err)
 	}

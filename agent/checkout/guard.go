@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"dcpos/agent/clock"
@@ -140,12 +141,9 @@ func (t *Till) admitEnvelopes(uses []pos.EnvelopeUse, amount pos.Money, l pos.Li
 
 // aboutEnvelopes reports that a promise was refused for its envelopes.
 func aboutEnvelopes(err error) bool {
-	switch pos.CodeOf(err) {
-	case pos.ErrEnvelopeUnknown, pos.ErrEnvelopeScope, pos.ErrEnvelopeWindow, pos.ErrEnvelopeSum, pos.ErrCatalogueOld:
-		return true
-	default:
-		return false
-	}
+	return slices.Contains([]pos.Code{
+		pos.ErrEnvelopeUnknown, pos.ErrEnvelopeScope, pos.ErrEnvelopeWindow, pos.ErrEnvelopeSum, pos.ErrCatalogueOld,
+	}, pos.CodeOf(err))
 }
 
 // withoutEnvelopes voids the challenge of a payment: the next one offers no envelopes.

@@ -44,7 +44,7 @@ func (t *Till) Status(ctx context.Context) (Status, error) {
 		Notices: t.hub.latest(), TimeMS: t.clock.Centre().UnixMilli(),
 	}
 	s.Room, s.Rules = t.room(out)
-	s.Fare = t.gate()
+	s.Fare = t.gate(ctx)
 	if o, ok := t.Operator(); ok {
 		s.Operator = &o
 	}

@@ -15,9 +15,9 @@ const epoch = int64(1_700_000_000_000)
 // world is a machine in true time: its monotonic clock may drift, its wall clock be set to
 // anything, and it may lose power.
 type world struct {
-	true, mono, wall time.Duration
-	drift            int64 // parts in DriftPart, -1 to 1, of the monotonic clock
-	boot             string
+	truth, mono, wall time.Duration
+	drift             int64 // parts in DriftPart, -1 to 1, of the monotonic clock
+	boot              string
 }
 
 func (w *world) options() clock.Options {
@@ -29,12 +29,12 @@ func (w *world) options() clock.Options {
 }
 
 func (w *world) pass(d time.Duration) {
-	w.true += d
+	w.truth += d
 	w.mono += d + d*time.Duration(w.drift)/clock.DriftPart
 	w.wall += d
 }
 
-func (w *world) now() int64 { return time.UnixMilli(epoch).Add(w.true).UnixMilli() }
+func (w *world) now() int64 { return time.UnixMilli(epoch).Add(w.truth).UnixMilli() }
 
 // Whatever is done to the wall clock, across restarts and reboots: the true time is never
 // before the earliest, and while the boot has heard the centre never after the latest; and
@@ -59,7 +59,7 @@ func TestTheTrueTimeIsInTheInterval(t *testing.T) {
 			"set": func(t *rapid.T) {
 				w.wall += time.Duration(rapid.Int64Range(int64(-10*365*24*time.Hour), int64(10*365*24*time.Hour)).Draw(t, "by"))
 			},
-			"set right": func(*rapid.T) { w.wall = w.true },
+			"set right": func(*rapid.T) { w.wall = w.truth },
 			"answer": func(t *rapid.T) {
 				signed, began := w.now(), w.mono
 				w.pass(time.Duration(rapid.Int64Range(0, int64(10*time.Second)).Draw(t, "trip")))
@@ -89,7 +89,7 @@ func TestTheTrueTimeIsInTheInterval(t *testing.T) {
 					t.Fatalf("latest is %d ms before the truth", now-i.LatestMS)
 				}
 				const limit = 2 * time.Minute
-				off := (w.wall - w.true).Milliseconds()
+				off := (w.wall - w.truth).Milliseconds()
 				slack := limit.Milliseconds() + i.LatestMS - i.EarliestMS
 				if heard && (off > slack || off < -slack) && c.Trusted(limit) == nil {
 					t.Fatalf("a clock that is off by %d ms is trusted", off)
