@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"dcpos/agent/health"
@@ -87,15 +88,20 @@ func (t *Till) openGate() {
 		return
 	}
 	t.spawn(func(ctx context.Context) {
-		g := &fares{tapping: tapping{till: t, kernel: k}, torn: map[string]ride{}}
+		torn := &tornRides{rides: map[string]ride{}}
+		var told pos.Code // why it is closed, as the screens were told
 		for ctx.Err() == nil {
 			if err := t.fareReady(ctx); err != nil {
-				g.closed(ctx, err)
+				if code := pos.CodeOf(err); code != told {
+					t.tellClosed(ctx, err)
+					told = code
+				}
+				pause(ctx, tapAgain)
 				continue
 			}
-			after := make(chan struct{})
+			told = ""
 			err := t.c.Reader.WithReader(ctx, ownerKernel, func(ctx context.Context, r drivers.NFCReader) error {
-				defer close(after)
+				g := &fares{tapping: tapping{till: t, kernel: k}, torn: torn} // a turn that hangs is left alone with its own
 				return g.turn(ctx, r)
 			})
 			if err != nil && ctx.Err() == nil {
@@ -104,6 +110,13 @@ func (t *Till) openGate() {
 			}
 		}
 	})
+}
+
+// tellClosed tells why nobody is taken now.
+func (t *Till) tellClosed(ctx context.Context, err error) {
+	e := pos.AsError(err)
+	t.log.WarnContext(ctx, "gate is closed", "code", string(e.Code), "err", err)
+	t.publish(Event{Kind: EventTap, Tap: &Tapped{Signal: drivers.SignalOff, Text: e.Text, Hint: &e.Hint, Code: e.Code}})
 }
 
 // ride is one passenger's payment that has begun.
@@ -116,31 +129,55 @@ type ride struct {
 // lost reports that nothing can come of it any more.
 func (r ride) lost(now time.Time) bool { return now.After(r.prompt.Expires.Add(kernel.RecoverTime)) }
 
-// fares takes one passenger after the other. What was torn waits for its own wallet: the
-// next passenger pays a ride of her own.
-type fares struct {
-	tapping
-	torn map[string]ride // by wallet
-	why  pos.Code        // why the gate is closed, as the screens were told last
+// tornRides wait for their own wallets: the next passenger pays a ride of her own.
+type tornRides struct {
+	mu    sync.Mutex
+	rides map[string]ride // by wallet
 }
 
 // maxTorn bounds the rides that wait; the wallets of more have gone.
 const maxTorn = 64
 
-// closed tells why nobody is taken now, once for each reason, and waits a moment.
-func (g *fares) closed(ctx context.Context, err error) {
-	if code := pos.CodeOf(err); code != g.why {
-		g.why = code
-		e := pos.AsError(err)
-		g.till.log.WarnContext(ctx, "gate is closed", "code", string(code), "err", err)
-		g.till.publish(Event{Kind: EventTap, Tap: &Tapped{Signal: drivers.SignalOff, Text: e.Text, Hint: &e.Hint, Code: code}})
+func (t *tornRides) of(wallet string) (ride, bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	r, ok := t.rides[wallet]
+	return r, ok
+}
+
+func (t *tornRides) keep(r ride) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.rides[r.wallet] = r
+}
+
+func (t *tornRides) forget(wallet string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.rides, wallet)
+}
+
+// gone takes out what nobody comes back for, but for one wallet.
+func (t *tornRides) gone(now time.Time, but string) (list []ride) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for wallet, r := range t.rides {
+		if r.lost(now) || len(t.rides) > maxTorn && wallet != but {
+			list = append(list, r)
+			delete(t.rides, wallet)
+		}
 	}
-	pause(ctx, tapAgain)
+	return list
+}
+
+// fares takes one passenger after the other, for one turn at the reader.
+type fares struct {
+	tapping
+	torn *tornRides
 }
 
 // turn takes passengers until the reader is to be given back for a moment.
 func (g *fares) turn(ctx context.Context, r drivers.NFCReader) error {
-	g.why = ""
 	waiting, cancel := context.WithTimeout(ctx, tapTurn)
 	defer cancel()
 	g.id = pos.PaymentID{}
@@ -205,7 +242,7 @@ func (g *fares) ride(ctx context.Context, card drivers.Card) error {
 		g.drop(ctx, mine)
 		return g.ride(ctx, card)
 	case unheard(err) || ctx.Err() != nil:
-		g.torn[mine.wallet] = mine // it may have signed: its next tap asks for that
+		g.torn.keep(mine) // it may have signed: its next tap asks for that
 		return err
 	default:
 		g.drop(ctx, mine)
@@ -214,22 +251,19 @@ func (g *fares) ride(ctx context.Context, card drivers.Card) error {
 	kept, cancel := saving(ctx) // the wallet has signed: an end now must not lose it
 	defer cancel()
 	if _, err := t.accept(kept, mine.id, taken); err != nil {
-		g.torn[mine.wallet] = mine // its next tap gives the same promise, such as when the disk is well again
+		g.torn.keep(mine) // its next tap gives the same promise, such as when the disk is well again
 		return err
 	}
-	delete(g.torn, mine.wallet)
+	g.torn.forget(mine.wallet)
 	return nil
 }
 
 // choose is what a wallet pays: the ride that it has begun, else a new one.
 func (g *fares) choose(ctx context.Context, w kernel.Wallet) (ride, error) {
-	now := g.till.now()
-	for wallet, r := range g.torn {
-		if r.lost(now) || len(g.torn) > maxTorn && wallet != w.Serial {
-			g.drop(ctx, r)
-		}
+	for _, r := range g.torn.gone(g.till.now(), w.Serial) {
+		g.drop(ctx, r)
 	}
-	if r, ok := g.torn[w.Serial]; ok {
+	if r, ok := g.torn.of(w.Serial); ok {
 		return r, nil
 	}
 	return g.till.board(ctx, w)
@@ -237,12 +271,12 @@ func (g *fares) choose(ctx context.Context, w kernel.Wallet) (ride, error) {
 
 // waited reports that the ride was torn before.
 func (g *fares) waited(r ride) bool {
-	_, ok := g.torn[r.wallet]
+	_, ok := g.torn.of(r.wallet)
 	return ok
 }
 
 func (g *fares) drop(ctx context.Context, r ride) {
-	delete(g.torn, r.wallet)
+	g.torn.forget(r.wallet)
 	ctx, cancel := saving(ctx)
 	defer cancel()
 	if err := g.till.drop(ctx, r.id); err != nil {

@@ -163,55 +163,79 @@ func (b *Book) tell(err error) {
 	}
 }
 
-// judge tells whether a policy is to be taken; one that is held is no news.
-func (b *Book) judge(s dcep.Sealed) (h held, news bool, err error) {
-	p, err := dcep.OpenPolicy(b.c.Centre, s)
-	if err != nil {
-		return held{}, false, err
-	}
-	if err := b.fits(p); err != nil {
-		return held{}, false, err
-	}
+// judge tells whether a policy is to be taken; one that is held, or that has been replaced
+// by another of the same message, is no news. top are the message's highest versions.
+func (b *Book) judge(h held, top map[string]uint64) (news bool, err error) {
 	for _, have := range b.held {
-		if bytes.Equal(have.sealed.Body, s.Body) {
-			return have, false, nil
+		if have.Version == h.Version && have.Scope() == h.Scope() {
+			if bytes.Equal(have.sealed.Body, h.sealed.Body) {
+				return false, nil
+			}
+			return false, pos.NewError(pos.ErrPolicyOld, fmt.Errorf("another version %d for the %s was taken", h.Version, h.Scope()))
 		}
 	}
-	if last := b.floor[p.Scope()]; p.Version <= last {
-		return held{}, false, pos.NewError(pos.ErrPolicyOld,
-			fmt.Errorf("version %d for the %s, version %d was taken", p.Version, p.Scope(), last))
+	floor := b.floor[h.Scope()]
+	switch {
+	case h.Version <= floor && top[h.Scope()] >= floor:
+		return false, nil
+	case h.Version <= floor:
+		return false, pos.NewError(pos.ErrPolicyOld, fmt.Errorf("version %d for the %s, version %d was taken", h.Version, h.Scope(), floor))
 	}
-	if p.ExpiresMS != 0 && b.c.Clock.Interval().EarliestMS >= p.ExpiresMS {
-		return held{}, false, pos.NewError(pos.ErrPolicyExpired, fmt.Errorf("version %d for the %s", p.Version, p.Scope()))
+	return true, nil
+}
+
+// genuine reads the policies that the centre signed for this till, and why others are not.
+func (b *Book) genuine(list []dcep.Sealed) (good []held, refusals []error) {
+	for _, s := range list {
+		p, err := dcep.OpenPolicy(b.c.Centre, s)
+		if err == nil {
+			err = b.fits(p)
+		}
+		if err != nil {
+			refusals = append(refusals, err)
+			continue
+		}
+		good = append(good, held{p, s})
 	}
-	return held{p, s}, true, nil
+	return good, refusals
 }
 
 // Take takes the policies that are new, in order of version. Those that it refuses change
 // nothing; the error joins why: ErrPolicyForged (not signed by the centre), ErrPolicyOld
-// (an older word, or another under a version that was taken), ErrPolicyExpired,
-// ErrPolicyScope, ErrEnvironment. What was taken is durable when it returns.
+// (an older word, or another under a version that was taken), ErrPolicyScope,
+// ErrEnvironment. One that has expired on its way is never in force, and told as
+// ErrPolicyExpired; it is kept, for what it replaced is over. What was taken is durable when
+// it returns.
 func (b *Book) Take(ctx context.Context, list []dcep.Sealed) error {
 	b.taking.Lock()
 	defer b.taking.Unlock()
 	if len(list) > maxPolicies {
 		return pos.NewError(pos.ErrTooLarge, fmt.Errorf("%d policies, at most %d", len(list), maxPolicies))
 	}
+	good, refusals := b.genuine(list)
+	top := map[string]uint64{}
+	for _, h := range good {
+		top[h.Scope()] = max(top[h.Scope()], h.Version)
+	}
 	var fresh []held
-	var refusals []error
-	for _, s := range list {
-		h, news, err := b.judge(s)
+	for _, h := range good {
+		news, err := b.judge(h, top)
 		if err != nil {
 			refusals = append(refusals, err)
 		} else if news {
 			fresh = append(fresh, h)
 		}
 	}
-	err := b.keep(ctx, fresh)
-	if err == nil {
-		b.tell(errors.Join(refusals...))
+	if err := b.keep(ctx, fresh); err != nil {
+		return errors.Join(append(refusals, err)...)
 	}
-	return errors.Join(append(refusals, err)...)
+	b.tell(errors.Join(refusals...))
+	for _, h := range fresh {
+		if h.ExpiresMS != 0 && b.c.Clock.Interval().Over(h.ExpiresMS) {
+			refusals = append(refusals, pos.NewError(pos.ErrPolicyExpired, fmt.Errorf("version %d for the %s came too late", h.Version, h.Scope())))
+		}
+	}
+	return errors.Join(refusals...)
 }
 
 // maxPolicies bounds one message: three scopes, each with the policy in force and a few to come.

@@ -147,7 +147,6 @@ func TestNothingIsTakenThatTheCentreDidNotSignForThisTill(t *testing.T) {
 		"of another store":    {func(t *till) dcep.Sealed { return t.seal(t.centre, 2, func(p *pos.Policy) { p.Store = "S2" }) }, pos.ErrPolicyScope},
 		"of another terminal": {func(t *till) dcep.Sealed { return t.seal(t.centre, 2, func(p *pos.Policy) { p.Terminal = "S1-002" }) }, pos.ErrPolicyScope},
 		"of the live world":   {func(t *till) dcep.Sealed { return t.seal(t.centre, 2, func(p *pos.Policy) { p.Env = pos.Live }) }, pos.ErrEnvironment},
-		"expired":             {func(t *till) dcep.Sealed { return t.seal(t.centre, 2, func(p *pos.Policy) { p.ExpiresMS = 1_000_000 }) }, pos.ErrPolicyExpired},
 		"the same version, other words": {func(t *till) dcep.Sealed {
 			return t.seal(t.centre, 1, func(p *pos.Policy) { p.Limits.PerPayment++ })
 		}, pos.ErrPolicyOld},
@@ -235,6 +234,43 @@ func TestNowAndNext(t *testing.T) {
 	if tl.book.Highest() != 4 {
 		t.Fatal(tl.book.Highest())
 	}
+}
+
+// A policy that has expired on its way is never in force, and what it replaced is over: a
+// message that was held back does not bring a generous past back. Of a narrower scope, the
+// wider holds.
+func TestExpiredOnItsWay(t *testing.T) {
+	tl := newTill(t)
+	late := func(p *pos.Policy) { p.ExpiresMS = 1_000_000 }
+	tl.take("", tl.seal(tl.centre, 1))
+	for _, s := range []dcep.Sealed{tl.seal(tl.centre, 2, late, func(p *pos.Policy) { p.Store = "S1" }), tl.seal(tl.centre, 3, late)} {
+		if err := tl.book.Take(t.Context(), []dcep.Sealed{s}); pos.CodeOf(err) != pos.ErrPolicyExpired {
+			t.Fatal(err)
+		}
+		p, err := tl.book.In(tl.clock.Interval())
+		if fleet := tl.book.Highest() == 3; fleet != (pos.CodeOf(err) == pos.ErrPolicyExpired) || !fleet && p.Version != 1 {
+			t.Fatalf("version %d is in force: %v", p.Version, err)
+		}
+	}
+	tl.open()
+	if _, err := tl.book.In(tl.clock.Interval()); pos.CodeOf(err) != pos.ErrPolicyExpired {
+		t.Fatal(err)
+	}
+	tl.take("", tl.seal(tl.centre, 4))
+	tl.inForce(4)
+}
+
+// The centre may still send what the till has let go, beside what took its place: that is
+// no rollback. Alone it is one.
+func TestWhatWasReplacedComesAlong(t *testing.T) {
+	tl := newTill(t)
+	one, two := tl.seal(tl.centre, 1), tl.seal(tl.centre, 2)
+	tl.take("", one)
+	tl.take("", one, two)
+	tl.take("", one, two, tl.seal(tl.centre, 3, func(p *pos.Policy) { p.Store = "S1" }))
+	tl.inForce(3)
+	tl.take(pos.ErrPolicyOld, one)
+	tl.inForce(3)
 }
 
 func TestCatalogue(t *testing.T) {
