@@ -114,6 +114,8 @@ func (l Limits) Check() error {
 		return FieldError(ErrBadRequest, "oldest_warn", errors.New("want it before oldest_stop"))
 	case l.RevocationWarn > l.RevocationMax:
 		return FieldError(ErrBadRequest, "revocation_warn", errors.New("want it before revocation_max"))
+	case l.SplitTotal < l.PerPayment:
+		return FieldError(ErrBadRequest, "split_total", errors.New("want it no lower than per_payment: each payment counts in it"))
 	case l.NearPercent < 1 || l.NearPercent > 100:
 		return FieldError(ErrBadRequest, "near_percent", fmt.Errorf("%d: want 1 to 100", l.NearPercent))
 	case l.CatalogueStale != StaleRefuse && l.CatalogueStale != StaleTake:

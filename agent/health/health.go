@@ -95,7 +95,10 @@ func PolicyCondition() Condition {
 
 // PolicyNoneCondition holds while no policy for offline payments is in force.
 func PolicyNoneCondition() Condition {
-	return Condition{Code: "policy_none", Severity: Warning, Text: pos.ErrPolicyNone.Text(), Hint: pos.ErrPolicyNone.Hint()}
+	return Condition{
+		Code: "policy_none", Severity: Warning, After: 5 * time.Second,
+		Text: pos.ErrPolicyNone.Text(), Hint: pos.ErrPolicyNone.Hint(),
+	}
 }
 
 // ClockCondition holds when the wall clock cannot date an offline payment.

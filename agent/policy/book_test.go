@@ -148,7 +148,7 @@ func TestNothingIsTakenThatTheCentreDidNotSignForThisTill(t *testing.T) {
 		"of another terminal": {func(t *till) dcep.Sealed { return t.seal(t.centre, 2, func(p *pos.Policy) { p.Terminal = "S1-002" }) }, pos.ErrPolicyScope},
 		"of the live world":   {func(t *till) dcep.Sealed { return t.seal(t.centre, 2, func(p *pos.Policy) { p.Env = pos.Live }) }, pos.ErrEnvironment},
 		"the same version, other words": {func(t *till) dcep.Sealed {
-			return t.seal(t.centre, 1, func(p *pos.Policy) { p.Limits.PerPayment++ })
+			return t.seal(t.centre, 1, func(p *pos.Policy) { p.Limits.PerPayment-- })
 		}, pos.ErrPolicyOld},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -177,7 +177,7 @@ func TestNoPolicyNothingIsAccepted(t *testing.T) {
 // when somebody puts an old copy of the settings in place, for the journal names it.
 func TestRollback(t *testing.T) {
 	tl := newTill(t)
-	old := tl.seal(tl.centre, 5, func(p *pos.Policy) { p.Limits.PerPayment = 9_999_00 })
+	old := tl.seal(tl.centre, 5, func(p *pos.Policy) { p.Limits.StoredTotal = 9_999_00 })
 	tl.take("", old)
 	settings := tl.memory.meta["policy.held"]
 	tl.take("", tl.seal(tl.centre, 6))
