@@ -50,7 +50,10 @@ func (s *Store) Outbox(ctx context.Context) (pos.Outbox, error) {
 		if o.Unsent, err = unsent(ctx, tx, c.place); err != nil {
 			return err
 		}
-		o.Money, err = storedMoney(ctx, tx, "")
+		if o.Money, err = storedMoney(ctx, tx, pos.AcceptedEvidence, ""); err != nil {
+			return err
+		}
+		o.Forwarded, err = storedMoney(ctx, tx, pos.Stored, "")
 		return err
 	})
 	return o, err

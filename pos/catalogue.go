@@ -87,3 +87,23 @@ func walletCatalogue() map[Code][4]string {
 		ErrTapRefused:     {"钱包拒绝支付", "the wallet refused to pay", "可能余额不足或已锁定;请换用其他方式", "it may hold too little or be locked; let the customer pay otherwise"},
 	}
 }
+
+// policyCatalogue is the catalogue's part about what the centre lets a till do offline.
+func policyCatalogue() map[Code][4]string {
+	return map[Code][4]string{
+		ErrLimitSplit:      {"同一钱包短时间内多笔支付,合计超过单笔离线限额", "one wallet's payments in a short time exceed together the limit of one payment", "请勿拆分收款;请恢复网络后收款,或换用其他方式", "do not split a sale; wait for the network, or let the customer pay otherwise"},
+		ErrLimitTier:       {"超过该类钱包的限额", "over the limit of this class of wallet", "请降低金额,或请客户换用其他钱包", "take a smaller amount, or let the customer use another wallet"},
+		ErrPolicyNone:      {"本机尚无有效的离线收款规则", "this till holds no policy for offline payments that is in force", "请先联网获取规则,再离线收款", "connect once so that the policy comes, then go on"},
+		ErrPolicyExpired:   {"离线收款规则已到期", "the policy for offline payments has expired", "请联网获取新规则后再离线收款", "connect so that a new policy comes, then go on"},
+		ErrPolicyForged:    {"离线规则未经中心签名", "the policy is not signed by this till's centre", "已拒绝;请联系中心核查", "it is refused; call the centre"},
+		ErrPolicyOld:       {"离线规则版本过旧,疑似回退", "the policy is older than one that this till has taken", "已拒绝;请联系中心核查", "it is refused; call the centre"},
+		ErrPolicyScope:     {"离线规则不是发给本机的", "the policy is for another store or terminal", "已拒绝;请联系中心核查", "it is refused; call the centre"},
+		ErrRevocationOld:   {"钱包吊销名单缺失或过旧", "the list of revoked wallets is missing or too old", "请先联网更新,再离线收款", "connect once so that it is renewed, then go on"},
+		ErrEnvelopeUnknown: {"本机不认识该红包活动", "this till does not know the envelope's campaign", "未收款;请客户不用红包支付,或恢复网络后再试", "nothing was taken; pay without the envelope, or once the network is back"},
+		ErrEnvelopeScope:   {"红包不能在本店或该类商品使用", "the envelope is not for this shop or these goods", "未收款;请客户不用红包支付", "nothing was taken; let the customer pay without the envelope"},
+		ErrEnvelopeWindow:  {"不在红包使用期内", "this is not within the envelope's time", "未收款;请客户不用红包支付", "nothing was taken; let the customer pay without the envelope"},
+		ErrEnvelopeSum:     {"红包金额有误", "the envelopes' amounts are not right", "未收款;请客户重新支付", "nothing was taken; let the customer pay again"},
+		ErrCatalogueOld:    {"红包活动目录缺失或过旧", "the catalogue of campaigns is missing or too old", "未收款;请客户不用红包支付,或恢复网络后再试", "nothing was taken; pay without the envelope, or once the network is back"},
+		ErrFareAgain:       {"刚刚已刷过", "this wallet has just paid", "请通行;如需再付一人,请稍后再刷", "go through; to pay for another person, wait a moment and tap again"},
+	}
+}

@@ -122,6 +122,11 @@ type PaymentMoved struct {
 	Wallet         string `json:"wallet,omitempty"`     // the wallet's certificate serial
 	Counter        uint64 `json:"counter,omitempty"`    // the wallet's own counter
 	Envelope       Money  `json:"envelope,omitempty"`   // the part paid from red envelopes
+
+	// Of evidence that was taken: where the true time lay, as the till could prove it, and
+	// the version of the policy by which it was taken.
+	Time   *Interval `json:"time,omitempty"`
+	Policy uint64    `json:"policy,omitempty"`
 }
 
 // LatePaid records money that arrived for an abandoned payment; a refund of its own follows by itself.

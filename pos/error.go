@@ -31,6 +31,20 @@ const (
 	ErrLimitCount      Code = "limit_count"
 	ErrLimitAge        Code = "limit_age"
 	ErrLimitWallet     Code = "limit_wallet"
+	ErrLimitSplit      Code = "limit_split"
+	ErrLimitTier       Code = "limit_tier"
+	ErrPolicyNone      Code = "policy_none"
+	ErrPolicyExpired   Code = "policy_expired"
+	ErrPolicyForged    Code = "policy_signature"
+	ErrPolicyOld       Code = "policy_rollback"
+	ErrPolicyScope     Code = "policy_scope"
+	ErrRevocationOld   Code = "revocation_old"
+	ErrEnvelopeUnknown Code = "envelope_unknown"
+	ErrEnvelopeScope   Code = "envelope_scope"
+	ErrEnvelopeWindow  Code = "envelope_window"
+	ErrEnvelopeSum     Code = "envelope_sum"
+	ErrCatalogueOld    Code = "catalogue_old"
+	ErrFareAgain       Code = "fare_again"
 	ErrClock           Code = "clock"
 	ErrEvidence        Code = "evidence"
 	ErrEvidenceSeen    Code = "evidence_seen"
@@ -146,6 +160,9 @@ func (c Code) sentences() (text, hint Text) {
 	s, ok := catalogue()[c]
 	if !ok {
 		s, ok = walletCatalogue()[c]
+	}
+	if !ok {
+		s, ok = policyCatalogue()[c]
 	}
 	if !ok {
 		s = [4]string{"请求未完成", "the request was not completed", "请联系店内技术人员", "call store IT"}

@@ -30,6 +30,11 @@ type JournalView interface {
 	Stored() (StoredMoney, error)
 	// WalletStored is the same for one wallet.
 	WalletStored(wallet string) (StoredMoney, error)
+	// WalletSince is what this till took of the wallet's evidence, or heard of it, since a
+	// moment of the wall clock, receipted or not.
+	WalletSince(wallet string, sinceMS int64) (StoredMoney, error)
+	// Forwarded is what is stored at the merchant's risk and not receipted.
+	Forwarded() (StoredMoney, error)
 	// EvidenceSeen finds the payment that took evidence with this wallet counter.
 	EvidenceSeen(wallet string, counter uint64) (PaymentID, bool, error)
 	// CodeSeen finds the payment that used the payment code of this keyed hash.
@@ -55,6 +60,7 @@ type Outbox struct {
 	Seq       uint64      `json:"seq"`       // last entry written
 	Receipted uint64      `json:"receipted"` // last entry of this epoch that the centre has receipted
 	Unsent    uint64      `json:"unsent"`    // entries without a receipt, all epochs
-	Money     StoredMoney `json:"money"`     // offline money among them
+	Money     StoredMoney `json:"money"`     // evidence of wallets among them
+	Forwarded StoredMoney `json:"forwarded"` // and what is stored at the merchant's risk
 	Head      []byte      `json:"head"`
 }

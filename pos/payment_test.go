@@ -127,17 +127,21 @@ func TestGuardsHoldAtTheirEdges(t *testing.T) {
 		"wallet's eleventh":     {1, pos.StoredMoney{}, pos.StoredMoney{Total: 10, Count: 10}, pos.ErrLimitWallet},
 		"wallet's total":        {500_00, pos.StoredMoney{}, pos.StoredMoney{Total: 1500_01, Count: 3}, pos.ErrLimitWallet},
 	} {
-		if got := pos.CodeOf(l.Check(c.amount, c.stored, c.wallet, now)); got != c.want {
+		claim := pos.Claim{Amount: c.amount, Stored: c.stored, Wallet: c.wallet, At: pos.IntervalAt(now)}
+		if got := pos.CodeOf(l.Admit(claim)); got != c.want {
 			t.Errorf("%s: got %q, want %q", name, got, c.want)
 		}
 	}
-	if err := (pos.Limits{}).Check(1, pos.StoredMoney{}, pos.StoredMoney{}, now); err == nil {
+	if err := (pos.Limits{}).Admit(pos.Claim{Amount: 1, At: pos.IntervalAt(now)}); err == nil {
 		t.Error("no policy at all accepted a payment")
 	}
-	if r := l.Room(pos.StoredMoney{Total: 4000_00, Count: 1, OldestMS: old(time.Hour)}, now); !r.Near || r.Stop {
+	room := func(stored pos.StoredMoney) pos.Room {
+		return l.Room(pos.Holds{Stored: stored, TrustMS: now.UnixMilli(), At: pos.IntervalAt(now)})
+	}
+	if r := room(pos.StoredMoney{Total: 4000_00, Count: 1, OldestMS: old(time.Hour)}); !r.Near || r.Stop {
 		t.Errorf("at 80 %% of the total: %+v", r)
 	}
-	if r := l.Room(pos.StoredMoney{Total: 1, Count: 1, OldestMS: old(25 * time.Hour)}, now); !r.Stop {
+	if r := room(pos.StoredMoney{Total: 1, Count: 1, OldestMS: old(25 * time.Hour)}); !r.Stop {
 		t.Errorf("a day old: %+v", r)
 	}
 }

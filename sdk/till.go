@@ -75,6 +75,24 @@ type Notice struct {
 	Text    pos.Text      `json:"text"`
 }
 
+// Rules are what decides about offline payments at the till.
+type Rules struct {
+	Version     uint64       `json:"version"` // of the policy in force; 0: none is
+	Scope       string       `json:"scope"`
+	ExpiresMS   int64        `json:"expires_ms,omitempty"`
+	NextVersion uint64       `json:"next_version,omitempty"`
+	NextMS      int64        `json:"next_ms,omitempty"` // when the next policy comes in force
+	CatalogueMS int64        `json:"catalogue_ms,omitempty"`
+	At          pos.Interval `json:"at"` // where the true time lies, as the till can prove it
+}
+
+// Gate is how a till stands of which every tap pays the same.
+type Gate struct {
+	Amount pos.Money  `json:"amount"`
+	Open   bool       `json:"open"` // the next tap would be taken
+	Why    *pos.Error `json:"why,omitempty"`
+}
+
 // Status is how the till stands.
 type Status struct {
 	Env       pos.Environment `json:"env"`
@@ -88,6 +106,8 @@ type Status struct {
 	Operator  *Operator       `json:"operator,omitempty"`
 	Outbox    pos.Outbox      `json:"outbox"`
 	Room      pos.Room        `json:"room"`
+	Rules     Rules           `json:"rules"`
+	Fare      *Gate           `json:"fare,omitempty"` // where the till is a gate
 	Current   *Payment        `json:"current,omitempty"`
 	Findings  []Finding       `json:"findings"`
 	Notices   []Notice        `json:"notices"`

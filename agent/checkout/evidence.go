@@ -70,7 +70,8 @@ func (t *Till) prompt(ctx context.Context, id pos.PaymentID) (kernel.Prompt, err
 	if err := t.kernelReady(ctx); err != nil {
 		return kernel.Prompt{}, err
 	}
-	now := t.clock.Now()
+	at := t.clock.Interval()
+	now := at.Latest()
 	var payment pos.Payment
 	err := t.c.Journal.View(ctx, func(v pos.JournalView) error {
 		p, order, err := mayTake(v, id)
@@ -82,11 +83,8 @@ func (t *Till) prompt(ctx context.Context, id pos.PaymentID) (kernel.Prompt, err
 		if err := t.offlineOnly(order); err != nil {
 			return err
 		}
-		stored, err := v.Stored()
-		if err != nil {
-			return fmt.Errorf("read stored money: %w", err)
-		}
-		return t.limits().Check(p.Amount, stored, pos.StoredMoney{}, now)
+		_, _, err = t.guards(v, p.Amount, order, kernel.Wallet{})
+		return err
 	})
 	if err != nil {
 		return kernel.Prompt{}, err
@@ -101,7 +99,7 @@ func (t *Till) prompt(ctx context.Context, id pos.PaymentID) (kernel.Prompt, err
 	}
 	prompt, err := t.c.Kernel.Begin(ctx, kernel.Request{
 		Env: t.c.Env, Terminal: t.c.Terminal, Merchant: t.c.Merchant, Payment: id, Amount: payment.Amount,
-		At: now, Expires: now.Add(t.timing.Prompt),
+		At: now, Expires: now.Add(t.timing.Prompt), Category: t.offered(id, at),
 	})
 	if err != nil {
 		return kernel.Prompt{}, err
@@ -127,10 +125,10 @@ func (t *Till) kernelReady(ctx context.Context) error {
 	if env := t.c.Kernel.Env(); env != t.c.Env {
 		return pos.NewError(pos.ErrEnvironment, fmt.Errorf("kernel of %q in a till of %q", env, t.c.Env))
 	}
-	if err := t.clock.Trusted(t.limits().ClockMax); err != nil {
+	if _, _, err := t.policy(); err != nil {
 		return err
 	}
-	return t.c.Kernel.Ready(ctx, t.clock.Now())
+	return t.c.Kernel.Ready(ctx, t.now())
 }
 
 // SubmitEvidence takes the wallet's answer to the challenge. It is verified, the
@@ -153,7 +151,7 @@ func (t *Till) SubmitEvidence(ctx context.Context, id pos.PaymentID, answer stri
 	if prompt.Text == "" {
 		return pos.Payment{}, pos.NewError(pos.ErrEvidence, errors.New("no challenge was shown"))
 	}
-	taken, err := t.c.Kernel.Verify(ctx, prompt, answer, t.clock.Now())
+	taken, err := t.c.Kernel.Verify(ctx, prompt, answer, t.now())
 	if err != nil {
 		return pos.Payment{}, err
 	}
@@ -164,6 +162,9 @@ func (t *Till) SubmitEvidence(ctx context.Context, id pos.PaymentID, answer stri
 // ErrOrderPaid.
 func (t *Till) accept(ctx context.Context, id pos.PaymentID, taken kernel.Taken) (pos.Payment, error) {
 	_, err := t.update(ctx, func(v pos.JournalView) ([]pos.Draft, error) { return t.take(v, id, taken) })
+	if aboutEnvelopes(err) {
+		t.withoutEnvelopes(id)
+	}
 	if err != nil {
 		return pos.Payment{}, err
 	}
@@ -193,7 +194,13 @@ func (t *Till) take(v pos.JournalView, id pos.PaymentID, taken kernel.Taken) ([]
 		}
 		return nil, pos.NewError(pos.ErrEvidenceSeen, fmt.Errorf("taken by payment %s", other))
 	}
-	if err := t.guards(v, p, taken.Wallet); err != nil {
+	order.Attempts = others(order.Attempts, id)
+	policy, at, err := t.guards(v, p.Amount, order, kernel.Wallet{Serial: taken.Wallet, Institution: taken.Institution, Tier: taken.Tier})
+	if err != nil {
+		return nil, err
+	}
+	envelopes, err := t.admitEnvelopes(taken.Envelopes, p.Amount, policy.Limits, at)
+	if err != nil {
 		return nil, err
 	}
 	who, err := t.whoFor(p)
@@ -202,19 +209,7 @@ func (t *Till) take(v pos.JournalView, id pos.PaymentID, taken kernel.Taken) ([]
 	}
 	return t.owing(v, p, pos.AcceptedEvidence, []pos.Draft{t.moved(p, who, pos.PaymentMoved{
 		From: p.State, To: pos.AcceptedEvidence, Source: sourceWallet, Institution: taken.Institution,
-		Evidence: taken.Evidence, Wallet: taken.Wallet, Counter: taken.Counter,
+		Evidence: taken.Evidence, Wallet: taken.Wallet, Counter: taken.Counter, Envelope: envelopes,
+		Time: &at, Policy: policy.Version,
 	})})
-}
-
-// guards applies the limits to a payment by this wallet.
-func (t *Till) guards(v pos.JournalView, p pos.Payment, wallet string) error {
-	stored, err := v.Stored()
-	if err != nil {
-		return fmt.Errorf("read stored money: %w", err)
-	}
-	held, err := v.WalletStored(wallet)
-	if err != nil {
-		return fmt.Errorf("read stored money of wallet: %w", err)
-	}
-	return t.limits().Check(p.Amount, stored, held, t.clock.Now())
 }

@@ -165,7 +165,7 @@ func TestEvidenceIsNotTaken(t *testing.T) {
 		b.Trust.IssuedMS = time.Now().Add(-73 * time.Hour).UnixMilli()
 		p := b.offline("o1")
 		_, err := b.till.Challenge(b.Context(), p.ID)
-		code(b.T, err, pos.ErrEvidence)
+		code(b.T, err, pos.ErrRevocationOld)
 	})
 	run(t, "by a kernel of another environment", func(b *bench) {
 		b.Trust.Env = pos.Live
@@ -178,7 +178,7 @@ func TestEvidenceIsNotTaken(t *testing.T) {
 func TestGuards(t *testing.T) {
 	limits := pos.DefaultLimits()
 	limits.PerPayment, limits.StoredTotal, limits.StoredCount = 2000, 5000, 4
-	limits.WalletTotal, limits.WalletCount = 2000, 2
+	limits.WalletTotal, limits.WalletCount, limits.SplitWindow, limits.SplitTotal = 2000, 2, 0, 2000
 	change := func(c *checkout.Config) { c.Limits = func() pos.Limits { return limits } }
 	pay := func(b *bench, w *checkouttest.Wallet, amount pos.Money) error {
 		b.Helper()

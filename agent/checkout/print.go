@@ -188,7 +188,7 @@ func (t *Till) printed(j pos.PrintJob, who string, to pos.PrintState, b pos.Prin
 // costs the sale no sync of the disk and no stop between the two can lose it. A job
 // of the payment that has not printed yet will show the new state; then none is added.
 func (t *Till) owing(v pos.JournalView, p pos.Payment, to pos.State, drafts []pos.Draft) ([]pos.Draft, error) {
-	if t.c.Receipt != PrintAlways || !t.hasPrinter() || !printsByItself(to) || !t.atCounter(p.ID) {
+	if t.c.Receipt != PrintAlways || !t.hasPrinter() || !printsByItself(to) || !t.atCounter(p.ID) || t.isFare(p.ID) {
 		return drafts, nil
 	}
 	jobs, err := v.PrintJobsOf(p.ID)

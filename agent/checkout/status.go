@@ -22,6 +22,8 @@ type Status struct {
 	Operator  *operator.Operator `json:"operator,omitempty"`
 	Outbox    pos.Outbox         `json:"outbox"`
 	Room      pos.Room           `json:"room"`
+	Rules     Rules              `json:"rules"`          // the policy for offline payments
+	Fare      *Gate              `json:"fare,omitempty"` // where the till is a gate
 	Current   *pos.Payment       `json:"current,omitempty"`
 	Findings  []health.Finding   `json:"findings"`
 	Notices   []Notice           `json:"notices"`
@@ -36,12 +38,13 @@ func (t *Till) Status(ctx context.Context) (Status, error) {
 	if err != nil {
 		return Status{}, err
 	}
-	now := t.clock.Now()
 	s := Status{
 		Env: t.c.Env, Notice: t.c.Env.Notice(), Terminal: t.c.Terminal, Merchant: t.c.Merchant, Store: t.c.Store,
 		StoreName: t.c.StoreName, Connected: t.c.Host.Connected(), SignIn: t.c.SignIn, Outbox: out,
-		Room: t.limits().Room(out.Money, now), Notices: t.hub.latest(), TimeMS: t.clock.Centre().UnixMilli(),
+		Notices: t.hub.latest(), TimeMS: t.clock.Centre().UnixMilli(),
 	}
+	s.Room, s.Rules = t.room(out)
+	s.Fare = t.gate(ctx)
 	if o, ok := t.Operator(); ok {
 		s.Operator = &o
 	}
@@ -69,5 +72,9 @@ func (t *Till) look(s Status) {
 	when(health.OfflineCondition(), !s.Connected)
 	when(health.NearLimitCondition(), s.Room.Near && !s.Room.Stop)
 	when(health.LimitCondition(), s.Room.Stop)
-	t.health.Put(health.ClockCondition(), t.clock.Trusted(t.limits().ClockMax))
+	policy, err := t.c.Policies.In(t.clock.Interval())
+	t.health.Put(health.PolicyNoneCondition(), err)
+	if err == nil {
+		t.health.Put(health.ClockCondition(), t.clock.Trusted(policy.Limits.ClockMax))
+	}
 }

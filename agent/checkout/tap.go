@@ -61,7 +61,7 @@ func (t *Till) arm(id pos.PaymentID) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.base == nil || t.armed != nil && t.armed.id == id {
+	if t.base == nil || t.c.Fare.Amount > 0 || t.armed != nil && t.armed.id == id {
 		return
 	}
 	if t.armed != nil {
@@ -218,8 +218,8 @@ func (g *tapping) promise(ctx context.Context, card drivers.Card) error {
 func (g *tapping) once(ctx context.Context, card drivers.Card, p kernel.Prompt) error {
 	t := g.till
 	taken, err := g.kernel.Tap(ctx, kernel.Tap{
-		Card: card, Prompt: p, Now: t.clock.Now,
-		Admit: func(ctx context.Context, wallet string) error { return t.admit(ctx, g.id, wallet) },
+		Card: card, Prompt: p, Now: t.now,
+		Admit: func(ctx context.Context, w kernel.Wallet) error { return t.admit(ctx, g.id, w) },
 	})
 	if unheard(err) {
 		g.torn = p
@@ -241,13 +241,14 @@ func unheard(err error) bool {
 }
 
 // admit applies the guards to a wallet before it signs.
-func (t *Till) admit(ctx context.Context, id pos.PaymentID, wallet string) error {
+func (t *Till) admit(ctx context.Context, id pos.PaymentID, w kernel.Wallet) error {
 	return t.c.Journal.View(ctx, func(v pos.JournalView) error {
-		p, _, err := mayTake(v, id)
+		p, order, err := mayTake(v, id)
 		if err != nil {
 			return err
 		}
-		return t.guards(v, p, wallet)
+		_, _, err = t.guards(v, p.Amount, order, w)
+		return err
 	})
 }
 

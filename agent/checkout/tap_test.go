@@ -265,7 +265,7 @@ func TestTapRefusals(t *testing.T) {
 		c.want(p.ID, pos.Created)
 	})
 	limits := pos.DefaultLimits()
-	limits.WalletTotal = 1500
+	limits.WalletTotal, limits.SplitWindow = 1500, 0
 	atReader(t, "beyond the wallet's allowance, before it signs", func(c *counter) {
 		who := c.person()
 		c.armed("o0")
@@ -335,7 +335,7 @@ func TestTapTorn(t *testing.T) {
 			}
 		}, func(c *checkout.Config) {
 			l := pos.DefaultLimits()
-			l.WalletTotal, l.WalletCount, l.StoredTotal, l.StoredCount = 1<<40, 1<<30, 1<<40, 1<<30
+			l.WalletTotal, l.WalletCount, l.StoredTotal, l.StoredCount, l.SplitTotal, l.Tiers = 1<<40, 1<<30, 1<<40, 1<<30, 1<<40, nil
 			c.Limits = func() pos.Limits { return l }
 		})
 	}

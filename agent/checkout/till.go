@@ -103,8 +103,19 @@ type Config struct {
 	Health    *health.Tracker // nil: one of its own
 	Log       *slog.Logger    // nil: slog.Default
 
-	// Limits gives the guards in force; nil takes pos.DefaultLimits.
-	Limits func() pos.Limits
+	// Policies tells what may be accepted offline. Nil takes Limits, always in force; where
+	// that is nil too, pos.DefaultLimits.
+	Policies Policies
+	Limits   func() pos.Limits
+	// Catalogue is what is known of envelopes' scopes; nil is none. Category is that of the
+	// goods sold here; empty: "general".
+	Catalogue func() pos.Catalogue
+	Category  string
+	// Trust is whom the Kernel believes, for telling when its list of revoked wallets grows
+	// old; nil tells nothing.
+	Trust func() dcep.Trust
+	// Fare makes the till a gate: every tap pays this. The zero value: it is none.
+	Fare Fare
 	// SignIn demands an operator for every command. Without it entries name the operator
 	// that the caller tells, else DefaultOperator, else the caller.
 	SignIn          bool
@@ -160,6 +171,8 @@ type sale struct {
 	qr          string
 	validUntil  int64
 	started     time.Time
+	plain       bool // the wallet's envelopes were refused: no more are asked for
+	fare        bool // of the gate
 }
 
 // Till is one point of sale. Its methods are safe for concurrent use.
@@ -169,7 +182,6 @@ type Till struct {
 	health *health.Tracker
 	log    *slog.Logger
 	timing Timing
-	limits func() pos.Limits
 	hub    *hub
 	press  *press
 	ready  chan struct{} // closed when Run has taken up what was left
@@ -197,7 +209,8 @@ type Till struct {
 
 // The keys of what is kept beside the journal.
 const (
-	metaCentre  = "checkout.centre_ms"
+	metaCentre  = "checkout.centre_ms" // of versions before metaClock
+	metaClock   = "checkout.clock"
 	metaVerdict = "checkout.verdict"
 	metaQRs     = "checkout.qrs"
 	metaKey     = "checkout.key."
@@ -214,7 +227,7 @@ func New(ctx context.Context, c Config) (*Till, error) {
 		return nil, fmt.Errorf("draw boot name: %w", err)
 	}
 	t := &Till{
-		c: c, clock: c.Clock, health: c.Health, log: c.Log, timing: c.Timing.withDefaults(), limits: c.Limits,
+		c: c, clock: c.Clock, health: c.Health, log: c.Log, timing: c.Timing.withDefaults(),
 		hub: newHub(fmt.Sprintf("%x", boot)), sales: map[pos.PaymentID]*sale{}, watching: map[pos.PaymentID]bool{},
 		wrong: map[string]int{},
 		wake:  make(chan struct{}), ready: make(chan struct{}), press: newPress(),
@@ -228,14 +241,16 @@ func New(ctx context.Context, c Config) (*Till, error) {
 	if t.log == nil {
 		t.log = slog.Default()
 	}
-	if t.limits == nil {
-		t.limits = pos.DefaultLimits
+	if t.c.Limits == nil {
+		t.c.Limits = pos.DefaultLimits
 	}
-	centre, err := t.number(ctx, metaCentre)
-	if err != nil {
+	if t.c.Policies == nil {
+		t.c.Policies = fixed(t.c.Limits)
+	}
+	if err := t.restoreClock(ctx); err != nil {
 		return nil, err
 	}
-	t.clock.Restore(int64(centre))
+	var err error
 	t.verdict, err = t.number(ctx, metaVerdict)
 	return t, err
 }

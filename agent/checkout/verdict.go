@@ -195,10 +195,11 @@ func (t *Till) remind(ctx context.Context) error {
 	return nil
 }
 
-// HeardCentre records a time that the centre has signed. The caller has verified the
-// signature. It is kept, so that a till that starts offline knows what time it cannot be before.
-func (t *Till) HeardCentre(ctx context.Context, centreMS int64) error {
-	if !t.clock.Heard(centreMS) {
+// HeardCentre records a time that the centre has signed and that was underway for at most
+// trip; below 0 nobody knows how long. The caller has verified the signature. It is kept,
+// so that a till that starts offline knows what time it cannot be before.
+func (t *Till) HeardCentre(ctx context.Context, centreMS int64, trip time.Duration) error {
+	if !t.clock.HeardLate(centreMS, trip) {
 		return nil
 	}
 	t.mu.Lock()
@@ -210,8 +211,5 @@ func (t *Till) HeardCentre(ctx context.Context, centreMS int64) error {
 	if !due {
 		return nil
 	}
-	if err := t.c.Journal.SetMeta(ctx, metaCentre, strconv.FormatInt(centreMS, 10)); err != nil {
-		return fmt.Errorf("keep centre time: %w", err)
-	}
-	return nil
+	return t.keepClock(ctx)
 }

@@ -173,6 +173,7 @@ func (t *Till) Run(ctx context.Context) error {
 		t.spawn(func(ctx context.Context) { t.runFace(ctx, events, stop) })
 	}
 	close(t.ready)
+	t.openGate()
 	if t.c.Printer != nil {
 		t.spawn(t.runPress)
 	}
@@ -197,6 +198,11 @@ func (t *Till) tick(ctx context.Context, n int) {
 	t.noticeLink()
 	if err := t.noticeClock(ctx); err != nil && ctx.Err() == nil {
 		t.log.ErrorContext(ctx, "clock jump is not journaled", "err", err)
+	}
+	if n%600 == 599 { // what the clock knows outlives the machine's power by ten minutes less
+		if err := t.keepClock(ctx); err != nil && ctx.Err() == nil {
+			t.log.WarnContext(ctx, "clock is not kept", "err", err)
+		}
 	}
 	if n%30 == 29 {
 		t.tidy(ctx)

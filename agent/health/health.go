@@ -84,6 +84,23 @@ func LimitCondition() Condition {
 	}
 }
 
+// PolicyCondition holds while a policy that came was refused.
+func PolicyCondition() Condition {
+	return Condition{
+		Code: "policy_refused", Severity: Warning,
+		Text: pos.Text{ZH: "收到的离线规则已被拒绝,沿用原规则", EN: "a policy for offline payments came and was refused; the one before holds"},
+		Hint: pos.Text{ZH: "请联系中心核查", EN: "call the centre"},
+	}
+}
+
+// PolicyNoneCondition holds while no policy for offline payments is in force.
+func PolicyNoneCondition() Condition {
+	return Condition{
+		Code: "policy_none", Severity: Warning, After: 5 * time.Second,
+		Text: pos.ErrPolicyNone.Text(), Hint: pos.ErrPolicyNone.Hint(),
+	}
+}
+
 // ClockCondition holds when the wall clock cannot date an offline payment.
 func ClockCondition() Condition {
 	return Condition{

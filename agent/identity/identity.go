@@ -32,7 +32,7 @@ type Identity struct {
 	CentreKey []byte          `json:"centre_key"` // PKIX DER, pinned
 	Suite     string          `json:"suite"`      // of the centre's key
 	NATSURL   string          `json:"nats_url"`
-	Limits    pos.Limits      `json:"limits"`
+	Policies  []dcep.Sealed   `json:"policies"` // as enrolled; agent/policy keeps what came since
 	Trust     dcep.Trust      `json:"trust"`
 }
 

@@ -50,12 +50,12 @@ func TestIdentityIsWholeOrAbsent(t *testing.T) {
 	if _, err := f.Load(); !errors.Is(err, identity.ErrNone) {
 		t.Errorf("no identity: %v", err)
 	}
-	want := identity.Identity{Env: pos.Lab, Terminal: "T1", Merchant: "M1", Epoch: 1, Limits: pos.DefaultLimits()}
+	want := identity.Identity{Env: pos.Lab, Terminal: "T1", Merchant: "M1", Epoch: 1, Policies: []dcep.Sealed{{Body: []byte{1}, Sig: []byte{2}}}}
 	if err := f.Save(t.Context(), want); err != nil {
 		t.Fatal(err)
 	}
 	got, err := f.Load()
-	if err != nil || got.Terminal != "T1" || got.Limits != want.Limits {
+	if err != nil || got.Terminal != "T1" || len(got.Policies) != 1 || !bytes.Equal(got.Policies[0].Body, want.Policies[0].Body) {
 		t.Errorf("%+v, %v", got, err)
 	}
 	if err := os.WriteFile(filepath.Join(string(f), "identity.json"), []byte("{"), 0o600); err != nil {

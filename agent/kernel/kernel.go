@@ -24,6 +24,8 @@ type Request struct {
 	Amount   pos.Money
 	At       time.Time
 	Expires  time.Time
+	// Category is that of the goods, where envelopes may pay a part; "" where none may.
+	Category string
 }
 
 // Prompt is what the customer's wallet is shown. Text is what a QR holds; Secret is
@@ -40,6 +42,16 @@ type Taken struct {
 	Wallet      string // names the wallet: the serial of its certificate
 	Counter     uint64 // the wallet's own counter
 	Institution string
+	Tier        int // the wallet's class, 1 to 4; 0: it tells none
+	// Envelopes pay a part, as the wallet says; whether they may is the till's to judge.
+	Envelopes []pos.EnvelopeUse
+}
+
+// Wallet is a wallet that has shown itself to be genuine, before it is asked to sign.
+type Wallet struct {
+	Serial      string
+	Institution string
+	Tier        int
 }
 
 // Kernel talks to wallets while the network is away. It decides whether a promise is
@@ -77,5 +89,8 @@ type Tap struct {
 	Now    func() time.Time
 	// Admit refuses a genuine wallet for reasons of the till, such as its limits, before it
 	// is asked to sign. Nil admits all.
-	Admit func(ctx context.Context, wallet string) error
+	Admit func(ctx context.Context, w Wallet) error
+	// Choose gives the prompt where the till decides what a wallet pays only when it knows
+	// which one it is; Prompt is not looked at then. Its error ends the tap like Admit's.
+	Choose func(ctx context.Context, w Wallet) (Prompt, error)
 }

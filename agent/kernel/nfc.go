@@ -81,13 +81,13 @@ var _ Tapper = (*NFC)(nil)
 
 // Tap implements Tapper: select, certificate, challenge, promise, verify.
 func (k *NFC) Tap(ctx context.Context, t Tap) (Taken, error) {
-	s, ok := t.Prompt.Secret.(*session)
-	if !ok {
-		return Taken{}, pos.NewError(pos.ErrEvidence, errors.New("no challenge was made"))
-	}
 	now := t.Now()
-	if s.lost(now) {
-		return Taken{}, pos.NewError(pos.ErrEvidenceLate, errors.New("the challenge has expired"))
+	var s *session
+	if t.Choose == nil {
+		var err error
+		if s, err = sessionOf(t.Prompt, now); err != nil {
+			return Taken{}, err
+		}
 	}
 	if err := k.Ready(ctx, now); err != nil {
 		return Taken{}, err
@@ -104,7 +104,19 @@ func (k *NFC) Tap(ctx context.Context, t Tap) (Taken, error) {
 	return Taken{}, tapFinding(err)
 }
 
-// converse is the whole dialogue with one card.
+// sessionOf is what the kernel knows of a prompt of which something can still come.
+func sessionOf(p Prompt, now time.Time) (*session, error) {
+	s, ok := p.Secret.(*session)
+	if !ok {
+		return nil, pos.NewError(pos.ErrEvidence, errors.New("no challenge was made"))
+	}
+	if s.lost(now) {
+		return nil, pos.NewError(pos.ErrEvidenceLate, errors.New("the challenge has expired"))
+	}
+	return s, nil
+}
+
+// converse is the whole dialogue with one card. A nil session is chosen for the wallet.
 func (k *NFC) converse(ctx context.Context, t Tap, s *session, now time.Time) (Taken, error) {
 	if err := selectWallet(ctx, t.Card); err != nil {
 		return Taken{}, err
@@ -117,7 +129,17 @@ func (k *NFC) converse(ctx context.Context, t Tap, s *session, now time.Time) (T
 	if err != nil {
 		return Taken{}, err
 	}
-	bare, err := promise(ctx, t, s, wallet.Serial)
+	who := Wallet{Serial: wallet.Serial, Institution: wallet.Institution, Tier: wallet.Tier}
+	if s == nil {
+		p, err := t.Choose(ctx, who)
+		if err != nil {
+			return Taken{}, err
+		}
+		if s, err = sessionOf(p, now); err != nil {
+			return Taken{}, err
+		}
+	}
+	bare, err := promise(ctx, t, s, who)
 	if err != nil {
 		return Taken{}, err
 	}
@@ -154,7 +176,7 @@ func certificate(ctx context.Context, card drivers.Card) ([]byte, error) {
 
 // promise gets the evidence of the session's challenge: what the wallet has kept of an
 // earlier tap, else what it signs now.
-func promise(ctx context.Context, t Tap, s *session, wallet string) ([]byte, error) {
+func promise(ctx context.Context, t Tap, s *session, wallet Wallet) ([]byte, error) {
 	if _, asked := s.asked(); asked {
 		c := apdu.Command{CLA: claOurs, INS: insGetData, Data: s.challenge.Nonce, Ne: 256}
 		data, status, err := exchange(ctx, t.Card, c, maxBare)

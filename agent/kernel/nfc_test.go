@@ -39,8 +39,8 @@ func TestTapPaysInBothSuitesShortAndExtended(t *testing.T) {
 			h := hold(c.card)
 			h.extended = extended
 			admitted := ""
-			taken, err := k.Tap(t.Context(), kernel.Tap{Card: h, Prompt: p, Now: time.Now, Admit: func(_ context.Context, w string) error {
-				admitted = w
+			taken, err := k.Tap(t.Context(), kernel.Tap{Card: h, Prompt: p, Now: time.Now, Admit: func(_ context.Context, w kernel.Wallet) error {
+				admitted = w.Serial
 				return nil
 			}})
 			want(t, err, "")
@@ -135,7 +135,7 @@ func TestTapWalletsThatAreNotAccepted(t *testing.T) {
 			"of the lab in a live till":  {func(t *testing.T) *wallet.Wallet { t.Helper(); return ours.wallet(t, time.Hour) }, func(tr *dcep.Trust, _ *wallet.Wallet) { *tr = live.trust() }, 0, pos.ErrEnvironment},
 			"live in a till of the lab":  {func(t *testing.T) *wallet.Wallet { t.Helper(); return live.wallet(t, time.Hour) }, nil, 0, pos.ErrEnvironment},
 			"the institution's own key":  {func(*testing.T) *wallet.Wallet { return wallet.Of(ours.house, ours.bankDER) }, nil, 0, pos.ErrWalletUnknown},
-			"a till whose list is old":   {func(t *testing.T) *wallet.Wallet { t.Helper(); return ours.wallet(t, time.Hour) }, func(tr *dcep.Trust, _ *wallet.Wallet) { tr.IssuedMS -= 73 * 3_600_000 }, 0, pos.ErrEvidence},
+			"a till whose list is old":   {func(t *testing.T) *wallet.Wallet { t.Helper(); return ours.wallet(t, time.Hour) }, func(tr *dcep.Trust, _ *wallet.Wallet) { tr.IssuedMS -= 73 * 3_600_000 }, 0, pos.ErrRevocationOld},
 			"a till without any anchors": {func(t *testing.T) *wallet.Wallet { t.Helper(); return ours.wallet(t, time.Hour) }, func(tr *dcep.Trust, _ *wallet.Wallet) { *tr = dcep.Trust{Env: pos.Live} }, 0, pos.ErrEvidence},
 		} {
 			t.Run(name+" "+what, func(t *testing.T) {
@@ -163,7 +163,7 @@ func TestTapPolicyRefusesBeforeTheWalletSigns(t *testing.T) {
 	c, k := newCustomer(t, b), b.kernel()
 	_, err := k.Tap(t.Context(), kernel.Tap{
 		Card: hold(c.card), Prompt: ask(t, k, 1, 5), Now: time.Now,
-		Admit: func(context.Context, string) error { return pos.NewError(pos.ErrLimitWallet, nil) },
+		Admit: func(context.Context, kernel.Wallet) error { return pos.NewError(pos.ErrLimitWallet, nil) },
 	})
 	want(t, err, pos.ErrLimitWallet)
 	if c.wallet.Counter() != 0 {

@@ -37,7 +37,7 @@ func (k *QR) Ready(_ context.Context, now time.Time) error {
 		limit = k.RevocationMax()
 	}
 	if age := now.Sub(time.UnixMilli(trust.IssuedMS)); age > limit {
-		return notReady(fmt.Errorf("revocation list is %s old", age.Round(time.Minute)))
+		return pos.NewError(pos.ErrRevocationOld, fmt.Errorf("it is %s old", age.Round(time.Minute)))
 	}
 	return nil
 }
@@ -45,7 +45,7 @@ func (k *QR) Ready(_ context.Context, now time.Time) error {
 func notReady(err error) error {
 	return &pos.Error{
 		Code: pos.ErrEvidence,
-		Text: pos.Text{ZH: "离线收款所需的信任名单缺失或过旧", EN: "the trust list for offline payments is missing or too old"},
+		Text: pos.Text{ZH: "离线收款所需的信任名单缺失", EN: "the trust list for offline payments is missing"},
 		Hint: pos.Text{ZH: "请先联网更新,再离线收款", EN: "connect once so that it is renewed, then go on"},
 		Err:  err,
 	}
@@ -56,6 +56,7 @@ func (k *QR) Begin(_ context.Context, r Request) (Prompt, error) {
 	c := dcep.Challenge{
 		Env: r.Env, Terminal: r.Terminal, Merchant: r.Merchant, Payment: r.Payment, Amount: r.Amount,
 		Nonce: make([]byte, dcep.NonceSize), AtMS: r.At.UnixMilli(), ExpiresMS: r.Expires.UnixMilli(),
+		Category: r.Category,
 	}
 	if _, err := rand.Read(c.Nonce); err != nil {
 		return Prompt{}, fmt.Errorf("draw nonce: %w", err)
@@ -95,7 +96,7 @@ func take(e dcep.Evidence, w dcep.WalletCertificate) (Taken, error) {
 	if err != nil {
 		return Taken{}, fmt.Errorf("encode evidence: %w", err)
 	}
-	return Taken{Evidence: whole, Wallet: w.Serial, Counter: e.Counter, Institution: w.Institution}, nil
+	return Taken{Evidence: whole, Wallet: w.Serial, Counter: e.Counter, Institution: w.Institution, Tier: w.Tier, Envelopes: e.Envelopes}, nil
 }
 
 // finding gives every reason why evidence is not taken the code of evidence, unless

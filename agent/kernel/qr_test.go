@@ -38,7 +38,7 @@ func TestQRKernel(t *testing.T) {
 		"another challenge":   {func(_, q kernel.Prompt) string { return good(q, shop.NewWallet(t)) }, 0, pos.ErrEvidenceReplay},
 		"another root":        {func(p, _ kernel.Prompt) string { return good(p, other.NewWallet(t)) }, 0, pos.ErrWalletUnknown},
 		"too late":            {func(p, _ kernel.Prompt) string { return good(p, shop.NewWallet(t)) }, 2 * time.Minute, pos.ErrEvidenceLate},
-		"list is too old":     {func(p, _ kernel.Prompt) string { return good(p, shop.NewWallet(t)) }, 100 * time.Hour, pos.ErrEvidence},
+		"list is too old":     {func(p, _ kernel.Prompt) string { return good(p, shop.NewWallet(t)) }, 100 * time.Hour, pos.ErrRevocationOld},
 		"the challenge again": {func(p, _ kernel.Prompt) string { return p.Text }, 0, pos.ErrEvidence},
 		"nothing":             {func(_, _ kernel.Prompt) string { return "" }, 0, pos.ErrEvidence},
 		"a changed byte": {func(p, _ kernel.Prompt) string {

@@ -10,6 +10,7 @@ import (
 
 	"dcpos/central/campaign/draw"
 	"dcpos/central/campaign/fence"
+	"dcpos/pos"
 )
 
 // publishedFormat names the form of a published definition.
@@ -75,6 +76,21 @@ func Open(b, area []byte) (Published, error) {
 		return Published{}, refuse("", errors.New("published definition: not in canonical form, or of another area"))
 	}
 	return p, nil
+}
+
+// ScopeAt is what a till of the store must know to check the campaign's envelopes without
+// a network.
+func (p Published) ScopeAt(merchant, store string) pos.CampaignScope {
+	d := p.Definition
+	hash, _ := hex.DecodeString(p.Hash) // sum wrote it
+	s := pos.CampaignScope{
+		Campaign: d.Name, Hash: hash, Merchant: listed(d.Scope.Merchants, merchant), Store: listed(d.Scope.Stores, store),
+		Categories: d.Scope.Categories, FromMS: d.Spend.From.UnixMilli(), UntilMS: d.Spend.Until.UnixMilli(),
+	}
+	for _, c := range d.Scope.Channels {
+		s.Channels = append(s.Channels, string(c))
+	}
+	return s
 }
 
 // Conduct is what a draw needs besides the definition.

@@ -67,7 +67,7 @@ func New(cfg Config) (*Console, error) {
 	if c.dummy, err = hashPassword("", standard()); err != nil {
 		return nil, err
 	}
-	names := []string{"login", "overview", "payments", "payment", "ledger", "account", "runs", "run", "enrol", "audit", "error"}
+	names := []string{"login", "overview", "payments", "payment", "ledger", "account", "runs", "run", "enrol", "policies", "audit", "error"}
 	for _, lang := range []string{"zh", "en"} {
 		for _, name := range names {
 			t, err := template.New("layout.html").Funcs(web.Funcs(lang)).Funcs(c.funcs(lang)).
@@ -95,6 +95,8 @@ func (c *Console) routes() {
 	c.mux.Handle("GET /console/ledger/{account}", c.page(Viewer, c.account))
 	c.mux.Handle("GET /console/reconcile", c.page(Viewer, c.runs))
 	c.mux.Handle("GET /console/reconcile/{id}", c.page(Viewer, c.run))
+	c.mux.Handle("GET /console/policies", c.page(Viewer, c.policies))
+	c.mux.Handle("POST /console/policies", c.form(Approver, c.publish))
 	c.mux.Handle("GET /console/audit", c.page(Viewer, c.auditPage))
 	c.mux.Handle("GET /console/enrol", c.page(Operator, c.enrolPage))
 	c.mux.Handle("POST /console/enrol", c.form(Operator, c.enrol))

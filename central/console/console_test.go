@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"strings"
 	"testing"
@@ -586,5 +587,61 @@ func TestEventsCarryTheTotals(t *testing.T) {
 	data := lines.Text()
 	if event != "event: totals" || !strings.Contains(data, `"quarantined":1`) || !strings.Contains(data, `"open":{"payments":1`) {
 		t.Errorf("%s\n%s", event, data)
+	}
+}
+
+func TestPolicies(t *testing.T) {
+	var published []pos.Policy
+	d := newDesk(t, func(c *console.Config) {
+		c.Actions.Policies = func(context.Context) ([]console.Policy, error) {
+			l := pos.DefaultLimits()
+			l.NearPercent = 77 // what the form does not name stays
+			return []console.Policy{{Policy: pos.Policy{Version: 3, Env: pos.Lab, Limits: l}, By: "someone"}}, nil
+		}
+		c.Actions.Publish = func(_ context.Context, p pos.Policy, by string) (uint64, error) {
+			if err := p.Limits.Check(); err != nil {
+				return 0, err
+			}
+			published = append(published, p)
+			return 4, nil
+		}
+	})
+	viewer, approver := d.sign("viewer"), d.sign("approver")
+	page := viewer.get("/console/policies").Body.String()
+	if !strings.Contains(page, "someone") || !strings.Contains(page, "¥500.00") || strings.Contains(page, `name="per_payment"`) {
+		t.Fatal("a viewer sees the policies and no form")
+	}
+	form := url.Values{"csrf": {viewer.token()}}
+	if w := viewer.do(http.MethodPost, "/console/policies", form); w.Code != http.StatusForbidden {
+		t.Fatalf("a viewer publishes: %d", w.Code)
+	}
+	page = approver.get("/console/policies").Body.String()
+	form = url.Values{"csrf": {approver.token()}, "store": {"S1"}, "from": {"2021-02-11T08:00"}}
+	for _, m := range regexp.MustCompile(`name="([a-z_]+)" required maxlength="16" value="([^"]*)"`).FindAllStringSubmatch(page, -1) {
+		form.Set(m[1], m[2])
+	}
+	form.Set("per_payment", "123.45")
+	w := approver.do(http.MethodPost, "/console/policies", form)
+	if w.Code != http.StatusOK || len(published) != 1 {
+		t.Fatalf("%d %s", w.Code, w.Body)
+	}
+	want := pos.DefaultLimits()
+	want.NearPercent, want.PerPayment = 77, 123_45
+	got := published[0]
+	if got.Store != "S1" || got.FromMS != time.Date(2021, 2, 11, 8, 0, 0, 0, pos.Shanghai()).UnixMilli() || !reflect.DeepEqual(got.Limits, want) {
+		t.Fatalf("%+v", got)
+	}
+	for field, bad := range map[string]string{"per_payment": "1.234", "oldest_warn": "99h", "from": "tomorrow", "stored_count": "-1"} {
+		broken := url.Values{}
+		for k, v := range form {
+			broken[k] = v
+		}
+		broken.Set(field, bad)
+		if w := approver.do(http.MethodPost, "/console/policies", broken); w.Code != http.StatusBadRequest {
+			t.Errorf("%s = %q: %d", field, bad, w.Code)
+		}
+	}
+	if len(published) != 1 {
+		t.Errorf("%d are published", len(published))
 	}
 }

@@ -172,6 +172,17 @@ type Actions struct {
 	IssueCode func(ctx context.Context, r CodeRequest) (code string, expires time.Time, err error)
 	// Release makes a quarantined terminal active again.
 	Release func(ctx context.Context, terminal, reason, by string) error
+	// Policies lists what tills may accept offline as it was published, newest first.
+	Policies func(ctx context.Context) ([]Policy, error)
+	// Publish puts limits in force for the fleet, or one store or terminal, from an instant on.
+	Publish func(ctx context.Context, p pos.Policy, by string) (version uint64, err error)
+}
+
+// Policy is a published policy and who published it.
+type Policy struct {
+	pos.Policy
+	By   string
+	AtMS int64
 }
 
 // CodeRequest asks for an enrolment code. With Terminal set it opens the terminal's

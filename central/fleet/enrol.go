@@ -254,13 +254,17 @@ func (f *Fleet) answer(ctx context.Context, tx Tx, terminal string, epoch uint32
 	if err != nil {
 		return wire.EnrolAnswer{}, fmt.Errorf("find store %s: %w", t.Shop, err)
 	}
-	l, err := limits(ctx, tx)
+	covering, err := Covering(ctx, tx, t.Shop, t.ID, f.cfg.Now().UnixMilli())
 	if err != nil {
 		return wire.EnrolAnswer{}, err
+	}
+	var policies []dcep.Sealed
+	for _, r := range covering {
+		policies = append(policies, r.Sealed)
 	}
 	return wire.EnrolAnswer{
 		Terminal: t.ID, Merchant: t.Merchant, Store: t.Shop, StoreName: shop.Name, Epoch: epoch,
 		CentreKey: f.cfg.CentreKey, Suite: f.cfg.CentreSuite, NATSURL: f.cfg.NATSURL,
-		Limits: l, Trust: f.Trust(), CentreMS: f.cfg.Now().UnixMilli(),
+		Policies: policies, Trust: f.Trust(), CentreMS: f.cfg.Now().UnixMilli(),
 	}, nil
 }

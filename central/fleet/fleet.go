@@ -17,6 +17,8 @@ type Config struct {
 	// CentreKey is the centre's public key (PKIX DER), which tills pin; CentreSuite its suite.
 	CentreKey   []byte
 	CentreSuite string
+	// Signer is the centre's key, with which policies are signed; nil publishes none.
+	Signer dcep.Signer
 	// NATSURL is where enrolled tills connect.
 	NATSURL string
 	// Trust is what tills are to believe; nil says nothing.
@@ -154,44 +156,6 @@ func (f *Fleet) set(ctx context.Context, id string, state State, reason, by stri
 		f.cfg.Changed(id)
 	}
 	return err
-}
-
-// Limits is the policy in force: the last that was set, else the defaults.
-func (f *Fleet) Limits(ctx context.Context) (l pos.Limits, err error) {
-	err = f.cfg.Store.Read(ctx, func(tx Tx) error {
-		l, err = limits(ctx, tx)
-		return err
-	})
-	return l, err
-}
-
-func limits(ctx context.Context, tx Tx) (pos.Limits, error) {
-	l, found, err := tx.Limits(ctx)
-	if err != nil {
-		return l, fmt.Errorf("read limits: %w", err)
-	}
-	if !found {
-		l = pos.DefaultLimits()
-	}
-	return l, nil
-}
-
-// SetLimits puts a policy in force under the next version, which it returns. Tills
-// take it, and the trust of the moment, with their next mark.
-func (f *Fleet) SetLimits(ctx context.Context, l pos.Limits, by string) (version uint64, err error) {
-	err = f.cfg.Store.Write(ctx, func(tx Tx) error {
-		have, err := limits(ctx, tx)
-		if err != nil {
-			return err
-		}
-		l.Version = have.Version + 1
-		version = l.Version
-		if err := tx.AppendLimits(ctx, l, by); err != nil {
-			return fmt.Errorf("set limits: %w", err)
-		}
-		return tx.Audit(ctx, by, "limits_set", fmt.Sprint(l.Version), "")
-	})
-	return version, err
 }
 
 // Trust is what tills are to believe.

@@ -36,6 +36,20 @@ func (c *clock) add(d time.Duration) {
 	c.now = c.now.Add(d)
 }
 
+// centreKey is the key that signs policies.
+func centreKey(t *testing.T) dcep.Signer {
+	t.Helper()
+	suite, err := dcep.SuiteByName(dcep.SM2SM3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := suite.Generate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
 // each runs a body with a fleet of one merchant and one store, on both engines.
 func each(t *testing.T, body func(t *testing.T, f *fleet.Fleet, c *clock)) {
 	t.Helper()
@@ -51,7 +65,10 @@ func each(t *testing.T, body func(t *testing.T, f *fleet.Fleet, c *clock)) {
 				t.Fatal(err)
 			}
 			t.Cleanup(func() { _ = s.Close() })
-			f := fleet.New(fleet.Config{Store: s.Fleet(), Env: pos.Lab, NATSURL: "nats://x", Now: c.Now})
+			f := fleet.New(fleet.Config{Store: s.Fleet(), Env: pos.Lab, NATSURL: "nats://x", Now: c.Now, Signer: centreKey(t)})
+			if err := f.Begin(t.Context()); err != nil {
+				t.Fatal(err)
+			}
 			if err := f.AddMerchant(t.Context(), fleet.Merchant{ID: "m1", Name: pos.Text{ZH: "商户", EN: "merchant"}}, "op"); err != nil {
 				t.Fatal(err)
 			}
@@ -117,7 +134,7 @@ func TestEnrolOnce(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if first.Terminal != "wfj-001" || first.Merchant != "m1" || first.Epoch != 1 || first.Limits.Version != 1 {
+		if first.Terminal != "wfj-001" || first.Merchant != "m1" || first.Epoch != 1 || len(first.Policies) != 1 {
 			t.Fatalf("%+v", first)
 		}
 		c.add(3 * time.Hour) // the answer was lost; a repeat is answered also after expiry
@@ -245,22 +262,6 @@ func TestNextEpoch(t *testing.T) {
 		}
 		if _, err := f.ByNATSKey(t.Context(), old.natsKey); pos.CodeOf(err) != pos.ErrNotFound {
 			t.Fatalf("the old connection key is still known: %v", err)
-		}
-	})
-}
-
-func TestLimitsVersionGrows(t *testing.T) {
-	each(t, func(t *testing.T, f *fleet.Fleet, _ *clock) {
-		t.Helper()
-		l := pos.DefaultLimits()
-		l.PerPayment, l.Version = 1, 99
-		v, err := f.SetLimits(t.Context(), l, "op")
-		if err != nil || v != 2 {
-			t.Fatal(v, err)
-		}
-		got, err := f.Limits(t.Context())
-		if err != nil || got.PerPayment != 1 || got.Version != 2 {
-			t.Fatal(got, err)
 		}
 	})
 }

@@ -118,9 +118,12 @@ type Tx interface {
 	KeyOwner(ctx context.Context, publicKey []byte) (terminal string, found bool, err error)
 	Listings(ctx context.Context, after string, limit int) ([]Listing, error)
 
-	// Limits is the policy of the highest version; found is false before the first.
-	Limits(ctx context.Context) (l pos.Limits, found bool, err error)
-	AppendLimits(ctx context.Context, l pos.Limits, by string) error
+	PolicyReader
+	// AllPolicies lists the policies of every scope, newest first.
+	AllPolicies(ctx context.Context, limit int) ([]PolicyRecord, error)
+	// PolicyVersion is the highest version that was ever used.
+	PolicyVersion(ctx context.Context) (uint64, error)
+	AppendPolicy(ctx context.Context, r PolicyRecord) error
 }
 
 // Store runs transactions; a function may run several times and has no effect but

@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"dcpos/pos"
+	"dcpos/pos/dcep"
 	"dcpos/sync/wire"
 )
 
@@ -31,7 +32,7 @@ func newServer(t *testing.T, change func(*Config)) *Server {
 	cfg := Config{Version: "test", Metrics: prometheus.NewRegistry(), Enroller: enroller(func(r wire.EnrolRequest) (wire.EnrolAnswer, error) {
 		switch r.Code {
 		case "GOOD":
-			return wire.EnrolAnswer{Terminal: "S1-001", Limits: pos.DefaultLimits()}, nil
+			return wire.EnrolAnswer{Terminal: "S1-001", Policies: []dcep.Sealed{{Body: []byte{1}}}}, nil
 		case "BROKEN":
 			return wire.EnrolAnswer{}, errors.New("secret cause")
 		}
@@ -72,7 +73,7 @@ func TestEnrol(t *testing.T) {
 	s := newServer(t, nil)
 	w := call(s, http.MethodPost, wire.EnrolPath, "192.0.2.1:1", enrolBody(t, "GOOD"))
 	var a wire.EnrolAnswer
-	if err := json.Unmarshal(w.Body.Bytes(), &a); err != nil || w.Code != 200 || a.Terminal != "S1-001" || a.Limits != pos.DefaultLimits() {
+	if err := json.Unmarshal(w.Body.Bytes(), &a); err != nil || w.Code != 200 || a.Terminal != "S1-001" || len(a.Policies) != 1 {
 		t.Errorf("%d %s, %v", w.Code, w.Body, err)
 	}
 	w = call(s, http.MethodPost, wire.EnrolPath, "192.0.2.1:1", enrolBody(t, "BAD"))

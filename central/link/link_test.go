@@ -118,11 +118,11 @@ func TestJournalToReceipt(t *testing.T) {
 		}
 		seen.mu.Unlock()
 		mark := askMark(t, c, nc, till, wire.MarkRequest{Epoch: 1, Seq: seq, Unsent: seq})
-		if mark.Receipt == nil || mark.Receipt.Seq != seq || mark.Limits == nil || mark.Trust == nil || mark.ResendFrom != 0 {
+		if mark.Receipt == nil || mark.Receipt.Seq != seq || len(mark.Policies) != 1 || mark.Trust == nil || mark.ResendFrom != 0 {
 			t.Fatalf("%+v", mark)
 		}
 		mark = askMark(t, c, nc, till, wire.MarkRequest{Epoch: 1, Seq: seq, Receipt: seq, ReceiptEpoch: 1, Policies: 1})
-		if mark.Limits != nil || mark.Trust != nil {
+		if mark.Policies != nil || mark.Trust != nil {
 			t.Fatalf("the policy in force is sent again: %+v", mark)
 		}
 		eventually(t, "the contact is listed", func() bool {

@@ -64,6 +64,7 @@ func (l *Link) answerMark(m *nats.Msg) {
 		return
 	}
 	l.heard.note(l.contact(terminal, req))
+	mark.Nonce = req.Nonce[:min(len(req.Nonce), wire.NonceSize)]
 	sealed, err := wire.SealMark(l.cfg.Signer, mark)
 	if err != nil {
 		l.log.ErrorContext(ctx, "mark is not signed", "terminal", terminal, "err", err)
@@ -102,19 +103,49 @@ func (l *Link) mark(ctx context.Context, terminal string, req wire.MarkRequest) 
 		if m.Verdicts, err = r.Verdicts(ctx, terminal, clamp(req.Verdict), wire.MaxVerdicts); err != nil {
 			return err
 		}
-		limits, err := r.Limits(ctx)
-		if err != nil {
+		if err := l.orders(ctx, r, terminal, req, &m); err != nil {
 			return err
-		}
-		if limits.Version > req.Policies {
-			m.Limits = &limits
-		}
-		if trust := l.trust(); trust.IssuedMS > req.TrustMS || m.Limits != nil {
-			m.Trust = &trust
 		}
 		return l.far(ctx, r, terminal, req, &m)
 	})
 	return m, err
+}
+
+// catalogueEvery is how often a terminal is told that its catalogue still holds, also when
+// no campaign was published; limits' catalogue_max counts from it.
+const catalogueEvery = 6 * time.Hour
+
+// catalogueTail is how long after the end of its window a campaign stays in the catalogue,
+// so that an envelope that comes late is told to be late and not unknown.
+const catalogueTail = 7 * 24 * time.Hour
+
+// orders are what the terminal may do from now on, where it does not know yet.
+func (l *Link) orders(ctx context.Context, r Reader, terminal string, req wire.MarkRequest, m *wire.Mark) error {
+	policies, highest, err := r.Policies(ctx, terminal, m.CentreMS)
+	if err != nil {
+		return err
+	}
+	if highest > req.Policies {
+		m.Policies = policies
+	}
+	if trust := l.trust(); trust.IssuedMS > req.TrustMS || m.Policies != nil {
+		m.Trust = &trust
+	}
+	issued, err := r.CatalogueIssued(ctx)
+	if err != nil {
+		return err
+	}
+	issued = max(issued, time.UnixMilli(m.CentreMS).Truncate(catalogueEvery).UnixMilli())
+	if issued <= req.CatalogueMS {
+		return nil
+	}
+	c := pos.Catalogue{Env: l.cfg.Env, Terminal: terminal, IssuedMS: issued}
+	if c.Campaigns, err = r.Campaigns(ctx, terminal, m.CentreMS-catalogueTail.Milliseconds()); err != nil {
+		return err
+	}
+	sealed, err := dcep.SealCatalogue(l.cfg.Signer, c)
+	m.Catalogue = &sealed
+	return err
 }
 
 func (l *Link) newMark(terminal string) wire.Mark {
@@ -305,7 +336,7 @@ func (l *Link) nudge(terminal string, trustMS int64) error {
 	}
 	mark, err := l.mark(ctx, terminal, wire.MarkRequest{
 		Epoch: c.Epoch, Verdict: c.Verdict, Policies: c.Policies,
-		TrustMS: trustMS,
+		TrustMS: trustMS, CatalogueMS: math.MaxInt64, // the till asks for the catalogue by itself
 	})
 	if err != nil {
 		return err

@@ -96,7 +96,7 @@ func reopen(t *testing.T, c *centre, url string) *centre {
 	again := *c
 	again.store = must(store.Open(t.Context(), store.Config{URL: url, Env: pos.Lab}))(t)
 	t.Cleanup(func() { _ = again.store.Close() })
-	again.fleet = fleet.New(fleet.Config{Store: again.store.Fleet(), Env: pos.Lab})
+	again.fleet = fleet.New(fleet.Config{Store: again.store.Fleet(), Env: pos.Lab, Signer: again.signer})
 	again.cfg.Store = again.store.Link()
 	return &again
 }

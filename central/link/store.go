@@ -5,6 +5,7 @@ import (
 
 	"dcpos/central/ledger"
 	"dcpos/pos"
+	"dcpos/pos/dcep"
 )
 
 // Terminal is what the link must know of a terminal.
@@ -122,7 +123,12 @@ type Reader interface {
 	// VerdictsRestored tells that the database was restored and the terminal has not told
 	// since how far it is with its verdicts.
 	VerdictsRestored(ctx context.Context, terminal string) (bool, error)
-	Limits(ctx context.Context) (pos.Limits, error)
+	// Policies are those that the terminal is to hold, by version, and the highest of them.
+	Policies(ctx context.Context, terminal string, nowMS int64) (list []dcep.Sealed, highest uint64, err error)
+	// CatalogueIssued is when a campaign was published last, 0 before the first.
+	CatalogueIssued(ctx context.Context) (ms int64, err error)
+	// Campaigns are the campaigns whose spend window ends after a moment, as seen from the terminal.
+	Campaigns(ctx context.Context, terminal string, sinceMS int64) ([]pos.CampaignScope, error)
 	Contact(ctx context.Context, terminal string) (Contact, bool, error)
 	// Generation counts the restores of this database, from 1.
 	Generation(ctx context.Context) (uint64, error)

@@ -62,11 +62,14 @@ func newCentre(tb testing.TB, url string) *centre {
 	c := &centre{signer: generate(tb, dcep.SM2SM3)}
 	c.store = must(store.Open(tb.Context(), store.Config{URL: url, Env: pos.Lab}))(tb)
 	tb.Cleanup(func() { _ = c.store.Close() })
-	c.fleet = fleet.New(fleet.Config{Store: c.store.Fleet(), Env: pos.Lab, Changed: func(terminal string) {
+	c.fleet = fleet.New(fleet.Config{Store: c.store.Fleet(), Env: pos.Lab, Signer: c.signer, Changed: func(terminal string) {
 		if c.link != nil {
 			c.link.Changed(terminal)
 		}
 	}})
+	if err := c.fleet.Begin(tb.Context()); err != nil {
+		tb.Fatal(err)
+	}
 	if err := c.fleet.AddMerchant(tb.Context(), fleet.Merchant{ID: "m1"}, "op"); err != nil {
 		tb.Fatal(err)
 	}

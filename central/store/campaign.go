@@ -39,6 +39,28 @@ func (t *Tx) putCampaign(ctx context.Context, p campaign.Published, by string) e
 	return t.Audit(ctx, by, "campaign_published", name, fmt.Sprintf("version %d hash %s", p.Version, p.Hash))
 }
 
+// published reads every published version, verified.
+func (t *Tx) published(ctx context.Context) ([]campaign.Published, error) {
+	rows, err := t.Query(ctx, `SELECT text, area FROM campaigns ORDER BY name, version`)
+	if err != nil {
+		return nil, fmt.Errorf("list campaigns: %w", err)
+	}
+	defer rows.Close() //nolint:errcheck // rows.Err tells what matters
+	var list []campaign.Published
+	for rows.Next() {
+		var text, area []byte
+		if err := rows.Scan(&text, &area); err != nil {
+			return nil, fmt.Errorf("list campaigns: %w", err)
+		}
+		p, err := campaign.Open(text, area)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, p)
+	}
+	return list, rows.Err()
+}
+
 // Campaign reads the newest published version, verified.
 func (s *Store) Campaign(ctx context.Context, name string) (p campaign.Published, err error) {
 	var text, area []byte

@@ -7,8 +7,6 @@ import (
 	"fmt"
 
 	"dcpos/central/fleet"
-	"dcpos/pos"
-	"dcpos/pos/dcep"
 )
 
 // Fleet is the registry's store.
@@ -190,24 +188,4 @@ func (t fleetTx) Listings(ctx context.Context, after string, limit int) ([]fleet
 		list = append(list, l)
 	}
 	return list, rows.Err()
-}
-
-// Limits implements fleet.Tx.
-func (t fleetTx) Limits(ctx context.Context) (l pos.Limits, found bool, err error) {
-	var b []byte
-	if found, err = one(t.QueryRow(ctx, `SELECT limits FROM limits ORDER BY version DESC LIMIT 1`), &b); err != nil || !found {
-		return l, found, err
-	}
-	return l, true, dcep.Unmarshal(b, &l)
-}
-
-// AppendLimits implements fleet.Tx.
-func (t fleetTx) AppendLimits(ctx context.Context, l pos.Limits, by string) error {
-	b, err := dcep.Marshal(l)
-	if err != nil {
-		return err
-	}
-	_, err = t.Exec(ctx, `INSERT INTO limits (version, limits, set_by, at_ms) VALUES (?, ?, ?, ?)`,
-		int64(l.Version), b, by, t.NowMS())
-	return err
 }

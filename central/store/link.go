@@ -308,15 +308,6 @@ func (t linkTx) PutPayments(ctx context.Context, list []link.Folded) error {
 	return nil
 }
 
-// Limits implements link.Reader.
-func (t linkTx) Limits(ctx context.Context) (pos.Limits, error) {
-	l, found, err := fleetTx(t).Limits(ctx)
-	if err == nil && !found {
-		l = pos.DefaultLimits()
-	}
-	return l, err
-}
-
 // Contact implements link.Reader.
 func (t linkTx) Contact(ctx context.Context, terminal string) (c link.Contact, found bool, err error) {
 	c.Terminal = terminal

@@ -41,6 +41,13 @@ type settings struct {
 	Reprint        string        `yaml:"reprint"`
 	Cutover        time.Duration `yaml:"cutover"`
 	CampaignHost   string        `yaml:"campaign_host"`
+	Category       string        `yaml:"category"`
+	Fare           fareSettings  `yaml:"fare"`
+}
+
+type fareSettings struct {
+	Amount pos.Money     `yaml:"amount_fen"`
+	Again  time.Duration `yaml:"again"`
 }
 
 type deviceSettings struct {
@@ -89,6 +96,10 @@ cashier_refunds: false    # cashiers may refund; else supervisors only. 收银�
 receipt: always           # always, ask or never; default by class. 小票打印
 reprint: ask              # when paper may be out: ask a person, or auto; auto is the default at kiosks. 补打
 cutover: 0s               # end of the business day after midnight in Shanghai. 营业日切换时间
+category: ""              # of the goods sold here, such as books: which red envelopes fit. 商品类别
+fare:                     # a gate or bus: every tap pays this amount by evidence, without a keypad. 定额刷卡
+  amount_fen: 0           # 0: no gate; at most the policy's fare_max. 每次金额(分)
+  again: 10s              # the same wallet pays once in this time; 0s: every time. 防重复刷卡时间
 timing:
   expiry: 15s             # the centre starts no question that is older. 请求有效期
   answer: 20s             # an answer is awaited so long, then the result is unknown. 等待应答
@@ -103,7 +114,7 @@ func load(path string) (settings, profiles.Class, error) {
 	s := settings{
 		Env: pos.Live, Data: "/var/lib/posagent", Class: "counter", Suite: dcep.SM2SM3, Log: "info",
 		API:     apiSettings{Unix: "/run/posagent/api.sock", Listen: "127.0.0.1:8620"},
-		Devices: deviceSettings{Auto: true},
+		Devices: deviceSettings{Auto: true}, Fare: fareSettings{Again: 10 * time.Second},
 	}
 	if path = config.Find(path, "/etc/dcpos/posagent.yaml"); path != "" {
 		if err := config.Load(path, &s); err != nil {
@@ -154,6 +165,12 @@ func (s settings) check() error {
 	}
 	if err := s.checkDevices(); err != nil {
 		return err
+	}
+	if s.Fare.Amount < 0 || s.Fare.Amount > pos.MaxAmount || s.Fare.Again < 0 || s.Fare.Again > time.Hour {
+		return errors.New("fare: want an amount in fen and again from 0s to 1h")
+	}
+	if len(s.Category) > 32 {
+		return fmt.Errorf("category: %q: want at most 32 bytes", s.Category)
 	}
 	if s.Cutover < 0 || s.Cutover >= 24*time.Hour {
 		return fmt.Errorf("cutover: %s: want 0s to 24h", s.Cutover)

@@ -48,7 +48,7 @@ func (a *agent) ask(ctx context.Context, r enrolment.Request) (identity.Identity
 		Env: a.settings.Env, Class: a.settings.Class, Terminal: answer.Terminal, Merchant: answer.Merchant,
 		Store: answer.Store, StoreName: answer.StoreName, Epoch: answer.Epoch,
 		CentreKey: answer.CentreKey, Suite: answer.Suite, NATSURL: answer.NATSURL,
-		Limits: answer.Limits, Trust: answer.Trust,
+		Policies: answer.Policies, Trust: answer.Trust,
 	}, nil
 }
 

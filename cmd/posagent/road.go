@@ -3,12 +3,14 @@ package main
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/nats-io/nats.go"
 
 	"dcpos/agent/checkout"
 	"dcpos/agent/health"
 	"dcpos/agent/identity"
+	"dcpos/agent/policy"
 	"dcpos/offline"
 	"dcpos/pos"
 	"dcpos/pos/dcep"
@@ -32,11 +34,7 @@ func (a *agent) dial(ctx context.Context, id identity.Identity, onLink func()) (
 	})
 }
 
-func (a *agent) lanes(nc *nats.Conn, id identity.Identity, store *offline.Store, word centreWord) (road, error) {
-	centre, err := centreKey(id)
-	if err != nil {
-		return road{}, err
-	}
+func (a *agent) lanes(nc *nats.Conn, id identity.Identity, centre dcep.Verifier, store *offline.Store, word centreWord) (road, error) {
 	up := uplink.New(uplink.Config{
 		Conn: nc, Terminal: id.Terminal, Signer: a.keys.Journal, Journal: store, Log: a.log, Now: a.clock.Now,
 	})
@@ -62,10 +60,11 @@ func centreKey(id identity.Identity) (dcep.Verifier, error) {
 
 // centreWord hands what the centre says to the rooms that it concerns.
 type centreWord struct {
-	till   *checkout.Till
-	policy *policy
-	health *health.Tracker
-	log    func(ctx context.Context, err error)
+	till    *checkout.Till
+	book    *policy.Book
+	beliefs *beliefs
+	health  *health.Tracker
+	log     func(ctx context.Context, err error)
 }
 
 func (w centreWord) Verdicts(context.Context) (uint64, error) { return w.till.LastVerdict(), nil }
@@ -74,12 +73,20 @@ func (w centreWord) ApplyVerdict(ctx context.Context, v pos.Verdict) error {
 	return w.till.ApplyVerdict(ctx, v)
 }
 
-func (w centreWord) PolicyVersion() uint64 { return w.policy.limits().Version }
+func (w centreWord) PolicyVersion() uint64 { return w.book.Highest() }
 
-func (w centreWord) TrustIssued() int64 { return w.policy.trust().IssuedMS }
+func (w centreWord) TrustIssued() int64 { return w.beliefs.trust().IssuedMS }
 
-func (w centreWord) SetPolicy(ctx context.Context, l *pos.Limits, t *dcep.Trust) error {
-	return w.policy.keep(ctx, l, t)
+func (w centreWord) CatalogueIssued() int64 { return w.book.Catalogue().IssuedMS }
+
+func (w centreWord) SetPolicies(ctx context.Context, list []dcep.Sealed) error {
+	return w.book.Take(ctx, list)
+}
+
+func (w centreWord) SetTrust(ctx context.Context, t dcep.Trust) error { return w.beliefs.keep(ctx, t) }
+
+func (w centreWord) SetCatalogue(ctx context.Context, c dcep.Sealed) error {
+	return w.book.TakeCatalogue(ctx, c)
 }
 
 func (w centreWord) SetQuarantine(on bool) {
@@ -90,8 +97,8 @@ func (w centreWord) SetQuarantine(on bool) {
 	w.health.Clear(health.QuarantineCondition())
 }
 
-func (w centreWord) SetCentreTime(ctx context.Context, ms int64) {
-	if err := w.till.HeardCentre(ctx, ms); err != nil {
+func (w centreWord) SetCentreTime(ctx context.Context, ms int64, trip time.Duration) {
+	if err := w.till.HeardCentre(ctx, ms, trip); err != nil {
 		w.log(ctx, err)
 	}
 }

@@ -28,35 +28,31 @@ func (m memory) Operator(ctx context.Context, number string) (operator.Operator,
 	}, ok, err
 }
 
-// policy is what the centre last said a till may do and whom it may believe. It is
-// kept with the identity, so that a till that starts without a network knows it.
-type policy struct {
+// beliefs is whom the till may believe, as the centre last said. It is kept with the
+// identity, so that a till that starts without a network knows it.
+type beliefs struct {
 	folder  identity.Folder
 	current atomic.Pointer[identity.Identity]
 }
 
-func newPolicy(folder identity.Folder, id identity.Identity) *policy {
-	p := &policy{folder: folder}
-	p.current.Store(&id)
-	return p
+func newBeliefs(folder identity.Folder, id identity.Identity) *beliefs {
+	b := &beliefs{folder: folder}
+	b.current.Store(&id)
+	return b
 }
 
-func (p *policy) limits() pos.Limits { return p.current.Load().Limits }
-func (p *policy) trust() dcep.Trust  { return p.current.Load().Trust }
+func (b *beliefs) trust() dcep.Trust { return b.current.Load().Trust }
 
-// keep writes newer limits and trust, then uses them. An older version of the limits
-// is refused: it could bring back a generous past.
-func (p *policy) keep(ctx context.Context, l *pos.Limits, t *dcep.Trust) error {
-	next := *p.current.Load()
-	if l != nil && l.Version >= next.Limits.Version {
-		next.Limits = *l
+// keep writes a newer trust, then uses it. An older one changes nothing.
+func (b *beliefs) keep(ctx context.Context, t dcep.Trust) error {
+	next := *b.current.Load()
+	if t.Env != next.Env || t.IssuedMS < next.Trust.IssuedMS {
+		return nil
 	}
-	if t != nil && t.Env == next.Env && t.IssuedMS >= next.Trust.IssuedMS {
-		next.Trust = *t
-	}
-	if err := p.folder.Save(ctx, next); err != nil {
+	next.Trust = t
+	if err := b.folder.Save(ctx, next); err != nil {
 		return err
 	}
-	p.current.Store(&next)
+	b.current.Store(&next)
 	return nil
 }

@@ -19,6 +19,7 @@ import (
 	"dcpos/agent/identity"
 	"dcpos/agent/kernel"
 	"dcpos/agent/localapi"
+	"dcpos/agent/policy"
 	"dcpos/agent/screen"
 	profiles "dcpos/firmware-profiles"
 	"dcpos/internal/cli"
@@ -103,16 +104,24 @@ func (a *agent) sell(ctx context.Context, id identity.Identity) (err error) {
 	}
 	defer nc.Close()
 
-	pol := newPolicy(a.folder, id)
-	set := a.devices(id, store)
-	till, err := checkout.New(ctx, a.checkout(id, store, host.New(nc, id.Terminal, answerLimit), pol, set))
+	centre, err := centreKey(id)
 	if err != nil {
 		return err
 	}
-	word := centreWord{till: till, policy: pol, health: a.health, log: func(ctx context.Context, err error) {
+	book, err := a.policies(ctx, id, store, centre)
+	if err != nil {
+		return err
+	}
+	who := newBeliefs(a.folder, id)
+	set := a.devices(id, store)
+	till, err := checkout.New(ctx, a.checkout(id, store, host.New(nc, id.Terminal, answerLimit), who, book, set))
+	if err != nil {
+		return err
+	}
+	word := centreWord{till: till, book: book, beliefs: who, health: a.health, log: func(ctx context.Context, err error) {
 		a.log.ErrorContext(ctx, "keep the centre's time", "err", err)
 	}}
-	r, err := a.lanes(nc, id, store, word)
+	r, err := a.lanes(nc, id, centre, store, word)
 	if err != nil {
 		return err
 	}
@@ -120,19 +129,40 @@ func (a *agent) sell(ctx context.Context, id identity.Identity) (err error) {
 	return a.together(ctx, id, till, set, r, func(ctx context.Context) error { return a.heal(ctx, store, till) })
 }
 
-func (a *agent) checkout(id identity.Identity, store *offline.Store, h checkout.Host, pol *policy, set *bench) checkout.Config {
+// policies opens the book of what the till may accept offline. A till whose journal has
+// none yet begins with those of its enrolment.
+func (a *agent) policies(ctx context.Context, id identity.Identity, store *offline.Store, centre dcep.Verifier) (*policy.Book, error) {
+	book, err := policy.Open(ctx, policy.Config{
+		Memory: store, Centre: centre, Env: id.Env, Store: id.Store, Terminal: id.Terminal,
+		Clock: a.clock, Cutover: a.settings.Cutover, Health: a.health,
+	})
+	if err != nil || book.Highest() > 0 || len(id.Policies) == 0 {
+		return book, err
+	}
+	if err := book.Take(ctx, id.Policies); err != nil {
+		a.log.WarnContext(ctx, "policies of the enrolment", "err", err)
+	}
+	return book, nil
+}
+
+func (a *agent) checkout(
+	id identity.Identity, store *offline.Store, h checkout.Host, who *beliefs, book *policy.Book, set *bench,
+) checkout.Config {
 	t := a.settings.Timing
 	c := checkout.Config{
 		Env: id.Env, Terminal: id.Terminal, Merchant: id.Merchant, Store: id.Store, StoreName: id.StoreName,
 		Suite: a.keys.Journal.Suite(), CodeKey: a.keys.Code,
 		Journal: memory{store}, Host: h, Operators: memory{store}, Clock: a.clock, Health: a.health, Log: a.log,
-		Limits: pol.limits, SignIn: *a.settings.SignIn, CashierRefunds: a.settings.CashierRefunds,
+		Policies: book, Catalogue: book.Catalogue, Trust: who.trust, Category: a.settings.Category, SignIn: *a.settings.SignIn, CashierRefunds: a.settings.CashierRefunds,
 		Receipt: checkout.Policy(a.settings.Receipt), Cutover: a.settings.Cutover, CampaignHost: a.settings.CampaignHost,
 		Timing: checkout.Timing{Expiry: t.Expiry, Answer: t.Answer, Query: t.Query, Fast: t.Fast, QRValid: t.QRValid, Prompt: t.Prompt},
 	}
 	if a.class.Defaults.WalletEvidence {
-		c.Kernel = &kernel.NFC{QR: kernel.QR{Trust: pol.trust, RevocationMax: func() time.Duration { return pol.limits().RevocationMax }}}
+		c.Kernel = &kernel.NFC{QR: kernel.QR{Trust: who.trust, RevocationMax: a.revocationMax(book)}}
 		c.Reader = set
+	}
+	if f := a.settings.Fare; f.Amount > 0 {
+		c.Fare = checkout.Fare{Amount: f.Amount, Again: f.Again}
 	}
 	if a.prints() {
 		c.Printer, c.Reprint, c.PrinterReady = set, checkout.Reprint(a.settings.Reprint), set.ready
@@ -146,6 +176,18 @@ func (a *agent) checkout(id identity.Identity, store *offline.Store, h checkout.
 		c.Display = set.Customer()
 	}
 	return c
+}
+
+// revocationMax is how old the list of revoked wallets may be: as the policy in force
+// says, and none at all without one.
+func (a *agent) revocationMax(book *policy.Book) func() time.Duration {
+	return func() time.Duration {
+		p, err := book.In(a.clock.Interval())
+		if err != nil {
+			return time.Nanosecond
+		}
+		return p.Limits.RevocationMax
+	}
 }
 
 // together runs the till, its devices, both lanes, the journal's watch and the local API

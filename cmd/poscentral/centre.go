@@ -99,7 +99,7 @@ func (c *centre) rooms() error {
 	c.fleet = fleet.New(fleet.Config{
 		Store: c.store.Fleet(), Env: c.settings.Env,
 		CentreKey: c.keys.centre.Public(), CentreSuite: c.keys.centre.Suite().Name(),
-		NATSURL: url, Trust: c.vouched,
+		Signer: c.keys.centre, NATSURL: url, Trust: c.vouched,
 		Changed: func(terminal string) { c.changed(terminal) },
 	})
 	byDefault := c.settings.DefaultInstitution

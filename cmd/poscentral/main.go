@@ -23,6 +23,7 @@ type grammar struct {
 	Account    accountCmd    `cmd:"" help:"Accounts of the operations page. 运维账号。"`
 	Shop       shopCmd       `cmd:"" help:"Register a store and its merchant. 登记门店与商户。"`
 	Code       codeCmd       `cmd:"" help:"Make an enrolment code for a store's devices. 生成终端注册码。"`
+	Policy     policyCmd     `cmd:"" help:"What tills may accept offline: show, list, publish. 离线收款规则。"`
 	Reconcile  reconcileCmd  `cmd:"" help:"Reconcile one settlement date now. 立即对账。"`
 	Worker     workerCmd     `cmd:"" help:"Take shards of a centre's reconciliations, on any machine. 对账工作节点。"`
 	Campaign   campaignCmd   `cmd:"" help:"Red-envelope campaigns: publish, close, draw. 红包活动。"`

@@ -25,6 +25,9 @@ import (
 // ctx ends or one of them does.
 func (c *centre) serve(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, c.store.Close()) }()
+	if err := c.fleet.Begin(ctx); err != nil {
+		return err
+	}
 	conveyor, err := c.conveyor()
 	if err != nil {
 		return err
@@ -56,6 +59,16 @@ func (c *centre) serve(ctx context.Context) (err error) {
 		func(ctx context.Context) error { return server.Run(ctx, listener) },
 		func(ctx context.Context) error { return c.watchTrust(ctx, l.TrustChanged) },
 		c.desk.Run, c.work, c.everyDay)...)
+}
+
+// listPolicies gives the console what was published.
+func (c *centre) listPolicies(ctx context.Context) ([]console.Policy, error) {
+	list, err := c.fleet.Policies(ctx, maxListed)
+	var out []console.Policy
+	for _, r := range list {
+		out = append(out, console.Policy{Policy: r.Policy, By: r.By, AtMS: r.AtMS})
+	}
+	return out, err
 }
 
 func (c *centre) conveyor() (link.Conveyor, error) {
@@ -91,7 +104,7 @@ func (c *centre) pages(ctx context.Context) (net.Listener, *httpapi.Server, erro
 	c.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	page, err := console.New(console.Config{
 		Env: c.settings.Env, Store: c.store.Console(), Ledger: c.store.Ledger(), Runs: c.store.ConsoleRuns(),
-		Actions: console.Actions{IssueCode: c.issueCode, Release: c.fleet.Release}, Log: c.log, Now: time.Now,
+		Actions: console.Actions{IssueCode: c.issueCode, Release: c.fleet.Release, Policies: c.listPolicies, Publish: c.fleet.Publish}, Log: c.log, Now: time.Now,
 	})
 	if err != nil {
 		return nil, nil, err

@@ -97,6 +97,15 @@ func statusForPeople(out io.Writer, s sdk.Status) error {
 	line(say("账簿", "journal"), fmt.Sprintf(say("纪元 %d,第 %d 条,未上传 %d 条", "epoch %d, entry %d, %d unsent"), s.Outbox.Epoch, s.Outbox.Seq, s.Outbox.Unsent))
 	line(say("离线", "offline"), fmt.Sprintf(say("%d 笔 ¥%s,还可受理 ¥%s", "%d payments ¥%s, room for ¥%s"),
 		s.Room.Stored.Count, s.Room.Stored.Total, s.Room.TotalLeft))
+	line(say("规则", "policy"), policyForPeople(s.Rules))
+	for _, e := range s.Room.Edges {
+		line("! "+string(e.Code), e.Text.In(cli.Language())+" — "+e.Hint.In(cli.Language()))
+	}
+	if f := s.Fare; f != nil && f.Open {
+		line(say("闸机", "gate"), "¥"+f.Amount.String())
+	} else if f != nil && f.Why != nil {
+		line(say("闸机", "gate"), f.Why.Text.In(cli.Language())+" — "+f.Why.Hint.In(cli.Language()))
+	}
 	if s.Operator != nil {
 		line(say("收银员", "operator"), s.Operator.Number+" "+s.Operator.Name)
 	}
@@ -110,6 +119,20 @@ func statusForPeople(out io.Writer, s sdk.Status) error {
 		line("* "+time.UnixMilli(n.AtMS).Format(time.TimeOnly), n.Text.In(cli.Language()))
 	}
 	return w.Flush()
+}
+
+func policyForPeople(r sdk.Rules) string {
+	if r.Version == 0 {
+		return say("无", "none")
+	}
+	text := fmt.Sprintf(say("第 %d 版(%s)", "version %d of the %s"), r.Version, r.Scope)
+	if r.ExpiresMS > 0 {
+		text += say(",到期 ", ", expires ") + time.UnixMilli(r.ExpiresMS).Format(time.DateTime)
+	}
+	if r.NextVersion > 0 {
+		text += fmt.Sprintf(say(";第 %d 版 %s 生效", "; version %d from %s"), r.NextVersion, time.UnixMilli(r.NextMS).Format(time.DateTime))
+	}
+	return text
 }
 
 func deviceForPeople(d sdk.Device) string {

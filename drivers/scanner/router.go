@@ -31,7 +31,9 @@ const (
 const (
 	PaymentPrefix  = "dcpos:pay:"
 	EvidencePrefix = "dcpos:ev1:"
-	CampaignPrefix = "dcpos:campaign:"
+	// EvidencePrefix2 is of evidence that may name envelopes.
+	EvidencePrefix2 = "dcpos:ev2:"
+	CampaignPrefix  = "dcpos:campaign:"
 )
 
 // PaymentCode reports whether the kind is a wallet's payment code of any scheme.
@@ -66,7 +68,7 @@ func Classify(code string) Kind {
 	switch {
 	case strings.HasPrefix(code, PaymentPrefix):
 		return KindPayment
-	case strings.HasPrefix(code, EvidencePrefix):
+	case strings.HasPrefix(code, EvidencePrefix), strings.HasPrefix(code, EvidencePrefix2):
 		return KindEvidence
 	case len(code) > len(CampaignPrefix) && strings.HasPrefix(code, CampaignPrefix):
 		return KindCampaign

@@ -122,6 +122,11 @@ type Status struct {
 	Terminal  string     `json:"terminal"`
 	Connected bool       `json:"connected"`
 	Outbox    pos.Outbox `json:"outbox"`
+	Room      pos.Room   `json:"room"`
+	Rules     struct {
+		Version     uint64 `json:"version"`
+		NextVersion uint64 `json:"next_version"`
+	} `json:"rules"`
 	Findings  []struct {
 		Code   string   `json:"code"`
 		Text   pos.Text `json:"text"`

@@ -41,6 +41,7 @@ const (
 	Unreadable  Fault = "unreadable"   // its certificate is no certificate
 	Suites      Fault = "other-suite"  // names the other suite
 	Undated     Fault = "other-expiry" // signs a later expiry than was asked for
+	Smuggles    Fault = "smuggles"     // names envelopes though the till offered none
 )
 
 // keptAnswers is how many promises a card remembers; a tap is torn and repeated within
@@ -318,6 +319,14 @@ func (c *Card) lie(asked dcep.Challenge) dcep.Challenge {
 	return says
 }
 
+// envelopes are what the card names beside its own money; the wallet's lock is held.
+func (c *Card) envelopes(says dcep.Challenge) []pos.EnvelopeUse {
+	if c.fault == Smuggles {
+		return c.wallet.envelopes
+	}
+	return c.wallet.uses(says)
+}
+
 // statement signs what the fault has it sign.
 func (c *Card) statement(asked dcep.Challenge) (dcep.Evidence, error) {
 	w, key, counter := c.wallet, c.wallet.key, c.wallet.state.Counter+1
@@ -335,7 +344,7 @@ func (c *Card) statement(asked dcep.Challenge) (dcep.Evidence, error) {
 		}
 		key = other
 	}
-	e, err := dcep.SignEvidence(key, w.state.Certificate, says, counter, c.now())
+	e, err := dcep.SignEvidence(key, w.state.Certificate, says, counter, c.now(), c.envelopes(says)...)
 	if err != nil {
 		return dcep.Evidence{}, fmt.Errorf("sign promise: %w", err)
 	}

@@ -27,8 +27,25 @@ type Wallet struct {
 	client Client
 	key    dcep.Signer
 
-	mu    sync.Mutex // guards state
-	state state
+	mu        sync.Mutex // guards what follows
+	state     state
+	envelopes []pos.EnvelopeUse
+}
+
+// Spend has the wallet pay a part of each later payment from these envelopes, where the
+// till's challenge offers it. They are not kept in its folder.
+func (w *Wallet) Spend(uses ...pos.EnvelopeUse) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.envelopes = uses
+}
+
+// uses are the envelopes for a challenge; the lock is held.
+func (w *Wallet) uses(c dcep.Challenge) []pos.EnvelopeUse {
+	if c.Category == "" {
+		return nil
+	}
+	return w.envelopes
 }
 
 // Opening says which wallet is to be opened.
@@ -165,7 +182,7 @@ func (w *Wallet) answer(text string, now time.Time, step uint64) (string, error)
 	if err := w.saveState(); err != nil {
 		return "", err
 	}
-	e, err := dcep.SignEvidence(w.key, w.state.Certificate, c, w.state.Counter, now)
+	e, err := dcep.SignEvidence(w.key, w.state.Certificate, c, w.state.Counter, now, w.uses(c)...)
 	if err != nil {
 		return "", err
 	}

@@ -17,7 +17,8 @@ import (
 // Certificates are X.509 (RFC 5280; SM2 per GM/T 0015) in three steps: root →
 // institution → wallet. Subject: CN the name, O the institution's code, OU the
 // environment. A lab certificate never verifies in a live build, and a wallet's O
-// must be its issuer's O: one institution cannot speak for another's wallets.
+// must be its issuer's O: one institution cannot speak for another's wallets. A wallet's
+// serialNumber attribute (X.520, 6.2.9) is "class-N" where it tells its class, 1 to 4.
 
 // ErrCertificate is the parent of every finding about a certificate.
 var ErrCertificate = errors.New("certificate not accepted")
@@ -28,6 +29,7 @@ type Template struct {
 	Name        string // CN
 	Institution string // O; empty for a root
 	Authority   bool   // may issue certificates
+	Tier        int    // of a wallet: its class, 1 to 4; 0 tells none
 	From, Until time.Time
 }
 
@@ -50,6 +52,9 @@ func Certify(t Template, public []byte, issuer Signer, issuerDER []byte) ([]byte
 	}
 	if t.Authority {
 		template.KeyUsage = smx509.KeyUsageCertSign | smx509.KeyUsageCRLSign
+	}
+	if t.Tier != 0 {
+		template.Subject.SerialNumber = tierName(t.Tier)
 	}
 	if t.Institution != "" {
 		template.Subject.Organization = []string{t.Institution}
@@ -81,7 +86,20 @@ type Trust struct {
 type WalletCertificate struct {
 	Serial      string // hexadecimal; names the wallet
 	Institution string
+	Tier        int // its class, 1 to 4; 0: it tells none
 	public      []byte
+}
+
+func tierName(class int) string { return fmt.Sprintf("class-%d", class) }
+
+// tierOf reads a wallet's class; what is no class is none.
+func tierOf(c *smx509.Certificate) int {
+	for class := 1; class <= 4; class++ {
+		if c.Subject.SerialNumber == tierName(class) {
+			return class
+		}
+	}
+	return 0
 }
 
 // VerifyWallet checks a wallet certificate against the trust at the moment now:
@@ -117,7 +135,7 @@ func (t Trust) VerifyWallet(der []byte, now time.Time) (WalletCertificate, error
 	if err != nil {
 		return WalletCertificate{}, fmt.Errorf("%w: %w", ErrCertificate, err)
 	}
-	return WalletCertificate{Serial: serial, Institution: leaf.Subject.Organization[0], public: public}, nil
+	return WalletCertificate{Serial: serial, Institution: leaf.Subject.Organization[0], Tier: tierOf(leaf), public: public}, nil
 }
 
 func (t Trust) chains(leaf *smx509.Certificate, now time.Time) ([][]*smx509.Certificate, error) {

@@ -14,14 +14,21 @@ import (
 // Offline evidence by two QR codes: the till shows a Challenge, the wallet answers
 // with Evidence, a signed statement that it pays this amount to this terminal. These
 // are formats of ours: the commands of real e-CNY wallets are not public.
+//
+// Version 2 is for envelopes: its challenge names the category of the goods, and its
+// evidence may name the envelopes that pay a part. Bytes of version 1 are as they were.
 
-// The prefixes of the two codes and the domain of the signature.
+// The prefixes of the two codes and the domain of the signature, by version.
 const (
-	ChallengePrefix = "dcpos:ch1:"
-	EvidencePrefix  = "dcpos:ev1:"
-	DomainEvidence  = "dcpos-evidence-1"
-	NonceSize       = 16
-	maxEvidenceText = 2300 // below what a QR of version 40-M holds in bytes (2331)
+	ChallengePrefix  = "dcpos:ch1:"
+	EvidencePrefix   = "dcpos:ev1:"
+	DomainEvidence   = "dcpos-evidence-1"
+	ChallengePrefix2 = "dcpos:ch2:"
+	EvidencePrefix2  = "dcpos:ev2:"
+	DomainEvidence2  = "dcpos-evidence-2"
+	NonceSize        = 16
+	maxCategory      = 32
+	maxEvidenceText  = 2300 // below what a QR of version 40-M holds in bytes (2331)
 )
 
 // ErrEvidence is the parent of every finding about evidence.
@@ -37,6 +44,26 @@ type Challenge struct {
 	Nonce     []byte          `json:"n"` // NonceSize random bytes, used once
 	AtMS      int64           `json:"d"` // the till's clock
 	ExpiresMS int64           `json:"x"`
+	// Category is that of the goods; it makes the challenge one of version 2, to which a
+	// wallet may answer with envelopes.
+	Category string `json:"k,omitempty"`
+}
+
+// second reports that the challenge is of version 2.
+func (c Challenge) second() bool { return c.Category != "" }
+
+func (c Challenge) prefixes() (challenge, evidence string) {
+	if c.second() {
+		return ChallengePrefix2, EvidencePrefix2
+	}
+	return ChallengePrefix, EvidencePrefix
+}
+
+func (c Challenge) domain() string {
+	if c.second() {
+		return DomainEvidence2
+	}
+	return DomainEvidence
 }
 
 // Evidence is the wallet's signed answer.
@@ -47,6 +74,9 @@ type Evidence struct {
 	WalletMS    int64     `json:"w"` // the wallet's clock, for the record only
 	Certificate []byte    `json:"z"` // the wallet's certificate, DER
 	Sig         []byte    `json:"g,omitempty"`
+	// Envelopes are what pays a part of the amount, in the order of spending; only in
+	// answer to a challenge of version 2.
+	Envelopes []pos.EnvelopeUse `json:"e,omitempty"`
 }
 
 // EncodeChallenge gives the text of the till's QR.
@@ -55,37 +85,52 @@ func EncodeChallenge(c Challenge) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return ChallengePrefix + base64.RawURLEncoding.EncodeToString(b), nil
+	prefix, _ := c.prefixes()
+	return prefix + base64.RawURLEncoding.EncodeToString(b), nil
 }
 
 // DecodeChallenge reads the text of a till's QR.
 func DecodeChallenge(s string) (Challenge, error) {
 	var c Challenge
-	if err := decodeText(s, ChallengePrefix, &c); err != nil {
+	second := strings.HasPrefix(s, ChallengePrefix2)
+	if err := decodeText(s, pick(second, ChallengePrefix2, ChallengePrefix), &c); err != nil {
 		return c, err
+	}
+	if c.second() != second {
+		return c, fmt.Errorf("challenge of another version than its prefix says: %w", ErrEvidence)
 	}
 	return c, c.check()
 }
 
+func pick(second bool, two, one string) string {
+	if second {
+		return two
+	}
+	return one
+}
+
 func (c Challenge) check() error {
-	if !c.Env.Valid() || len(c.Nonce) != NonceSize || c.Amount <= 0 || c.Amount > pos.MaxAmount ||
+	if len(c.Category) > maxCategory || !c.Env.Valid() || len(c.Nonce) != NonceSize || c.Amount <= 0 || c.Amount > pos.MaxAmount ||
 		c.Terminal == "" || c.Payment.IsZero() {
 		return fmt.Errorf("challenge lacks a field or has one out of range: %w", ErrEvidence)
 	}
 	return nil
 }
 
-// SignEvidence makes the wallet's answer.
-func SignEvidence(signer Signer, certificate []byte, c Challenge, counter uint64, now time.Time) (Evidence, error) {
+// SignEvidence makes the wallet's answer. The envelopes pay a part of it, in answer to a
+// challenge of version 2 alone.
+func SignEvidence(
+	signer Signer, certificate []byte, c Challenge, counter uint64, now time.Time, envelopes ...pos.EnvelopeUse,
+) (Evidence, error) {
 	e := Evidence{
 		Challenge: c, Suite: signer.Suite().Name(), Counter: counter,
-		WalletMS: now.UnixMilli(), Certificate: certificate,
+		WalletMS: now.UnixMilli(), Certificate: certificate, Envelopes: envelopes,
 	}
 	m, err := e.message()
 	if err != nil {
 		return Evidence{}, err
 	}
-	e.Sig, err = signer.Sign(DomainEvidence, m)
+	e.Sig, err = signer.Sign(c.domain(), m)
 	return e, err
 }
 
@@ -100,17 +145,22 @@ func EncodeEvidence(e Evidence) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return EvidencePrefix + base64.RawURLEncoding.EncodeToString(b), nil
+	_, prefix := e.Challenge.prefixes()
+	return prefix + base64.RawURLEncoding.EncodeToString(b), nil
 }
 
 // DecodeEvidence reads the text of a wallet's QR. It checks form only; VerifyEvidence
 // checks what it says.
 func DecodeEvidence(s string) (Evidence, error) {
 	var e Evidence
-	if err := decodeText(s, EvidencePrefix, &e); err != nil {
+	second := strings.HasPrefix(s, EvidencePrefix2)
+	if err := decodeText(s, pick(second, EvidencePrefix2, EvidencePrefix), &e); err != nil {
 		return e, err
 	}
-	return e, e.Challenge.check()
+	if e.Challenge.second() != second {
+		return e, fmt.Errorf("evidence of another version than its prefix says: %w", ErrEvidence)
+	}
+	return e, e.check()
 }
 
 // ParseChallenge reads the canonical bytes of a challenge, as they go over the air.
@@ -148,7 +198,18 @@ func ParseEvidence(b []byte) (Evidence, error) {
 	if err := UnmarshalExact(b, &e); err != nil {
 		return e, fmt.Errorf("%w: %w", ErrEvidence, err)
 	}
-	return e, e.Challenge.check()
+	return e, e.check()
+}
+
+// check refuses what no wallet may say, whoever signed it.
+func (e Evidence) check() error {
+	if len(e.Envelopes) > 0 && !e.Challenge.second() {
+		return fmt.Errorf("envelopes in evidence of version 1: %w", ErrEvidence)
+	}
+	if _, err := pos.CheckEnvelopes(e.Envelopes, e.Challenge.Amount); err != nil {
+		return err
+	}
+	return e.Challenge.check()
 }
 
 // VerifyEvidence checks certificate and signature at the moment now; a signature that is
@@ -180,7 +241,7 @@ func (w WalletCertificate) Signed(e Evidence) error {
 	if err != nil {
 		return err
 	}
-	if err := v.Verify(DomainEvidence, m, e.Sig); err != nil {
+	if err := v.Verify(e.Challenge.domain(), m, e.Sig); err != nil {
 		return pos.NewError(pos.ErrEvidenceForged, fmt.Errorf("%w: %w", ErrEvidence, err))
 	}
 	return nil
@@ -199,7 +260,7 @@ func (e Evidence) Answers(c Challenge, now time.Time) error {
 		return found(pos.ErrEvidenceReplay, "another challenge was signed")
 	case got.Amount != c.Amount:
 		return found(pos.ErrEvidenceAmount, fmt.Sprintf("%s was signed, %s is due", got.Amount, c.Amount))
-	case got.Payment != c.Payment || got.AtMS != c.AtMS || got.ExpiresMS != c.ExpiresMS:
+	case got.Payment != c.Payment || got.AtMS != c.AtMS || got.ExpiresMS != c.ExpiresMS || got.Category != c.Category:
 		return found(pos.ErrEvidenceReplay, "signed for another payment or time")
 	case now.UnixMilli() > c.ExpiresMS:
 		return found(pos.ErrEvidenceLate, "answered after its expiry")

@@ -1,12 +1,14 @@
 // Package downlink brings the centre's word to the till: receipts, the only licence to
-// forget; verdicts, in order; limits and trust; a request to send again.
+// forget; verdicts, in order; policies, trust and the catalogue; a request to send again.
 //
 // It asks for a mark on connecting and now and then, and listens for nudges that carry
 // one. Both are signed by the centre's key; a mark that is not is dropped and logged.
 package downlink
 
 import (
+	"bytes"
 	"context"
+	"crypto/rand"
 	"fmt"
 	"log/slog"
 	"time"
@@ -33,16 +35,22 @@ type Till interface {
 	Verdicts(ctx context.Context) (uint64, error)
 	// ApplyVerdict journals a verdict and its number; a repeat changes nothing.
 	ApplyVerdict(ctx context.Context, v pos.Verdict) error
-	// PolicyVersion is that of the limits in force, TrustIssued when the trust in force
-	// was issued (Unix ms): what is newer comes with the next mark.
+	// PolicyVersion is the highest version of a policy that was taken; TrustIssued and
+	// CatalogueIssued are when those in force were issued (Unix ms): what is newer comes
+	// with the next mark.
 	PolicyVersion() uint64
 	TrustIssued() int64
-	// SetPolicy keeps newer limits and trust; either may be nil.
-	SetPolicy(ctx context.Context, l *pos.Limits, t *dcep.Trust) error
+	CatalogueIssued() int64
+	// SetPolicies takes newer policies. It verifies them itself.
+	SetPolicies(ctx context.Context, list []dcep.Sealed) error
+	// SetTrust keeps a newer trust, SetCatalogue a newer catalogue, which it verifies itself.
+	SetTrust(ctx context.Context, t dcep.Trust) error
+	SetCatalogue(ctx context.Context, c dcep.Sealed) error
 	// SetQuarantine tells that the centre has put this terminal aside, or taken it back.
 	SetQuarantine(on bool)
-	// SetCentreTime keeps the last signed time of the centre.
-	SetCentreTime(ctx context.Context, ms int64)
+	// SetCentreTime keeps the last signed time of the centre, which was underway for at most
+	// trip; below 0 nobody knows how long.
+	SetCentreTime(ctx context.Context, ms int64, trip time.Duration)
 }
 
 // Config of a downlink.
@@ -108,7 +116,7 @@ func (d *Downlink) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case msg := <-nudges:
-			d.take(ctx, msg.Data)
+			d.take(ctx, msg.Data, question{})
 			continue
 		case <-d.kick:
 		case <-timer.C:
@@ -133,7 +141,7 @@ func (d *Downlink) pause(ctx context.Context) time.Duration {
 // ask requests marks until the centre has no more verdicts for now.
 func (d *Downlink) ask(ctx context.Context) error {
 	for ctx.Err() == nil {
-		request, err := d.request(ctx)
+		request, q, err := d.request(ctx)
 		if err != nil {
 			return err
 		}
@@ -143,38 +151,58 @@ func (d *Downlink) ask(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if more := d.take(ctx, msg.Data); !more {
+		if more := d.take(ctx, msg.Data, q); !more {
 			return nil
 		}
 	}
 	return nil
 }
 
-func (d *Downlink) request(ctx context.Context) ([]byte, error) {
+// question is what is remembered of a request until its answer comes.
+type question struct {
+	nonce []byte
+	at    time.Time // by the monotonic clock
+}
+
+// trip is how long the mark can have been underway; below 0 when it answers no question.
+func (q question) trip(m wire.Mark) time.Duration {
+	if len(q.nonce) == 0 || !bytes.Equal(q.nonce, m.Nonce) {
+		return -1
+	}
+	return time.Since(q.at)
+}
+
+func (d *Downlink) request(ctx context.Context) ([]byte, question, error) {
+	none := question{}
 	epoch, receipted, _, err := d.c.Journal.Cursor(ctx)
 	if err != nil {
-		return nil, err
+		return nil, none, err
 	}
 	o, err := d.c.Journal.Outbox(ctx)
 	if err != nil {
-		return nil, err
+		return nil, none, err
 	}
 	verdict, err := d.c.Till.Verdicts(ctx)
 	if err != nil {
-		return nil, err
+		return nil, none, err
+	}
+	q := question{nonce: make([]byte, wire.NonceSize), at: time.Now()}
+	if _, err := rand.Read(q.nonce); err != nil {
+		return nil, none, fmt.Errorf("draw nonce: %w", err)
 	}
 	r := wire.MarkRequest{
 		Env: d.c.Env, Epoch: o.Epoch, Seq: o.Seq, Receipt: receipted, ReceiptEpoch: epoch, Verdict: verdict,
 		SentMS: d.c.Now().UnixMilli(), BootID: d.c.BootID, Version: d.c.Version, Policies: d.c.Till.PolicyVersion(),
-		TrustMS: d.c.Till.TrustIssued(),
-		Unsent:  o.Unsent,
+		TrustMS: d.c.Till.TrustIssued(), CatalogueMS: d.c.Till.CatalogueIssued(),
+		Unsent: o.Unsent, Nonce: q.nonce,
 	}
-	return dcep.Marshal(r)
+	b, err := dcep.Marshal(r)
+	return b, q, err
 }
 
 // take applies one mark, in an order in which each step may be lost and repeated. It
 // reports whether a full page of verdicts came, so that there may be more.
-func (d *Downlink) take(ctx context.Context, data []byte) (more bool) {
+func (d *Downlink) take(ctx context.Context, data []byte, q question) (more bool) {
 	m, err := wire.OpenMark(d.c.Centre, data)
 	if err == nil && (m.Terminal != d.c.Terminal || m.Env != d.c.Env) {
 		err = fmt.Errorf("mark is for %s %s", m.Terminal, m.Env)
@@ -183,13 +211,9 @@ func (d *Downlink) take(ctx context.Context, data []byte) (more bool) {
 		d.c.Log.ErrorContext(ctx, "drop a mark", "err", err)
 		return false
 	}
-	d.c.Till.SetCentreTime(ctx, m.CentreMS)
+	d.c.Till.SetCentreTime(ctx, m.CentreMS, q.trip(m))
 	d.c.Till.SetQuarantine(m.Quarantine)
-	if m.Limits != nil || m.Trust != nil {
-		if err := d.c.Till.SetPolicy(ctx, m.Limits, m.Trust); err != nil {
-			d.c.Log.ErrorContext(ctx, "keep policy", "err", err)
-		}
-	}
+	d.takeOrders(ctx, m)
 	if m.Receipt != nil {
 		if err := d.c.Journal.Acknowledge(ctx, *m.Receipt, d.c.Centre); err != nil {
 			d.c.Log.ErrorContext(ctx, "take receipt", "seq", m.Receipt.Seq, "err", err)
@@ -207,4 +231,24 @@ func (d *Downlink) take(ctx context.Context, data []byte) (more bool) {
 		}
 	}
 	return len(m.Verdicts) == wire.MaxVerdicts
+}
+
+// takeOrders hands on what the till may do from now on. What is refused does not hold up
+// the rest.
+func (d *Downlink) takeOrders(ctx context.Context, m wire.Mark) {
+	if len(m.Policies) > 0 {
+		if err := d.c.Till.SetPolicies(ctx, m.Policies); err != nil {
+			d.c.Log.ErrorContext(ctx, "take policies", "err", err)
+		}
+	}
+	if m.Trust != nil {
+		if err := d.c.Till.SetTrust(ctx, *m.Trust); err != nil {
+			d.c.Log.ErrorContext(ctx, "keep trust", "err", err)
+		}
+	}
+	if m.Catalogue != nil {
+		if err := d.c.Till.SetCatalogue(ctx, *m.Catalogue); err != nil {
+			d.c.Log.ErrorContext(ctx, "take catalogue", "err", err)
+		}
+	}
 }

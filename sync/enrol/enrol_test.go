@@ -30,7 +30,7 @@ func TestOnlyAnAnswerThatCanWorkIsTaken(t *testing.T) {
 	centre := keys(t)
 	good := wire.EnrolAnswer{
 		Terminal: "T1", Merchant: "M1", Store: "S1", Epoch: 1, CentreKey: centre.Public(), Suite: dcep.SM2SM3,
-		NATSURL: "nats://127.0.0.1:1", Limits: pos.DefaultLimits(), Trust: dcep.Trust{Env: pos.Lab},
+		NATSURL: "nats://127.0.0.1:1", Trust: dcep.Trust{Env: pos.Lab},
 	}
 	for name, c := range map[string]struct {
 		change func(*wire.EnrolAnswer)

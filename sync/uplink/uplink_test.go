@@ -138,13 +138,16 @@ func (c *centre) kept(epoch uint32) uint64 {
 
 type till struct{}
 
-func (till) Verdicts(context.Context) (uint64, error)                  { return 0, nil }
-func (till) ApplyVerdict(context.Context, pos.Verdict) error           { return nil }
-func (till) TrustIssued() int64                                        { return 1 }
-func (till) PolicyVersion() uint64                                     { return 1 }
-func (till) SetPolicy(context.Context, *pos.Limits, *dcep.Trust) error { return nil }
-func (till) SetQuarantine(bool)                                        {}
-func (till) SetCentreTime(context.Context, int64)                      {}
+func (till) Verdicts(context.Context) (uint64, error)            { return 0, nil }
+func (till) ApplyVerdict(context.Context, pos.Verdict) error     { return nil }
+func (till) TrustIssued() int64                                  { return 1 }
+func (till) PolicyVersion() uint64                               { return 1 }
+func (till) CatalogueIssued() int64                              { return 0 }
+func (till) SetPolicies(context.Context, []dcep.Sealed) error    { return nil }
+func (till) SetTrust(context.Context, dcep.Trust) error          { return nil }
+func (till) SetCatalogue(context.Context, dcep.Sealed) error     { return nil }
+func (till) SetQuarantine(bool)                                  {}
+func (till) SetCentreTime(context.Context, int64, time.Duration) {}
 
 func road(t *testing.T, lose func() bool) (*roadtest.Journal, *centre, *uplink.Uplink) {
 	t.Helper()

@@ -29,15 +29,15 @@ const DomainEnrol = "dcpos-enrol-1"
 // EnrolAnswer makes the device a terminal. The same code with the same keys is a
 // repeat and gives the same answer; with other keys it is refused.
 type EnrolAnswer struct {
-	Terminal  string     `json:"terminal"`
-	Merchant  string     `json:"merchant"`
-	Store     string     `json:"store"`
-	StoreName pos.Text   `json:"store_name"`
-	Epoch     uint32     `json:"epoch"`
-	CentreKey []byte     `json:"centre_key"` // PKIX DER: the till pins it
-	Suite     string     `json:"suite"`      // of the centre's key
-	NATSURL   string     `json:"nats_url"`
-	Limits    pos.Limits `json:"limits"`
-	Trust     dcep.Trust `json:"trust"`
-	CentreMS  int64      `json:"centre_ms"`
+	Terminal  string        `json:"terminal"`
+	Merchant  string        `json:"merchant"`
+	Store     string        `json:"store"`
+	StoreName pos.Text      `json:"store_name"`
+	Epoch     uint32        `json:"epoch"`
+	CentreKey []byte        `json:"centre_key"` // PKIX DER: the till pins it
+	Suite     string        `json:"suite"`      // of the centre's key
+	NATSURL   string        `json:"nats_url"`
+	Policies  []dcep.Sealed `json:"policies"` // that cover the terminal, in force and to come
+	Trust     dcep.Trust    `json:"trust"`
+	CentreMS  int64         `json:"centre_ms"`
 }

@@ -95,12 +95,16 @@ type MarkRequest struct {
 	SentMS       int64  `json:"sent_ms"` // the till's clock
 	BootID       string `json:"boot_id"`
 	Version      string `json:"version"`
-	Policies     uint64 `json:"policies"` // version of the limits in force
+	Policies     uint64 `json:"policies"` // highest version of a policy that was taken
 	TrustMS      int64  `json:"trust_ms"` // when the trust in force was issued
+	CatalogueMS  int64  `json:"catalogue_ms,omitempty"`
+	// Nonce is drawn for each request. A mark that carries it was made after the request
+	// left, so that the time in it is no older than the way there and back.
+	Nonce []byte `json:"nonce,omitempty"`
 }
 
 // Mark is the centre's answer, and also its nudge: how far it is, what it lacks,
-// what it decided. It travels sealed (SealMark): limits, trust and verdicts are orders.
+// what it decided. It travels sealed (SealMark): policies, trust and verdicts are orders.
 type Mark struct {
 	Env      pos.Environment `json:"env"`
 	Terminal string          `json:"terminal"`
@@ -110,10 +114,17 @@ type Mark struct {
 	ResendEpoch uint32        `json:"resend_epoch,omitempty"`
 	Verdicts    []pos.Verdict `json:"verdicts,omitempty"` // after the one named in the request, in order, at most MaxVerdicts
 	Quarantine  bool          `json:"quarantine,omitempty"`
-	Limits      *pos.Limits   `json:"limits,omitempty"` // when newer than the request's
-	Trust       *dcep.Trust   `json:"trust,omitempty"`  // when issued after the request's
-	CentreMS    int64         `json:"centre_ms"`
+	// Policies are all that cover the terminal, in force and to come, by version; when one
+	// is newer than the request's.
+	Policies  []dcep.Sealed `json:"policies,omitempty"`
+	Trust     *dcep.Trust   `json:"trust,omitempty"`     // when issued after the request's
+	Catalogue *dcep.Sealed  `json:"catalogue,omitempty"` // when issued after the request's
+	Nonce     []byte        `json:"nonce,omitempty"`     // of the request that it answers
+	CentreMS  int64         `json:"centre_ms"`
 }
+
+// NonceSize is the size of a request's nonce in bytes.
+const NonceSize = 8
 
 // MaxVerdicts bounds one Mark; the till asks again for more.
 const MaxVerdicts = 200

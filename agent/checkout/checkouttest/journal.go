@@ -177,7 +177,7 @@ func (j *Journal) Outbox(context.Context) (pos.Outbox, error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	n := uint64(len(j.entries))
-	return pos.Outbox{Epoch: 1, Seq: n, Receipted: j.receipt, Unsent: n - j.receipt, Money: j.stored("")}, nil
+	return pos.Outbox{Epoch: 1, Seq: n, Receipted: j.receipt, Unsent: n - j.receipt, Money: j.stored(pos.AcceptedEvidence, ""), Forwarded: j.stored(pos.Stored, "")}, nil
 }
 
 // Meta implements checkout.Journal.
@@ -202,10 +202,10 @@ func (j *Journal) SetMeta(ctx context.Context, key, value string) error {
 	return nil
 }
 
-func (j *Journal) stored(wallet string) pos.StoredMoney {
+func (j *Journal) stored(state pos.State, wallet string) pos.StoredMoney {
 	var m pos.StoredMoney
 	for _, p := range j.payments {
-		if p.State != pos.AcceptedEvidence || p.LastSeq <= j.receipt || (wallet != "" && p.Wallet != wallet) {
+		if p.State != state || p.LastSeq <= j.receipt || (wallet != "" && p.Wallet != wallet) {
 			continue
 		}
 		m.Total += p.Amount
@@ -259,9 +259,24 @@ func (v view) Order(caller string, date pos.Date, orderID string) (pos.Order, er
 	return o, nil
 }
 
-func (v view) Stored() (pos.StoredMoney, error) { return v.j.stored(""), nil }
+func (v view) Stored() (pos.StoredMoney, error) { return v.j.stored(pos.AcceptedEvidence, ""), nil }
 
-func (v view) WalletStored(wallet string) (pos.StoredMoney, error) { return v.j.stored(wallet), nil }
+func (v view) Forwarded() (pos.StoredMoney, error) { return v.j.stored(pos.Stored, ""), nil }
+
+func (v view) WalletStored(wallet string) (pos.StoredMoney, error) {
+	return v.j.stored(pos.AcceptedEvidence, wallet), nil
+}
+
+func (v view) WalletSince(wallet string, sinceMS int64) (m pos.StoredMoney, err error) {
+	for _, p := range v.j.payments {
+		taken := p.State == pos.AcceptedEvidence || p.State == pos.Credited || p.State == pos.Refused || p.State == pos.Conflict
+		if taken && p.Wallet == wallet && p.UpdatedMS >= sinceMS {
+			m.Total += p.Amount
+			m.Count++
+		}
+	}
+	return m, nil
+}
 
 func (v view) EvidenceSeen(wallet string, counter uint64) (pos.PaymentID, bool, error) {
 	p, ok := v.find(func(p pos.Payment) bool { return p.Wallet == wallet && p.Counter == counter })

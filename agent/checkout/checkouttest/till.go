@@ -91,15 +91,24 @@ func (s *Shop) certify(tb testing.TB, t dcep.Template, public []byte, issuer dce
 type Wallet struct {
 	Serial  string
 	Counter uint64
-	signer  dcep.Signer
-	der     []byte
+	// Envelopes pay a part where the challenge offers it.
+	Envelopes []pos.EnvelopeUse
+
+	signer dcep.Signer
+	der    []byte
 }
 
-// NewWallet makes a wallet of the shop's institution.
+// NewWallet makes a wallet of the shop's institution that tells no class.
 func (s *Shop) NewWallet(tb testing.TB) *Wallet {
 	tb.Helper()
+	return s.NewWalletOf(tb, 0)
+}
+
+// NewWalletOf makes a wallet of a class.
+func (s *Shop) NewWalletOf(tb testing.TB, class int) *Wallet {
+	tb.Helper()
 	w := &Wallet{signer: s.key(tb)}
-	w.der = s.certify(tb, dcep.Template{Name: "wallet", Institution: "ICBC"}, w.signer.Public(), s.bank, s.bankDER)
+	w.der = s.certify(tb, dcep.Template{Name: "wallet", Institution: "ICBC", Tier: class}, w.signer.Public(), s.bank, s.bankDER)
 	c, err := s.Trust.VerifyWallet(w.der, time.Now())
 	must(tb, err)
 	w.Serial = c.Serial
@@ -116,7 +125,11 @@ func (w *Wallet) Sign(challenge string) (string, error) {
 		return "", err
 	}
 	w.Counter++
-	e, err := dcep.SignEvidence(w.signer, w.der, c, w.Counter, time.Now())
+	var uses []pos.EnvelopeUse
+	if c.Category != "" {
+		uses = w.Envelopes
+	}
+	e, err := dcep.SignEvidence(w.signer, w.der, c, w.Counter, time.Now(), uses...)
 	if err != nil {
 		return "", err
 	}

@@ -7,7 +7,9 @@ const line = (text) => h('span', { text });
 
 function offline() {
   const room = till.status.room, stored = room.stored;
-  const b = banner(room.stop ? 'bad' : 'warn', 'off', t('offline_title'), line(t(room.stop ? 'limits_stop' : 'offline_text')));
+  const head = room.stop ? t('limits_stop') : t('room_left', { n: room.count_left, total: money(room.total_left), most: money(room.per_payment) });
+  const edges = room.edges.map((e) => h(e.stop ? 'b.edge' : 'span.edge', { text: `${say(e.text)} · ${say(e.hint)}` }));
+  const b = banner(room.stop ? 'bad' : 'warn', 'off', t('offline_title'), line(head), line(t('offline_text')), ...edges);
   b.id = 'offline-banner';
   const fact = (key, value) => h('div', {}, h('small', { text: t(key) }), h('b', { text: value }));
   b.append(h('div.store', {},
@@ -27,11 +29,12 @@ const tones = { stop: 'bad', warning: 'warn', info: 'info' };
 const nameOfDevice = (d) => say(config.texts['device_' + d.category.toLowerCase()]) || d.name;
 
 function findings() {
-  const shown = till.status.findings.filter((f) => f.code !== 'offline')
+  const told = new Set(till.status.connected ? ['offline'] : ['offline', 'limits_near', 'limits_reached', 'policy_none', 'clock']); // the banner above tells them
+  const shown = till.status.findings.filter((f) => !told.has(f.code))
     .map((f) => banner(tones[f.severity] ?? 'warn', 'warn', say(f.text), line(say(f.hint))));
-  const told = held(); // then the printer's own banner would say it twice
+  const stuck = held(); // then the printer's own banner would say it twice
   for (const d of till.status.devices) {
-    if (d.text && !(told && d.category === 'POSPrinter')) shown.push(banner('warn', 'print', t('device', { name: nameOfDevice(d), text: say(d.text) }), line(say(d.hint))));
+    if (d.text && !(stuck && d.category === 'POSPrinter')) shown.push(banner('warn', 'print', t('device', { name: nameOfDevice(d), text: say(d.text) }), line(say(d.hint))));
   }
   return shown;
 }

@@ -2,7 +2,7 @@
 // A scanned payment code goes straight to the till; this page never shows it.
 import { h, fill, icon } from '/assets/dom.js';
 import { fen } from '/assets/events.js';
-import { begin, call, config, connected, left, missed, money, now, put, Refusal, say, speak, speech, t, tapped, till, watch } from './till.js';
+import { begin, call, config, connected, lastTap, left, missed, money, now, put, Refusal, say, speak, speech, t, tapped, till, watch } from './till.js';
 import { free, wedge } from './scan.js';
 
 const at = { id: '', choose: 0, staff: false, told: null, busy: false, challenge: null, until: 0, printed: '' };
@@ -70,6 +70,17 @@ const touch = (kind, id, key, onclick, sign) => h('button' + kind, { type: 'butt
 const sum = (p) => h('p.sum', {}, h('small', { text: t('to_pay') }), h('b', { text: money(p.amount) }));
 const problem = () => at.told && h('div.problem', {}, h('b', { text: say(at.told.text) }), h('span', { text: say(at.told.hint) }));
 const both = (key) => h('h1', {}, h('span', { lang: 'zh-CN', text: config.texts[key].zh }), h('span', { lang: 'en', text: config.texts[key].en }));
+
+// gate is the whole page where every tap pays the same: what it costs, and what the last tap came to.
+function gate(fare) {
+  const tap = lastTap(), gone = tap?.signal === 'done', told = tap?.code && tap.signal !== 'off';
+  if (!fare.open) {
+    return h('div.welcome.closed', { id: 'gate' }, h('div.sign', {}, icon('no')), both('gate_closed'), fare.why && h('p', { text: `${say(fare.why.text)} · ${say(fare.why.hint)}` }));
+  }
+  return h(gone ? 'div.result.ok' : told ? 'div.result.bad' : 'div.welcome', { id: 'gate' },
+    h('div.sign', {}, icon(gone ? 'ok' : told ? 'no' : 'phone')), both(gone ? 'gate_go' : 'gate_tap'), h('p.amount', { text: money(fare.amount) }),
+    told && h('p.lead', { role: 'status', text: `${say(tap.text)} · ${say(tap.hint)}` }));
+}
 
 function idle() {
   const s = till.status, stop = s && !s.connected && s.room.stop, locked = till.locked || !till.reachable;
@@ -157,11 +168,11 @@ function draw() {
     document.getElementById('terminal').textContent = s.terminal;
     document.getElementById('dot').className = `dot ${till.reachable && s.connected ? 'ok' : 'bad'}`;
   }
-  const key = JSON.stringify([speech.lang, p?.id, p?.state, Boolean(p?.qr), p && receipt(p), tapped(p?.id), at, till.reachable, till.locked, s?.connected, s?.room?.stop]);
+  const key = JSON.stringify([speech.lang, p?.id, p?.state, Boolean(p?.qr), p && receipt(p), tapped(p?.id), at, till.reachable, till.locked, s?.connected, s?.room?.stop, s?.fare && [s.fare, lastTap()]]);
   if (key === drawn) return;
   drawn = key;
   if (resting() && !at.until) at.until = Date.now() + config.idle_s * 1000;
-  fill(document.getElementById('stage'), at.staff ? staff(p) : p ? (waiting(p) ? step(p) : result(p)) : at.choose ? choice() : idle());
+  fill(document.getElementById('stage'), at.staff ? staff(p) : s?.fare && till.reachable && !till.locked ? gate(s.fare) : p ? (waiting(p) ? step(p) : result(p)) : at.choose ? choice() : idle());
 }
 
 // scanned hands a code to the till, which knows what waits for it.

@@ -130,6 +130,8 @@ function leave(p) {
 export function offlineRefusal(amount) {
   const room = till.status?.room;
   if (connected() || !room) return null;
+  const stop = room.edges.find((e) => e.stop);
+  if (stop) return new Refusal(stop.code, stop.text, stop.hint, true);
   if (room.stop) return refusal('limits_stop');
   if (amount > room.per_payment) return refusal('limit_payment');
   if (amount > room.total_left) return refusal('limit_total');

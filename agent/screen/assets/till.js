@@ -50,7 +50,7 @@ function renew() {
   location.reload();
 }
 
-export const till = { status: null, payments: new Map(), tap: null, reachable: true, locked: false, skew: 0 };
+export const till = { status: null, payments: new Map(), tap: null, tapAt: 0, reachable: true, locked: false, skew: 0 };
 const watchers = new Set();
 let due = false;
 export const watch = (f) => watchers.add(f);
@@ -101,7 +101,7 @@ export async function begin(on = {}, list = true) {
     scan: (e) => on.scan?.(e.scan),
     notice: (e) => { till.status?.notices.push(e.notice); changed(); },
     print: look, // what is owed on paper comes with the status
-    tap: (e) => { till.tap = e.tap; changed(); },
+    tap: (e) => { Object.assign(till, { tap: e.tap, tapAt: Date.now() }); changed(); setTimeout(changed, passing + 100); },
     device: (e) => { on.device?.(e.device); look(); },
     reset: () => quietly(all),
   }, (ok) => {
@@ -112,6 +112,12 @@ export async function begin(on = {}, list = true) {
   setInterval(look, 5000);
   await quietly(all);
 }
+
+// passing is how long a gate shows what a tap came to.
+const passing = 3000;
+
+// lastTap is what the last card at a gate came to, whatever it paid, while its holder passes.
+export const lastTap = () => (till.tap && Date.now() - till.tapAt < passing ? till.tap : null);
 
 // tapped is how the tap of a payment goes, where there is more to say than "hold it here".
 export const tapped = (id) => (till.tap && till.tap.payment === id && ['ready', 'working', 'refused'].includes(till.tap.signal) ? till.tap : null);
