@@ -15,6 +15,7 @@ import (
 	"dcpos/central/institution"
 	"dcpos/central/ledger"
 	"dcpos/pos"
+	"dcpos/pos/dcep"
 )
 
 // Config is what a Desk needs.
@@ -31,7 +32,10 @@ type Config struct {
 	Margin time.Duration
 	// Now is the clock of what is stored; nil is time.Now.
 	Now func() time.Time
-	Log *slog.Logger
+	// Trust verifies a wallet's evidence again before its institution is asked; nil leaves
+	// that to the institution.
+	Trust func() dcep.Trust
+	Log   *slog.Logger
 	// Nudge is called after a verdict for the terminal was committed; may be nil.
 	Nudge func(terminal string)
 	// Observe is called with each answer to pay, present, query, abandon and refund and

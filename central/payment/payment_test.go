@@ -35,6 +35,7 @@ type house struct {
 	ids   uint64
 
 	observe func(string, pos.Answer, time.Duration)
+	change  func(*payment.Config) // of the next desk; nil: none
 }
 
 func newHouse(tb testing.TB) *house {
@@ -103,10 +104,14 @@ func (h *house) newDesk(s *store.Store) *payment.Desk {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	desk, err := payment.New(payment.Config{
+	config := payment.Config{
 		Env: pos.Lab, Store: s.Payments(), Institutions: set, Default: "ICBC", Key: []byte("0123456789abcdef"),
 		Now: now, Nudge: func(string) { h.told.Add(1) }, Observe: h.observe,
-	})
+	}
+	if h.change != nil {
+		h.change(&config)
+	}
+	desk, err := payment.New(config)
 	if err != nil {
 		h.t.Fatal(err)
 	}

@@ -224,6 +224,12 @@ func (d *Desk) heedEvidence(ctx context.Context, t *turn, e pos.Entry, m *pos.Pa
 		return err
 	}
 	r.Mode, r.Institution, r.Evidence = pos.Evidence, m.Institution, m.Evidence
+	if why := d.doubt(e, m, r.Amount); why != nil {
+		d.cfg.Log.WarnContext(ctx, "evidence is not what the till says", "terminal", e.Terminal, "payment", e.Payment.String(), "err", why)
+		if r, err = d.dispute(ctx, t, r, why); err != nil {
+			return err
+		}
+	}
 	return t.PutPayment(ctx, r)
 }
 

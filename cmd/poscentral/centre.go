@@ -107,7 +107,7 @@ func (c *centre) rooms() error {
 		byDefault = codes[0]
 	}
 	c.desk, err = payment.New(payment.Config{
-		Env: c.settings.Env, Store: c.store.Payments(), Institutions: c.banks, Default: byDefault,
+		Env: c.settings.Env, Store: c.store.Payments(), Institutions: c.banks, Default: byDefault, Trust: c.vouched,
 		Key: c.keys.questions, Log: c.log, Nudge: func(terminal string) { c.nudge(terminal) }, Observe: observe,
 	})
 	if err != nil {
