@@ -209,10 +209,16 @@ func roads(t *testing.T) []attack {
 		}},
 		{"T10", "guards and trust that somebody else than the centre signed", "signature", func(t *testing.T) error {
 			t.Helper()
-			generous := pos.DefaultLimits()
-			generous.Version, generous.PerPayment = 1<<40, 1<<40
-			forged := must[[]byte](t)(wire.SealMark(newBank(t, dcep.SM2SM3, pos.Lab).key(), wire.Mark{Env: pos.Lab, Terminal: "T1", Limits: &generous}))
-			_, err := wire.OpenMark(must[dcep.Verifier](t)(r.key.Suite().Verifier(r.key.Public())), forged)
+			thief := newBank(t, dcep.SM2SM3, pos.Lab).key()
+			generous := pos.Policy{Env: pos.Lab, Version: 1 << 40, FromMS: 1, IssuedMS: 1, Limits: pos.DefaultLimits()}
+			generous.Limits.PerPayment, generous.Limits.SplitTotal = 1<<40, 1<<40
+			centre := must[dcep.Verifier](t)(r.key.Suite().Verifier(r.key.Public()))
+			policy := must[dcep.Sealed](t)(dcep.SealPolicy(thief, generous))
+			if _, err := dcep.OpenPolicy(centre, policy); err == nil {
+				return nil
+			}
+			forged := must[[]byte](t)(wire.SealMark(thief, wire.Mark{Env: pos.Lab, Terminal: "T1", Policies: []dcep.Sealed{policy}}))
+			_, err := wire.OpenMark(centre, forged)
 			if err == nil {
 				return nil
 			}

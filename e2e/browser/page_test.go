@@ -95,6 +95,9 @@ func (shown) SelfTest(context.Context, string, string) (drivers.Health, *drivers
 	return drivers.Health{}, nil, pos.NewError(pos.ErrNotFound, nil)
 }
 
+// ForgetFraming implements localapi.Devices.
+func (shown) ForgetFraming(context.Context, string) error { return pos.NewError(pos.ErrNotFound, nil) }
+
 func (s *shop) set(list []devices.Status) { s.devices.Store(&list) }
 
 const key = "0123456789abcdef"
