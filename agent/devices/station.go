@@ -286,8 +286,8 @@ func (st *station) pause(ctx context.Context, l *ladder, untold bool) {
 			l.pause = 0
 			return
 		}
-		if !untold && !st.mayOpen() {
-			return // it went
+		if untold == st.mayOpen() {
+			return // its file came though no USB device did, as by Bluetooth; or it went
 		}
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 )
 
 // UHIDPath is where the kernel takes HID devices that a program plays (module uhid,
@@ -80,9 +81,20 @@ func ServeUHID(ctx context.Context, kernel io.ReadWriteCloser, m HIDModel, id HI
 	return err
 }
 
-// uhidReports sends the device's reports to the kernel.
+// pollEvery is how often a USB host asks a full-speed HID device (bInterval of 4 ms). One that
+// reports faster than any USB device overruns the input layer's queue of 64 events.
+const pollEvery = 4 * time.Millisecond
+
+// uhidReports sends the device's reports to the kernel, no faster than a host would ask.
 func uhidReports(ctx context.Context, kernel io.Writer, reports <-chan []byte) {
+	poll := time.NewTicker(pollEvery)
+	defer poll.Stop()
 	for {
+		select {
+		case <-poll.C:
+		case <-ctx.Done():
+			return
+		}
 		select {
 		case r := <-reports:
 			r = r[:min(len(r), uhidDataMax)]
