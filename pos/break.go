@@ -44,6 +44,19 @@ func (k BreakKind) Text() Text {
 		return Text{ZH: "对方重复", EN: "doubled on their side"}
 	case Matched:
 		return Text{ZH: "已匹配", EN: "matched"}
+	case CreditMismatch:
+		return Text{ZH: "到账不符", EN: "the net credit differs"}
 	}
 	return Text{ZH: string(k), EN: string(k)}
 }
+
+// CreditMismatch is the kind of work on a day's net credit that is another than the
+// statement's lines come to. It is no class of a line: it stands in no breaks.csv.
+const CreditMismatch BreakKind = "credit_mismatch"
+
+// MatchOutcome is what the matching rules, or a later statement, have made of a break.
+type MatchOutcome string
+
+// OutcomeGone is the outcome of a break that a later statement of its date does not show; the
+// others are central/reconcile/match's.
+const OutcomeGone MatchOutcome = "gone"

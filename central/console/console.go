@@ -30,7 +30,8 @@ type Config struct {
 	Env     pos.Environment
 	Store   Store
 	Ledger  ledger.Book
-	Runs    Runs // nil: none yet
+	Runs    Runs   // nil: none yet
+	Breaks  Breaks // nil: none
 	Actions Actions
 	// Secure marks the session cookie as for TLS only; set when a proxy ends TLS.
 	Secure bool
@@ -67,7 +68,7 @@ func New(cfg Config) (*Console, error) {
 	if c.dummy, err = hashPassword("", standard()); err != nil {
 		return nil, err
 	}
-	names := []string{"login", "overview", "payments", "payment", "ledger", "account", "runs", "run", "enrol", "policies", "audit", "error"}
+	names := []string{"login", "overview", "payments", "payment", "ledger", "account", "runs", "run", "breaks", "break", "enrol", "policies", "audit", "error"}
 	for _, lang := range []string{"zh", "en"} {
 		for _, name := range names {
 			t, err := template.New("layout.html").Funcs(web.Funcs(lang)).Funcs(c.funcs(lang)).
@@ -97,6 +98,7 @@ func (c *Console) routes() {
 	c.mux.Handle("GET /console/reconcile/{id}", c.page(Viewer, c.run))
 	c.mux.Handle("GET /console/policies", c.page(Viewer, c.policies))
 	c.mux.Handle("POST /console/policies", c.form(Approver, c.publish))
+	c.breakRoutes()
 	c.mux.Handle("GET /console/audit", c.page(Viewer, c.auditPage))
 	c.mux.Handle("GET /console/enrol", c.page(Operator, c.enrolPage))
 	c.mux.Handle("POST /console/enrol", c.form(Operator, c.enrol))
@@ -181,11 +183,19 @@ func (c *Console) refuse(w http.ResponseWriter, r *http.Request, s Session, e *p
 	if e.Code == pos.ErrNotFound {
 		status = http.StatusNotFound
 	}
+	if wantsJSON(r) {
+		c.problem(w, r, status, e)
+		return
+	}
 	c.show(w, r, status, "error", s, e)
 }
 
 func (c *Console) broken(w http.ResponseWriter, r *http.Request, err error) {
 	c.cfg.Log.ErrorContext(r.Context(), "console request failed", "path", r.URL.Path, "err", err)
+	if wantsJSON(r) {
+		c.problem(w, r, http.StatusInternalServerError, pos.NewError(pos.ErrInternal, nil))
+		return
+	}
 	c.show(w, r, http.StatusInternalServerError, "error", Session{}, pos.NewError(pos.ErrInternal, nil))
 }
 
@@ -233,7 +243,58 @@ func (c *Console) funcs(lang string) template.FuncMap {
 		"short":   func(id string) string { return id[max(0, len(id)-8):] },
 		"section": func(path, prefix string) bool { return strings.HasPrefix(path, "/console/"+prefix) },
 		"states":  pos.States,
+
+		"breakStates": pos.BreakStates, "breakCauses": pos.BreakCauses,
+		"shortTxn": func(b pos.BreakCase) string {
+			if b.Kind == pos.CreditMismatch {
+				return b.Txn
+			}
+			return b.Txn[max(0, len(b.Txn)-8):]
+		},
+		"held":       func(b pos.BreakCase) pos.Money { return b.Outstanding() },
+		"age":        func(b pos.BreakCase, on pos.Date) int { return b.Age(on) },
+		"breakTone":  breakTone,
+		"legTone":    legTone,
+		"remedyTone": remedyTone,
 	}
+}
+
+func breakTone(s pos.BreakState) string {
+	switch s {
+	case pos.BreakOpen:
+		return "bad"
+	case pos.BreakAssigned, pos.BreakExplained:
+		return "warn"
+	case pos.BreakCarried:
+		return "info"
+	case pos.BreakResolved, pos.BreakAdjusted, pos.BreakWrittenOff:
+		return "ok"
+	}
+	return ""
+}
+
+func legTone(s pos.SettlementState) string {
+	switch s {
+	case pos.SettlementSettled:
+		return "ok"
+	case pos.SettlementDiffers:
+		return "bad"
+	case pos.SettlementWaiting:
+		return "warn"
+	}
+	return ""
+}
+
+func remedyTone(s pos.RemedyState) string {
+	switch s {
+	case pos.RemedyDone, pos.RemedyReversed:
+		return "ok"
+	case pos.RemedyProposed, pos.RemedyExecuting:
+		return "warn"
+	case pos.RemedyFailed, pos.RemedyRejected:
+		return "bad"
+	}
+	return ""
 }
 
 func ago(lang string, nowMS, ms int64) string {

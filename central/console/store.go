@@ -148,6 +148,19 @@ type Run struct {
 	Breaks  int64
 	Closes  bool     // the money proof
 	Waiting []string // institutions whose statement was not there
+	Rules   string
+	Files   []StatementFile
+}
+
+// StatementFile is what became of one institution's statement.
+type StatementFile struct {
+	Institution string
+	Account     bool // the settlement account's statement
+	Verdict     pos.Text
+	Tone        string
+	Lines       int64
+	Hash        string
+	Reason      pos.Text
 }
 
 // Break is one line of breaks.csv.

@@ -100,30 +100,39 @@ func (c *Client) Evidence(ctx context.Context, r EvidenceRequest) (Answer, error
 
 // Statement implements Adapter.
 func (c *Client) Statement(ctx context.Context, date pos.Date, w io.Writer) error {
+	return c.download(ctx, "statement", "/statements/", date, w)
+}
+
+// Account implements Adapter.
+func (c *Client) Account(ctx context.Context, date pos.Date, w io.Writer) error {
+	return c.download(ctx, "account", "/account/", date, w)
+}
+
+func (c *Client) download(ctx context.Context, op, path string, date pos.Date, w io.Writer) error {
 	if _, err := pos.ParseDate(string(date)); err != nil {
-		return fmt.Errorf("statement of %s: %w", c.desc.Code, err)
+		return fmt.Errorf("%s of %s: %w", op, c.desc.Code, err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.desc.Timeouts.Statement.Duration)
 	defer cancel()
 	leave, err := c.queries.enter(ctx)
 	if err != nil {
-		return c.fail("statement", NotSent, err)
+		return c.fail(op, NotSent, err)
 	}
 	defer leave(neutral)
-	res, sent, err := c.do(ctx, http.MethodGet, "/statements/"+string(date), nil)
+	res, sent, err := c.do(ctx, http.MethodGet, path+string(date), nil)
 	if err != nil {
-		return c.fail("statement", classOfTransport(sent), err)
+		return c.fail(op, classOfTransport(sent), err)
 	}
 	defer func() { _ = res.Body.Close() }()
 	if res.StatusCode != http.StatusOK {
-		return c.refusal("statement", res)
+		return c.refusal(op, res)
 	}
 	n, err := io.Copy(w, io.LimitReader(res.Body, maxStatement+1))
 	if err != nil {
-		return c.fail("statement", MayHaveArrived, err)
+		return c.fail(op, MayHaveArrived, err)
 	}
 	if n > maxStatement {
-		return c.fail("statement", MayHaveArrived, fmt.Errorf("longer than %d bytes", int64(maxStatement)))
+		return c.fail(op, MayHaveArrived, fmt.Errorf("longer than %d bytes", int64(maxStatement)))
 	}
 	return nil
 }
@@ -198,7 +207,7 @@ func (c *Client) do(ctx context.Context, method, path string, body []byte) (res 
 		return nil, false, fmt.Errorf("make request: %w", err)
 	}
 	req.Header.Set(KeyHeader, c.key)
-	req.Header.Set("Accept", "application/json, text/csv")
+	req.Header.Set("Accept", "application/json, text/csv, text/plain")
 	if method == http.MethodPost {
 		req.Header.Set("Content-Type", "application/json")
 	}
@@ -225,7 +234,7 @@ func (c *Client) refusal(op string, res *http.Response) error {
 		err = json.Unmarshal(b, &said)
 	}
 	e := &Error{Institution: c.desc.Code, Op: op, HTTP: res.StatusCode, Code: clip(said.Code, 64), Class: MayHaveArrived}
-	if op == "statement" && res.StatusCode == http.StatusNotFound && said.Code == "not_ready" {
+	if (op == "statement" || op == "account") && res.StatusCode == http.StatusNotFound && said.Code == "not_ready" {
 		e.Err = ErrNotReady
 		return e
 	}

@@ -74,7 +74,7 @@ type Instrument struct {
 
 // Statement says what the daily file looks like and when it is there.
 type Statement struct {
-	Format     string   `yaml:"format"`      // contract-csv: docs/PROTOCOL.md, "reconcile"
+	Format     string   `yaml:"format"`      // of posctl statement formats; dcpos: docs/PROTOCOL.md, "reconcile"
 	ReadyAfter Duration `yaml:"ready_after"` // after the cut-over
 }
 
@@ -105,8 +105,9 @@ func (c *Clock) UnmarshalText(b []byte) error {
 }
 
 var (
-	codeForm  = regexp.MustCompile(`^[A-Z0-9]{2,12}$`)
-	routeForm = regexp.MustCompile(`^[0-9]{3}$`)
+	codeForm   = regexp.MustCompile(`^[A-Z0-9]{2,12}$`)
+	formatForm = regexp.MustCompile(`^[A-Za-z0-9_-]{1,32}$`)
+	routeForm  = regexp.MustCompile(`^[0-9]{3}$`)
 )
 
 // ParseDescription reads one description. A key that is not known is an error naming it.
@@ -144,8 +145,8 @@ func (d Description) check() error {
 		return configError("limits.per_payment_fen", fmt.Errorf("want 1 to %d", pos.MaxAmount))
 	case d.FeePer10000 < 0 || d.FeePer10000 > 10000:
 		return configError("fee_per_10000", errors.New("want 0 to 10000"))
-	case d.Statement.Format != "contract-csv":
-		return configError("statement.format", fmt.Errorf("%q: want contract-csv", d.Statement.Format))
+	case !formatForm.MatchString(d.Statement.Format):
+		return configError("statement.format", fmt.Errorf("%q: want a name that posctl statement formats lists", d.Statement.Format))
 	}
 	for _, r := range d.Routes {
 		if !routeForm.MatchString(r) {

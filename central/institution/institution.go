@@ -87,4 +87,7 @@ type Adapter interface {
 	// Statement writes the statement of a settlement date to w; ErrNotReady while
 	// the institution has not made it.
 	Statement(ctx context.Context, date pos.Date, w io.Writer) error
+	// Account writes the statement of the settlement account for the date (MT940) to w;
+	// ErrNotReady while the institution has not made it.
+	Account(ctx context.Context, date pos.Date, w io.Writer) error
 }

@@ -104,7 +104,7 @@ func TestParseDescriptionRefuses(t *testing.T) {
 		"forwardable":      {"forwardable: []", "forwardable: [{name: card}]"},
 		"fee":              {"fee_per_10000: 0", "fee_per_10000: 10001"},
 		"cut-over":         {`cutover: "23:00"`, `cutover: "25:00"`},
-		"format":           {"contract-csv", "contract-xlsx"},
+		"format":           {"format: icbc", "format: \"a/b\""},
 		"second document":  {"code: ICBC", "code: ICBC\n---\nx: 1\n"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -75,8 +75,9 @@ type Refund struct {
 	Merchant   string
 	Amount     pos.Money
 	State      pos.RefundState
-	Auto       bool // of a late payment, by the centre
-	Authorized bool // reserved here; false: known from the till's journal only, never asked for again
+	Auto       bool   // of a late payment, by the centre
+	Authorized bool   // reserved here; false: known from the till's journal only, never asked for again
+	Source     string // ledger account that bears it; empty: the merchant, or late money's suspense
 	Operator   string
 	Reason     pos.Code
 	Detail     string

@@ -209,7 +209,11 @@ func (d *Desk) refunded(ctx context.Context, t *turn, r Refund, h heard) (Refund
 		return r, err
 	}
 	r.State, r.Reason, r.NextMS, r.Txn, r.Date = pos.RefundRefunded, "", 0, h.Txn, h.SettlementDate
-	if err := d.book(ctx, t, ledger.Refunded(p.merchant, p.Payment, r.ID, r.Amount, r.Date)); err != nil {
+	booking := ledger.Refunded(p.merchant, p.Payment, r.ID, r.Amount, r.Date)
+	if r.Source != "" {
+		booking = ledger.RefundedFrom(r.Source, row.Institution, r.ID, r.Amount, booking.Date)
+	}
+	if err := d.book(ctx, t, booking); err != nil {
 		return r, err
 	}
 	return d.tellRefund(ctx, t, r)

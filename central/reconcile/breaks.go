@@ -174,3 +174,27 @@ func parseBreakLine(amount, status, at string) (*BreakLine, error) {
 	}
 	return &BreakLine{Amount: pos.Money(fen), Status: status, Line: at}, nil
 }
+
+// FeeDifference is what theirs keeps beyond ours' fee, as far as breaks.csv says: of pairs
+// whose fee differs. The fee is the last field that is named.
+func (b *Break) FeeDifference() pos.Money {
+	if b.Field != "fee_fen" && !strings.HasSuffix(b.Field, ";fee_fen") {
+		return 0
+	}
+	var fees [2]int64
+	for side, values := range b.Values {
+		var err error
+		if fees[side], err = strconv.ParseInt(values[strings.LastIndexByte(values, ';')+1:], 10, 64); err != nil {
+			return 0
+		}
+	}
+	return pos.Money(fees[theirs] - fees[ours])
+}
+
+// Effective is what the line is worth: a payment its amount, a refund less it, others nothing.
+func (l *BreakLine) Effective() pos.Money {
+	if l.Status == "" {
+		return 0
+	}
+	return effective(l.Status[0], l.Amount)
+}

@@ -37,6 +37,9 @@ type Rules struct {
 	Splits             []Split   `yaml:"splits"`
 }
 
+// Tolerating is exact 1:1 with an amount tolerance, in shards by id hash.
+func Tolerating(fen pos.Money) *Rules { return &Rules{Version: rulesVersion, AmountToleranceFen: fen} }
+
 // Split is one level of the rule tree.
 type Split struct {
 	By     string   `yaml:"by"`

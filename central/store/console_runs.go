@@ -19,7 +19,19 @@ func (s *Store) ConsoleRuns() console.Runs { return consoleRuns{s.Reconciliation
 type consoleRuns struct{ store daily.Store }
 
 func consoleRun(r daily.Run) console.Run {
+	var files []console.StatementFile
+	for _, v := range r.Verdicts {
+		tone := map[daily.VerdictKind]string{daily.Refused: "bad", daily.Missing: "warn", daily.Corrected: "info"}[v.Kind]
+		if tone == "" {
+			tone = "ok"
+		}
+		files = append(files, console.StatementFile{
+			Institution: v.Institution, Account: v.Account, Verdict: v.Kind.Text(), Tone: tone, Lines: v.Lines, Hash: v.File[:min(len(v.File), 12)],
+			Reason: v.Reason,
+		})
+	}
 	return console.Run{
+		Rules: r.Rules, Files: files,
 		ID: r.ID, Date: r.Date, Started: time.UnixMilli(r.StartedMS), Summary: filepath.Join(r.Folder, "summary.json"),
 		Matched: r.Matched, Breaks: r.Breaks, Closes: r.Closes, Waiting: r.Waiting,
 	}

@@ -108,12 +108,12 @@ func flag(b bool) int64 {
 }
 
 const refundColumns = `id, payment, terminal, merchant, amount, state, auto, authorized, operator, reason, detail, txn,
-	settlement_date, told, step, next_ms, created_ms, updated_ms`
+	settlement_date, told, step, next_ms, created_ms, updated_ms, source`
 
 func scanRefund(row interface{ Scan(...any) error }) (r payment.Refund, err error) {
 	var id, of string
 	if err = row.Scan(&id, &of, &r.Terminal, &r.Merchant, &r.Amount, &r.State, &r.Auto, &r.Authorized, &r.Operator,
-		&r.Reason, &r.Detail, &r.Txn, &r.Date, &r.Told, &r.Step, &r.NextMS, &r.CreatedMS, &r.UpdatedMS); err != nil {
+		&r.Reason, &r.Detail, &r.Txn, &r.Date, &r.Told, &r.Step, &r.NextMS, &r.CreatedMS, &r.UpdatedMS, &r.Source); err != nil {
 		return r, err
 	}
 	if r.ID, err = pos.ParsePaymentID(id); err != nil {
@@ -157,13 +157,13 @@ func list[T any](rows *sql.Rows, err error, what string, scan func(interface{ Sc
 
 // PutRefund implements payment.Tx.
 func (t paymentTx) PutRefund(ctx context.Context, r payment.Refund) error {
-	_, err := t.Exec(ctx, `INSERT INTO refunds (`+refundColumns+`) VALUES `+rowsOf(18, 1)+`
+	_, err := t.Exec(ctx, `INSERT INTO refunds (`+refundColumns+`) VALUES `+rowsOf(19, 1)+`
 		ON CONFLICT (id) DO UPDATE SET state = excluded.state, reason = excluded.reason, detail = excluded.detail,
 			txn = excluded.txn, settlement_date = excluded.settlement_date, told = excluded.told,
 			step = excluded.step, next_ms = excluded.next_ms, updated_ms = excluded.updated_ms`,
 		r.ID.String(), r.Payment.String(), r.Terminal, r.Merchant, int64(r.Amount), string(r.State), flag(r.Auto),
 		flag(r.Authorized), word(r.Operator), string(r.Reason), detail(r.Detail), validText(r.Txn), string(r.Date), flag(r.Told),
-		r.Step, r.NextMS, r.CreatedMS, r.UpdatedMS)
+		r.Step, r.NextMS, r.CreatedMS, r.UpdatedMS, r.Source)
 	if err != nil {
 		return fmt.Errorf("write refund %s: %w", r.ID, err)
 	}

@@ -2,6 +2,9 @@ package store
 
 import (
 	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -44,17 +47,51 @@ func (s reconcileStore) Lines(ctx context.Context, institution string, date pos.
 	})
 }
 
-const runColumns = `id, date, started_ms, millis, folder, waiting, ours, theirs, matched, breaks, closes`
+// PutFile implements daily.Store.
+func (s reconcileStore) PutFile(ctx context.Context, f daily.File) error {
+	return s.tx(ctx, func(t *Tx) error {
+		_, err := t.Exec(ctx, `INSERT INTO statement_files (institution, date, hash, format, size, lines, verdict, reason_zh, reason_en, at_ms)
+			VALUES `+rowsOf(10, 1)+` ON CONFLICT (institution, date, hash) DO NOTHING`,
+			f.Institution, string(f.Date), f.File, f.Format, f.Size, f.Lines, string(f.Kind), detail(f.Reason.ZH), detail(f.Reason.EN), f.AtMS)
+		if err != nil {
+			return fmt.Errorf("save verdict on a statement of %s: %w", f.Institution, err)
+		}
+		return nil
+	})
+}
+
+// StatementByHash implements daily.Store.
+func (s reconcileStore) StatementByHash(ctx context.Context, hash string) (known string, err error) {
+	err = s.view(ctx, func(t *Tx) error {
+		var code, date string
+		err := t.QueryRow(ctx, `SELECT institution, date FROM statement_files WHERE hash = ? AND verdict <> 'refused'
+			ORDER BY at_ms LIMIT 1`, hash).Scan(&code, &date)
+		if errors.Is(err, sql.ErrNoRows) {
+			return nil
+		}
+		known = code + " " + date
+		return err
+	})
+	return known, err
+}
+
+const runColumns = `id, date, started_ms, millis, folder, waiting, ours, theirs, matched, breaks, closes,
+	inputs, rules, verdicts`
 
 // SaveRun implements daily.Store.
 func (s reconcileStore) SaveRun(ctx context.Context, r daily.Run) error {
+	verdicts, err := json.Marshal(r.Verdicts)
+	if err != nil {
+		return fmt.Errorf("save reconciliation %s: %w", r.ID, err)
+	}
 	return s.tx(ctx, func(t *Tx) error {
-		_, err := t.Exec(ctx, `INSERT INTO reconcile_runs (`+runColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+		_, err := t.Exec(ctx, `INSERT INTO reconcile_runs (`+runColumns+`) VALUES `+rowsOf(14, 1)+`
 			ON CONFLICT (id) DO UPDATE SET started_ms = excluded.started_ms, millis = excluded.millis,
 				folder = excluded.folder, waiting = excluded.waiting, ours = excluded.ours, theirs = excluded.theirs,
-				matched = excluded.matched, breaks = excluded.breaks, closes = excluded.closes`,
+				matched = excluded.matched, breaks = excluded.breaks, closes = excluded.closes,
+				inputs = excluded.inputs, rules = excluded.rules, verdicts = excluded.verdicts`,
 			r.ID, r.Date, r.StartedMS, int64(r.Seconds*1000), r.Folder, strings.Join(r.Waiting, " "),
-			r.Ours, r.Theirs, r.Matched, r.Breaks, flag(r.Closes))
+			r.Ours, r.Theirs, r.Matched, r.Breaks, flag(r.Closes), r.Inputs, r.Rules, validText(string(verdicts)))
 		if err != nil {
 			return fmt.Errorf("save reconciliation %s: %w", r.ID, err)
 		}
@@ -87,12 +124,15 @@ func (s reconcileStore) runs(ctx context.Context, query string, args ...any) (li
 		for rows.Next() {
 			var r daily.Run
 			var millis, closes int64
-			var waiting string
+			var waiting, verdicts string
 			if err := rows.Scan(&r.ID, &r.Date, &r.StartedMS, &millis, &r.Folder, &waiting,
-				&r.Ours, &r.Theirs, &r.Matched, &r.Breaks, &closes); err != nil {
+				&r.Ours, &r.Theirs, &r.Matched, &r.Breaks, &closes, &r.Inputs, &r.Rules, &verdicts); err != nil {
 				return fmt.Errorf("read reconciliation: %w", err)
 			}
 			r.Seconds, r.Waiting, r.Closes = float64(millis)/1000, strings.Fields(waiting), closes != 0
+			if err := json.Unmarshal([]byte(verdicts), &r.Verdicts); err != nil {
+				return fmt.Errorf("read verdicts of %s: %w", r.ID, err)
+			}
 			list = append(list, r)
 		}
 		return rows.Err()

@@ -17,7 +17,9 @@ import (
 	"dcpos/central/institution"
 	"dcpos/central/link"
 	"dcpos/central/payment"
+	"dcpos/central/reconcile/breaks"
 	"dcpos/central/reconcile/daily"
+	"dcpos/central/reconcile/match"
 	"dcpos/central/store"
 	"dcpos/internal/cli"
 	"dcpos/pos/dcep"
@@ -36,6 +38,7 @@ type centre struct {
 	desk     *payment.Desk
 	daily    *daily.Desk
 	shards   *link.Shards // set by serve, when others may share reconciliations
+	breaks   *breaks.Desk
 	metrics  *prometheus.Registry
 
 	changed func(terminal string) // set by serve: rights changed
@@ -113,9 +116,27 @@ func (c *centre) rooms() error {
 	if err != nil {
 		return err
 	}
-	c.daily = daily.New(daily.Config{
-		Store: c.store.Reconciliations(), Institutions: c.banks, Folder: filepath.Clean(c.settings.Reports),
-		Memory: c.settings.Reconcile.Memory, Log: c.log, Engine: c.engine,
+	rules, err := match.Read(c.settings.Reconcile.Rules)
+	if err != nil {
+		return err
+	}
+	c.breaks = breaks.New(breaks.Config{
+		Store: c.store.Breaks(), Payments: refunds{c.desk}, FourEyes: c.settings.Reconcile.FourEyes, Log: c.log,
 	})
-	return nil
+	c.daily, err = daily.New(daily.Config{
+		Store: c.store.Reconciliations(), Breaks: c.breaks, Institutions: c.banks, Rules: rules,
+		Folder: filepath.Clean(c.settings.Reports), Memory: c.settings.Reconcile.Memory, Log: c.log, Engine: c.engine,
+	})
+	return err
+}
+
+// refunds lets remedies of breaks ask the payment room.
+type refunds struct{ desk *payment.Desk }
+
+// RefundBreak implements breaks.Payments.
+func (r refunds) RefundBreak(ctx context.Context, o breaks.RefundOrder) (breaks.RefundWord, error) {
+	got, err := r.desk.RefundBreak(ctx, payment.BreakRefund{
+		ID: o.ID, Payment: o.Payment, Amount: o.Amount, Taken: o.Taken, Source: o.Source, Operator: o.Operator,
+	})
+	return breaks.RefundWord{State: got.State, Reason: got.Reason, Detail: got.Detail}, err
 }

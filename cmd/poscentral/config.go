@@ -61,6 +61,9 @@ type reconcileSettings struct {
 	Segments   string   `yaml:"segments"`
 	Token      string   `yaml:"segments_token_file"`
 	WorkerKeys []string `yaml:"worker_keys"`
+	Rules      string   `yaml:"rules"`
+
+	FourEyes pos.Money `yaml:"four_eyes_fen"`
 }
 
 // configHelp documents every key; a test holds it to settings.
@@ -97,6 +100,8 @@ reconcile:
   segments: ""                 # folder, or s3+https://HOST/BUCKET, that keeps what runs have done; empty: nothing is kept. 增量目录
   segments_token_file: ""      # lets workers reach that folder at /segments/ of the HTTP address. 分段令牌文件
   worker_keys: []              # nkeys of machines that may take shards (poscentral worker --new-key); none: all is done here. 工作节点公钥
+  rules: ""                    # matching rules (YAML); empty: those that ship. 匹配规则文件
+  four_eyes_fen: 10000         # a remedy above this wants a second person, in fen. 复核限额(分)
 campaign:
   listen: ""                   # page and API of campaigns, for citizens; empty: off. 活动页面监听地址
   address_file: ""             # write the address that was picked to this file. 地址写入此文件
@@ -123,7 +128,7 @@ func load(path string) (settings, error) {
 		HTTP: httpSettings{Listen: "127.0.0.1:8700"},
 		NATS: natsSettings{Listen: "127.0.0.1:4222", Replicas: 1, MaxStore: 8 << 30},
 		Reconcile: reconcileSettings{
-			At: "01:00", Memory: 256 << 20,
+			At: "01:00", Memory: 256 << 20, FourEyes: 100_00,
 		},
 		Campaign: campaignSettings{Publisher: "publisher", PerSource: 60, LookUps: 120},
 	}
@@ -161,6 +166,9 @@ func (s settings) check() error {
 	}
 	if len(s.Reconcile.WorkerKeys) > 0 && s.Reconcile.Segments == "" {
 		return errors.New("reconcile.worker_keys: workers need reconcile.segments")
+	}
+	if s.Reconcile.FourEyes < 0 {
+		return errors.New("reconcile.four_eyes_fen: want 0 or more")
 	}
 	if s.NATS.URL != "" && (s.NATS.CentreSeed == "" || s.NATS.IssuerSeed == "") {
 		return errors.New("nats: an external cluster needs centre_seed_file and issuer_seed_file")

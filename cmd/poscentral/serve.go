@@ -16,6 +16,7 @@ import (
 	"dcpos/central/fleet"
 	"dcpos/central/httpapi"
 	"dcpos/central/link"
+	"dcpos/central/store"
 	"dcpos/internal/cli"
 	"dcpos/pos"
 	"dcpos/web"
@@ -58,7 +59,7 @@ func (c *centre) serve(ctx context.Context) (err error) {
 	return cli.Together(ctx, append(campaigns,
 		func(ctx context.Context) error { return server.Run(ctx, listener) },
 		func(ctx context.Context) error { return c.watchTrust(ctx, l.TrustChanged) },
-		c.desk.Run, c.work, c.everyDay)...)
+		c.desk.Run, c.breaks.Run, c.work, c.everyDay)...)
 }
 
 // listPolicies gives the console what was published.
@@ -104,6 +105,7 @@ func (c *centre) pages(ctx context.Context) (net.Listener, *httpapi.Server, erro
 	c.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	page, err := console.New(console.Config{
 		Env: c.settings.Env, Store: c.store.Console(), Ledger: c.store.Ledger(), Runs: c.store.ConsoleRuns(),
+		Breaks:  store.ConsoleBreaks(c.breaks, c.store),
 		Actions: console.Actions{IssueCode: c.issueCode, Release: c.fleet.Release, Policies: c.listPolicies, Publish: c.fleet.Publish}, Log: c.log, Now: time.Now,
 	})
 	if err != nil {

@@ -20,6 +20,7 @@ type grammar struct {
 	Profile   ProfileCmd     `cmd:"" help:"Device models as data. 设备配置。"`
 	Draw      DrawCmd        `cmd:"" help:"Verify a campaign's draw. 复核抽签。"`
 	Reconcile ReconcileGroup `cmd:"" help:"Compare our lines with the institutions' statements and explain every difference. 对账。"`
+	Breaks    BreaksCmd      `cmd:"" help:"Work on what reconciliation found. 差异处理。"`
 	Statement StatementCmd   `cmd:"" help:"Institutions' statements: check one, list the formats. 对账单。"`
 }
 

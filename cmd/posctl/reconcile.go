@@ -27,6 +27,7 @@ type ReconcileGroup struct {
 	Run     ReconcileCmd        `cmd:"" default:"withargs" help:"Reconcile (the default). 对账(默认)。"`
 	Prepare ReconcilePrepareCmd `cmd:"" help:"Partition our lines before the statements come, so that the run reads only those. 预先切分我方明细。"`
 	Plan    ReconcilePlanCmd    `cmd:"" help:"Draw the plan of a reconciliation: how it was split and why. 画出拆分计划。"`
+	Match   ReconcileMatchCmd   `cmd:"" help:"Try the matching rules on what is missing; name every break's rule. 匹配规则。"`
 	Carry   ReconcileCarryCmd   `cmd:"" help:"Follow open lines over the cut-over, from day to day. 跨日切挂账。"`
 }
 

@@ -42,6 +42,24 @@ func TestAnOperatorsMorning(t *testing.T) {
 	p.sees("the breaks", "对方缺少", "CCB", "199.00")
 	p.shot("breaks")
 
+	p.do("work", chromedp.Navigate(url+"breaks?all=1"), chromedp.WaitVisible(chromedp.CSS("table")))
+	p.sees("the work on breaks", "对方缺少", "到账不符", "已调账", "standard/1 carry", "已结清", "CSV", "Excel")
+	p.shot("breaks-work")
+	p.do("a break that was claimed", chromedp.Navigate(url+"breaks?state=adjusted"), chromedp.WaitVisible(chromedp.CSS("td.mono a")),
+		chromedp.Click(chromedp.CSS("td.mono a")), chromedp.WaitVisible(chromedp.CSS("h2")))
+	p.sees("its history", "向机构追索", "已完成", "zhao", "admin", "remedy_approved")
+	p.shot("break-done")
+	p.do("one that is open", chromedp.Navigate(url+"breaks?lang=en"), chromedp.WaitVisible(chromedp.CSS("td.mono a")),
+		chromedp.Click(chromedp.CSS("td.mono a")), chromedp.WaitVisible(chromedp.CSS("#assignee")), chromedp.Submit(chromedp.CSS("#assignee")),
+		chromedp.WaitVisible(chromedp.CSS("#note")), chromedp.SendKeys(chromedp.CSS("#note"), "credited, but not listed"),
+		chromedp.Submit(chromedp.CSS("#note")), chromedp.WaitVisible(chromedp.CSS("#reason")),
+		chromedp.SendKeys(chromedp.CSS("#reason"), "ticket 118"))
+	p.shot("break-explained")
+	p.do("a remedy above the limit", chromedp.Submit(chromedp.CSS("#reason")), chromedp.WaitVisible(chromedp.CSS("input[name=reason][required]")))
+	p.sees("the proposal", "waits for a second person", "the net credit differs")
+	p.shot("break-proposed")
+	p.do("Chinese again", chromedp.Navigate(url+"breaks?lang=zh"), chromedp.WaitVisible(chromedp.CSS("table")))
+
 	p.do("enrolment", chromedp.Navigate(url+"enrol"), chromedp.WaitVisible(chromedp.CSS("form")))
 	p.shot("enrol")
 	p.do("audit", chromedp.Navigate(url+"audit"), chromedp.WaitVisible(chromedp.CSS("table")))

@@ -128,7 +128,7 @@ func dates(since time.Time) []pos.Date {
 func (s *Site) Statements(ctx context.Context, on []pos.Date) (all []Line, err error) {
 	for code, key := range s.keys {
 		for _, date := range on {
-			b, err := get(ctx, s.labURL+"/"+code+"/v1/statements/"+string(date), key)
+			b, err := get(ctx, s.labURL+"/"+code+"/v1/statements/"+string(date)+".csv", key)
 			if err != nil {
 				return nil, fmt.Errorf("statement of %s: %w", code, err)
 			}

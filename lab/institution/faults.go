@@ -39,7 +39,7 @@ func (f *faults) take(op api.Op, amount pos.Money) api.Fault {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for i, x := range f.list {
-		if x.Op != op || x.Kind == api.Planted || (x.Amount != 0 && x.Amount != amount) {
+		if x.Op != op || x.Kind == api.Planted || (x.Amount != 0 && x.Amount != amount && x.Kind != api.ShortCredit) {
 			continue
 		}
 		if f.list[i].Count--; f.list[i].Count == 0 {

@@ -39,6 +39,7 @@ func (s *Simulator) Handler() http.Handler {
 		"GET /{inst}/v1/payments/{id}":        s.query,
 		"GET /{inst}/v1/refunds/{id}":         s.queryRefund,
 		"GET /{inst}/v1/statements/{date}":    s.statement,
+		"GET /{inst}/v1/account/{date}":       s.accountStatement,
 		"GET /{inst}/v1/books":                s.totals,
 		"POST /{inst}/v1/wallets":             s.newWallet,
 		"GET /{inst}/v1/wallets/{id}":         s.balance,
@@ -220,42 +221,87 @@ func (h *house) queried(w http.ResponseWriter, r *http.Request, find func(string
 	deliver(w, r, f, func() { answer(w, r, http.StatusOK, v) })
 }
 
+// statement delivers the day's lines as the institution writes them; DATE.csv gives them in
+// the columns of books.Header, for those who judge.
 func (s *Simulator) statement(h *house, w http.ResponseWriter, r *http.Request) {
-	date, err := pos.ParseDate(r.PathValue("date"))
+	day, judge := strings.CutSuffix(r.PathValue("date"), ".csv")
+	date, f, ok := s.ready(h, w, r, day)
+	if !ok {
+		return
+	}
+	file, csv, err := s.deliverStatement(h, date)
+	if err == nil && f.Kind == api.Damaged {
+		file, err = s.damaged(h, date, f.Reason, file)
+	}
 	if err != nil {
-		refuse(w, r, pos.FieldError(pos.ErrBadRequest, "date", err))
+		refuse(w, r, err)
 		return
 	}
-	f := h.faults.take(api.OpStatements, 0)
-	if f.Kind == api.Unavailable {
-		unavailable(w, r)
+	kind := "text/plain"
+	if judge {
+		file, kind = csv, "text/csv; charset=utf-8"
+	}
+	deliver(w, r, f, func() {
+		w.Header().Set("Content-Type", kind)
+		_, _ = w.Write(file) // a caller that went away asks again
+	})
+}
+
+// accountStatement delivers the statement of the account to which the day's net is credited.
+func (s *Simulator) accountStatement(h *house, w http.ResponseWriter, r *http.Request) {
+	date, f, ok := s.ready(h, w, r, r.PathValue("date"))
+	if !ok {
 		return
 	}
-	if f.Kind == api.Late || date > pos.DateOf(s.opts.Now(), max(s.opts.CutOver, 0)) {
-		answer(w, r, http.StatusNotFound, api.Problem{
-			Code: api.CodeNotReady, Message: "the statement of " + string(date) + " is not ready 对账单尚未生成",
-		})
-		return
+	var less pos.Money
+	if f.Kind == api.ShortCredit {
+		less = max(f.Amount, 1)
 	}
-	csv, err := s.deliverStatement(h, date)
+	file, err := s.account(h, date, less)
 	if err != nil {
 		refuse(w, r, err)
 		return
 	}
 	deliver(w, r, f, func() {
-		w.Header().Set("Content-Type", "text/csv; charset=utf-8")
-		_, _ = w.Write(csv) // a caller that went away asks again
+		w.Header().Set("Content-Type", "text/plain; charset=us-ascii")
+		_, _ = w.Write(file) // a caller that went away asks again
 	})
 }
 
-// deliverStatement plants what was ordered, and leaves the statement as delivered in
-// DIR/statements/<INST>-<date>.csv.
-func (s *Simulator) deliverStatement(h *house, date pos.Date) ([]byte, error) {
+// ready reads the day that is asked for and takes the fault that was ordered; false when
+// the answer was given.
+func (s *Simulator) ready(h *house, w http.ResponseWriter, r *http.Request, day string) (pos.Date, api.Fault, bool) {
+	date, err := pos.ParseDate(day)
+	if err != nil {
+		refuse(w, r, pos.FieldError(pos.ErrBadRequest, "date", err))
+		return "", api.Fault{}, false
+	}
+	op := api.OpStatements
+	if strings.Contains(r.URL.Path, "/account/") {
+		op = api.OpAccount
+	}
+	f := h.faults.take(op, 0)
+	if f.Kind == api.Unavailable {
+		unavailable(w, r)
+		return "", f, false
+	}
+	if f.Kind == api.Late || date > pos.DateOf(s.opts.Now(), max(s.opts.CutOver, 0)) {
+		answer(w, r, http.StatusNotFound, api.Problem{
+			Code: api.CodeNotReady, Message: "the statement of " + string(date) + " is not ready 对账单尚未生成",
+		})
+		return "", f, false
+	}
+	return date, f, true
+}
+
+// deliverStatement plants what was ordered, and leaves the statement as it should arrive in
+// DIR/statements/<INST>-<date>.txt, and in the columns of books.Header beside it.
+func (s *Simulator) deliverStatement(h *house, date pos.Date) (file, csv []byte, err error) {
 	for _, f := range h.faults.planting() {
 		for f.Count > 0 {
 			done, err := h.books.Plant(date, cmp.Or(f.Reason, api.ChangeDrop), f.Amount)
 			if err != nil {
-				return nil, err
+				return nil, nil, err
 			}
 			if !done {
 				h.faults.add(f) // the rest waits for a statement that has a line to spoil
@@ -266,17 +312,21 @@ func (s *Simulator) deliverStatement(h *house, date pos.Date) ([]byte, error) {
 	}
 	lines, err := h.books.Statement(date)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	var csv bytes.Buffer
-	if err := books.WriteCSV(&csv, lines); err != nil {
-		return nil, err
+	var b bytes.Buffer
+	if err := books.WriteCSV(&b, lines); err != nil {
+		return nil, nil, err
+	}
+	if file, err = s.bankFile(h, date, lines); err != nil {
+		return nil, nil, fmt.Errorf("write statement of %s: %w", h.Code, err)
 	}
 	dir := filepath.Join(s.opts.Dir, "statements")
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, fmt.Errorf("make folder: %w", err)
+		return nil, nil, fmt.Errorf("make folder: %w", err)
 	}
-	return csv.Bytes(), authority.WriteFile(filepath.Join(dir, h.Code+"-"+string(date)+".csv"), csv.Bytes(), 0o644)
+	name := filepath.Join(dir, h.Code+"-"+string(date))
+	return file, b.Bytes(), errors.Join(authority.WriteFile(name+".txt", file, 0o644), authority.WriteFile(name+".csv", b.Bytes(), 0o644))
 }
 
 func (s *Simulator) totals(h *house, w http.ResponseWriter, r *http.Request) {

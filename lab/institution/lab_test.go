@@ -219,7 +219,7 @@ func (l *lab) books(t *testing.T) api.Totals {
 // statement gives the lines after the header, split into columns.
 func (l *lab) statement(t *testing.T, date pos.Date) [][]string {
 	t.Helper()
-	status, b, err := l.try(t.Context(), http.MethodGet, "ICBC", "/statements/"+string(date), nil)
+	status, b, err := l.try(t.Context(), http.MethodGet, "ICBC", "/statements/"+string(date)+".csv", nil)
 	if err != nil || status != http.StatusOK {
 		t.Fatalf("statement: %d %v %s", status, err, b)
 	}

@@ -1,17 +1,22 @@
 // Package daily reconciles one settlement date: our lines as the payment room keeps
-// them against the institutions' statements, by the engine of central/reconcile. The
-// same date can be run again; a run replaces the one before it.
+// them against the institutions' statements, each in its own form, by the engine of
+// central/reconcile. What the rules cannot explain becomes work (package breaks), and the
+// net credits on the settlement accounts are the second leg. The same date can be run again;
+// a run replaces the one before it.
 package daily
 
 import (
 	"bufio"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -19,6 +24,9 @@ import (
 
 	"dcpos/central/institution"
 	"dcpos/central/reconcile"
+	"dcpos/central/reconcile/breaks"
+	"dcpos/central/reconcile/match"
+	"dcpos/central/reconcile/statement"
 	"dcpos/pos"
 )
 
@@ -42,19 +50,38 @@ type Run struct {
 	Date      pos.Date
 	StartedMS int64
 	Seconds   float64
-	Folder    string   // holds summary.json, breaks.csv, totals.csv, plan.json, ours.csv
-	Waiting   []string // institutions whose statement was not ready: their lines take no part
+	Folder    string   // holds summary.json, breaks.csv, totals.csv, plan.json, ours.csv, explained.csv
+	Waiting   []string // institutions without an accepted statement: their lines take no part
 	Ours      int64
 	Theirs    int64
 	Matched   int64
 	Breaks    int64
 	Closes    bool // the money proof
+	// Inputs is a hash of everything that the result depends on: the same inputs need no work.
+	Inputs   string
+	Rules    string // id/version of the matching rules
+	Verdicts []Verdict
+	// Same says that nothing had changed since the run before, and nothing was done.
+	Same bool
+	// Settlements are the second leg of the date, by institution.
+	Settlements []pos.Settlement
+}
+
+// File is a statement that came, with its verdict.
+type File struct {
+	Verdict
+	Date pos.Date
+	AtMS int64
 }
 
 // Store is what a run needs of the database.
 type Store interface {
 	// Lines calls yield for each line of one institution (by code) and settlement date, in order of id.
 	Lines(ctx context.Context, code string, date pos.Date, yield func(Line) error) error
+	// PutFile remembers a statement that came. The same again changes nothing.
+	PutFile(ctx context.Context, f File) error
+	// StatementByHash tells as what the bytes were accepted before: "CODE DATE", or "".
+	StatementByHash(ctx context.Context, hash string) (string, error)
 	SaveRun(ctx context.Context, r Run) error
 	Runs(ctx context.Context, limit int) ([]Run, error)
 	Run(ctx context.Context, id string) (Run, bool, error)
@@ -63,10 +90,12 @@ type Store interface {
 // Config of a Desk.
 type Config struct {
 	Store        Store
+	Breaks       *breaks.Desk
 	Institutions *institution.Set
-	Folder       string // statements/ and reconcile/ are made below it
-	Memory       int64  // bytes; 0 is 256 MiB
-	Workers      int    // 0 is one per core
+	Rules        *match.RuleSet // nil: those that ship
+	Folder       string         // statements/ and reconcile/ are made below it
+	Memory       int64          // bytes; 0 is 256 MiB
+	Workers      int            // 0 is one per core
 	// Engine is reconcile.Run unless it is set: one that shares the work, or keeps what is done.
 	Engine func(context.Context, reconcile.Job) (reconcile.Summary, error)
 	Log    *slog.Logger
@@ -79,8 +108,8 @@ type Desk struct {
 	mu sync.Mutex
 }
 
-// New returns a Desk.
-func New(c Config) *Desk {
+// New returns a Desk. An institution whose statement format is not known is pos.ErrConfig.
+func New(c Config) (*Desk, error) {
 	if c.Memory == 0 {
 		c.Memory = 256 << 20
 	}
@@ -90,103 +119,179 @@ func New(c Config) *Desk {
 	if c.Engine == nil {
 		c.Engine = reconcile.Run
 	}
-	return &Desk{c: c}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Rules == nil {
+		var err error
+		if c.Rules, err = match.Standard(); err != nil {
+			return nil, err
+		}
+	}
+	formats, err := statement.Shipped()
+	if err != nil {
+		return nil, err
+	}
+	for _, code := range c.Institutions.Codes() {
+		member, _ := c.Institutions.Member(code)
+		if !slices.ContainsFunc(formats, func(f statement.Format) bool { return f.Name() == member.Statement.Format }) {
+			return nil, pos.FieldError(pos.ErrConfig, "statement.format",
+				fmt.Errorf("institution %s: format %q is not known; posctl statement formats lists them", code, member.Statement.Format))
+		}
+	}
+	return &Desk{c: c}, nil
 }
 
 // statementLimit bounds one statement: 50 million lines of 200 bytes.
 const statementLimit = 10 << 30
 
-// Reconcile runs one settlement date. What it wrote before the error stays out of
-// sight: results appear whole, and the run is recorded last.
+// Reconcile runs one settlement date: statements are fetched and judged, the engine compares,
+// the rules explain, breaks become cases, and the net credits are compared. Every step can be
+// done again; results appear whole, and the run is recorded behind them. Inputs that are the
+// same as before give the run that is there.
 func (d *Desk) Reconcile(ctx context.Context, date pos.Date) (Run, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	started := d.c.Now()
 	run := Run{
-		ID: string(date), Date: date, StartedMS: started.UnixMilli(),
+		ID: string(date), Date: date, StartedMS: started.UnixMilli(), Rules: fmt.Sprintf("%s/%d", d.c.Rules.ID, d.c.Rules.Version),
 		Folder: filepath.Join(d.c.Folder, "reconcile", string(date)),
 	}
-	theirs, present, err := d.statements(ctx, &run)
-	if err != nil {
+	if err := d.statements(ctx, &run); err != nil {
 		return run, err
 	}
-	if len(theirs) == 0 {
-		return run, pos.NewError(pos.ErrInstitution, fmt.Errorf("no statement of %s is ready: %s", date, strings.Join(run.Waiting, ", ")))
+	if len(run.Waiting) == len(run.Verdicts) {
+		return run, pos.NewError(pos.ErrInstitution, fmt.Errorf("no statement of %s can be used: %s", date, reasons(run.Verdicts)))
 	}
 	ours := filepath.Join(d.c.Folder, "reconcile", ".ours-"+string(date)+".csv")
-	if err := d.writeOurs(ctx, ours, date, present); err != nil {
+	defer func() { _ = os.Remove(ours) }() // gone where it was kept
+	if err := d.writeOurs(ctx, ours, &run); err != nil {
 		return run, err
 	}
-	summary, err := d.c.Engine(ctx, reconcile.Job{
-		Ours: []reconcile.Source{{Path: ours}}, Theirs: theirs, Out: run.Folder,
-		Memory: d.c.Memory, Workers: d.c.Workers, SettlementDate: string(date),
-	})
+	before, found, err := d.c.Store.Run(ctx, run.ID)
 	if err != nil {
-		return run, fmt.Errorf("reconcile %s: %w", date, err)
+		return run, err
 	}
-	if err := os.Rename(ours, filepath.Join(run.Folder, "ours.csv")); err != nil {
-		return run, fmt.Errorf("keep our lines: %w", err)
+	if found && before.Inputs == run.Inputs && complete(run.Folder) {
+		before.Same, before.Verdicts, before.Waiting = true, run.Verdicts, run.Waiting
+		return before, d.settleAgain(ctx, &before)
 	}
-	run.take(summary, d.c.Now().Sub(started))
+	if err := d.compare(ctx, ours, &run); err != nil {
+		return run, err
+	}
+	if err := d.settle(ctx, &run); err != nil {
+		return run, err
+	}
+	run.Seconds = d.c.Now().Sub(started).Seconds()
 	return run, d.c.Store.SaveRun(ctx, run)
 }
 
-func (r *Run) take(s reconcile.Summary, took time.Duration) {
-	r.Ours, r.Theirs, r.Matched, r.Closes = s.Ours, s.Theirs, s.Matched, s.Proof.Closes
-	r.Breaks = s.MissingTheirs + s.MissingOurs + s.AmountMismatch + s.StatusMismatch + s.FieldMismatch +
-		s.DuplicateOurs + s.DuplicateTheirs
-	r.Seconds = took.Seconds()
+func reasons(list []Verdict) string {
+	var said []string
+	for _, v := range list {
+		said = append(said, v.Institution+" "+string(v.Kind)+" ("+v.Reason.EN+")")
+	}
+	return strings.Join(said, "; ")
 }
 
-// statements fetches the day's statement of every institution.
-func (d *Desk) statements(ctx context.Context, run *Run) (theirs []reconcile.Source, present []string, err error) {
+// complete reports that a folder holds a whole result: the summary is written last.
+func complete(folder string) bool {
+	_, err := os.Stat(filepath.Join(folder, "summary.json"))
+	_, explained := os.Stat(filepath.Join(folder, match.ExplainedFile))
+	return err == nil && explained == nil
+}
+
+// statements fetches and judges the day's statement of every institution.
+func (d *Desk) statements(ctx context.Context, run *Run) error {
 	for _, code := range d.c.Institutions.Codes() {
-		path, err := d.fetch(ctx, code, run.Date)
+		v, err := d.ingest(ctx, code, run.Date)
 		if err != nil {
-			if ctx.Err() != nil {
-				return nil, nil, ctx.Err()
-			}
-			d.c.Log.WarnContext(ctx, "statement is not ready", "institution", code, "date", run.Date, "err", err)
-			run.Waiting = append(run.Waiting, code)
-			continue
+			return fmt.Errorf("statement of %s: %w", code, err)
 		}
-		theirs = append(theirs, reconcile.Source{Path: path})
-		present = append(present, code)
+		run.Verdicts = append(run.Verdicts, v)
+		if !v.InUse {
+			run.Waiting = append(run.Waiting, code)
+		}
+		if v.File != "" {
+			if err := d.c.Store.PutFile(ctx, File{Verdict: v, Date: run.Date, AtMS: d.c.Now().UnixMilli()}); err != nil {
+				return err
+			}
+		}
 	}
-	return theirs, present, nil
+	return nil
 }
 
-func (d *Desk) fetch(ctx context.Context, code string, date pos.Date) (string, error) {
-	member, ok := d.c.Institutions.Member(code)
-	if !ok {
-		return "", fmt.Errorf("institution %s is not connected", code)
+// compare runs the engine and the rules, and makes cases of what they found.
+func (d *Desk) compare(ctx context.Context, ours string, run *Run) error {
+	var theirs []reconcile.Source
+	files := map[string]string{}
+	for _, v := range run.Verdicts {
+		if v.InUse {
+			theirs = append(theirs, v.source)
+			files[v.Institution] = v.inUse
+		}
 	}
-	path := filepath.Join(d.c.Folder, "statements", fmt.Sprintf("%s-%s.csv", code, date))
-	return path, writeWhole(path, func(w io.Writer) error {
-		return member.Adapter.Statement(ctx, date, &limited{w: w, left: statementLimit})
+	summary, err := d.c.Engine(ctx, reconcile.Job{
+		Ours: []reconcile.Source{{Path: ours}}, Theirs: theirs, Out: run.Folder,
+		Memory: d.c.Memory, Workers: d.c.Workers, SettlementDate: string(run.Date), Rules: reconcile.Tolerating(d.c.Rules.Exact.ToleranceFen),
 	})
+	if err != nil {
+		return fmt.Errorf("reconcile %s: %w", run.Date, err)
+	}
+	run.take(summary)
+	kept := filepath.Join(run.Folder, "ours.csv")
+	if err := os.Rename(ours, kept); err != nil {
+		return fmt.Errorf("keep our lines: %w", err)
+	}
+	list := filepath.Join(run.Folder, "breaks.csv")
+	misses, err := match.Misses(ctx, list, []reconcile.Source{{Path: kept}}, theirs, string(run.Date))
+	if err != nil {
+		return err
+	}
+	if err := d.c.Breaks.Absorb(ctx, breaks.Day{Date: run.Date, Files: files, Rules: d.c.Rules, Breaks: list, Misses: misses}); err != nil {
+		return err
+	}
+	says, err := d.c.Breaks.Says(ctx, run.Date)
+	if err != nil {
+		return err
+	}
+	return match.WriteExplained(run.Folder, list, says)
+}
+
+func (r *Run) take(s reconcile.Summary) {
+	r.Ours, r.Theirs, r.Matched, r.Closes, r.Breaks = s.Ours, s.Theirs, s.Matched, s.Proof.Closes, s.Breaks()
 }
 
 const header = "txn_id,merchant_id,terminal_id,bank,amount_fen,fee_fen,status,ts,orig_txn_id,batch_no,settlement_date\n"
 
-func (d *Desk) writeOurs(ctx context.Context, path string, date pos.Date, institutions []string) error {
-	return writeWhole(path, func(w io.Writer) error {
+// writeOurs writes our lines of the institutions that take part, and completes the hash of the inputs.
+func (d *Desk) writeOurs(ctx context.Context, path string, run *Run) error {
+	sum := sha256.New()
+	_, _ = fmt.Fprintf(sum, "dcpos-run-1 %s %s %s\n", run.Date, run.Rules, d.c.Rules.Hash) // a hash never fails to write
+	err := writeWhole(path, func(w io.Writer) error {
+		w = io.MultiWriter(w, sum)
 		if _, err := io.WriteString(w, header); err != nil {
 			return err
 		}
 		var line []byte
-		for _, code := range institutions {
-			err := d.c.Store.Lines(ctx, code, date, func(l Line) error {
+		for _, v := range run.Verdicts {
+			if !v.InUse {
+				continue
+			}
+			_, _ = fmt.Fprintf(sum, "%s %s %s\n", v.Institution, v.Format, v.inUse)
+			err := d.c.Store.Lines(ctx, v.Institution, run.Date, func(l Line) error {
 				line = l.append(line[:0])
 				_, err := w.Write(line)
 				return err
 			})
 			if err != nil {
-				return fmt.Errorf("read our lines of %s: %w", code, err)
+				return fmt.Errorf("read our lines of %s: %w", v.Institution, err)
 			}
 		}
 		return nil
 	})
+	run.Inputs = hex.EncodeToString(sum.Sum(nil))
+	return err
 }
 
 // append writes the line in the columns of header. None of the fields can hold a comma:
@@ -222,16 +327,4 @@ func writeWhole(path string, fill func(io.Writer) error) error {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
 	return nil
-}
-
-type limited struct {
-	w    io.Writer
-	left int64
-}
-
-func (l *limited) Write(b []byte) (int, error) {
-	if l.left -= int64(len(b)); l.left < 0 {
-		return 0, pos.NewError(pos.ErrTooLarge, errors.New("statement is larger than any day's"))
-	}
-	return l.w.Write(b)
 }

@@ -3,6 +3,7 @@ package statement
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"dcpos/pos"
 )
@@ -11,9 +12,12 @@ import (
 type Report struct {
 	Format   string    `json:"format"`
 	Note     pos.Text  `json:"note"`
+	Bank     string    `json:"bank,omitempty"` // of every line, where the format says
 	Lines    int64     `json:"lines"`
-	ByStatus []Status  `json:"by_status"` // S, F, P, R
-	Days     []Day     `json:"days"`      // at most 40, as they come
+	ByStatus []Status  `json:"by_status"`      // S, F, P, R
+	Days     []Day     `json:"days"`           // at most 40, as they come
+	From     int32     `json:"from,omitempty"` // the days that the header names, yyyymmdd; 0: it names none
+	To       int32     `json:"to,omitempty"`
 	Fee      int64     `json:"fee_fen"`
 	Controls []Held    `json:"controls"` // what header and trailer promise; all of it was kept
 	First    []Example `json:"first"`    // the first lines
@@ -28,8 +32,10 @@ type Status struct {
 
 // Day is the lines of one settlement date.
 type Day struct {
-	Date  int32 `json:"date"` // yyyymmdd
-	Lines int64 `json:"lines"`
+	Date      int32     `json:"date"` // yyyymmdd
+	Lines     int64     `json:"lines"`
+	Effective pos.Money `json:"effective_fen"` // payments less refunds
+	Fee       pos.Money `json:"fee_fen"`
 }
 
 // Held is one promised number.
@@ -76,28 +82,11 @@ func Check(ctx context.Context, src Source) (*Report, error) {
 	for _, c := range checkStatues {
 		report.ByStatus = append(report.ByStatus, Status{Status: string(c)})
 	}
-	lines := f.NewLines()
-	var buf []byte
-	for before := int64(1); ; {
-		b, done, err := f.Next(&buf)
-		if err != nil {
-			return nil, err
-		}
-		if done {
-			break
-		}
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		lines.Reset(b)
-		if fault := report.block(lines, before); fault != nil {
-			return nil, fault.At(f.Path, before+lines.taken)
-		}
-		before += lines.taken
-		lines.Done()
+	if err := f.each(ctx, report.add); err != nil {
+		return nil, err
 	}
 	if s, ok := f.layout.(*statementFile); ok {
-		report.Note = s.d.Note
+		report.Note, report.From, report.To, report.Bank = s.d.Note, s.from, s.to, s.d.Bank
 		for _, c := range s.promised {
 			report.Controls = append(report.Controls, Held{c.part, c.name, c.want})
 		}
@@ -108,15 +97,45 @@ func Check(ctx context.Context, src Source) (*Report, error) {
 	return report, f.Verify()
 }
 
-// block adds the lines of a block before which so many lines came.
-func (r *Report) block(lines *Lines, before int64) *Fault {
-	for {
-		var row Row
-		_, _, fault, ok := lines.Next(&row)
-		if !ok || fault != nil {
-			return fault
+// Each calls yield with every line of a statement and its number, in order; the row is good
+// until yield returns. It asks nothing about the whole: Check does.
+func Each(ctx context.Context, src Source, yield func(row *Row, line int64)) error {
+	f, err := Open(src, Options{Block: checkBlock})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = f.Close() }()
+	if err := f.each(ctx, yield); err != nil {
+		return err
+	}
+	return f.Unchanged()
+}
+
+func (f *File) each(ctx context.Context, yield func(row *Row, line int64)) error {
+	lines := f.NewLines()
+	var buf []byte
+	for before := int64(1); ; {
+		b, done, err := f.Next(&buf)
+		if err != nil || done {
+			return err
 		}
-		r.add(&row, before+lines.taken)
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		lines.Reset(b)
+		for {
+			var row Row
+			_, _, fault, ok := lines.Next(&row)
+			if fault != nil {
+				return fault.At(f.Path, before+lines.taken)
+			}
+			if !ok {
+				break
+			}
+			yield(&row, before+lines.taken)
+		}
+		before += lines.taken
+		lines.Done()
 	}
 }
 
@@ -129,7 +148,7 @@ func (r *Report) add(row *Row, line int64) {
 		}
 	}
 	r.Fee += int64(row.Fee)
-	r.day(row.Day)
+	r.day(row)
 	if len(r.First) < samples {
 		r.First = append(r.First, Example{
 			Line: line, TxnID: string(row.TxnID), Merchant: string(row.Merchant), Terminal: string(row.Terminal),
@@ -139,16 +158,29 @@ func (r *Report) add(row *Row, line int64) {
 	}
 }
 
-func (r *Report) day(day int32) {
-	for i := range r.Days {
-		if r.Days[i].Date == day {
-			r.Days[i].Lines++
+func (r *Report) day(row *Row) {
+	i := slices.IndexFunc(r.Days, func(d Day) bool { return d.Date == row.Day })
+	if i < 0 {
+		if len(r.Days) == mostDays {
 			return
 		}
+		i = len(r.Days)
+		r.Days = append(r.Days, Day{Date: row.Day})
 	}
-	if len(r.Days) < mostDays {
-		r.Days = append(r.Days, Day{day, 1})
+	r.Days[i].Lines++
+	r.Days[i].Fee += row.Fee
+	r.Days[i].Effective += row.Effective()
+}
+
+// Effective is what the line is worth: a payment its amount, a refund less it, others nothing.
+func (r *Row) Effective() pos.Money {
+	switch r.Status {
+	case Success:
+		return r.Amount
+	case Refund:
+		return -r.Amount
 	}
+	return 0
 }
 
 // String is the line as people read it.

@@ -23,6 +23,8 @@ type day struct {
 	refunded pos.Money
 	count    int // payments that took money
 	planted  pos.PaymentID
+
+	plantedFen pos.Money
 }
 
 // parts are the story in order.
@@ -416,7 +418,7 @@ func (d *day) findThePlanted(ctx context.Context) error {
 	if err != nil || len(list) != 1 {
 		return errors.Join(err, fmt.Errorf("order S-001: %d payments", len(list)))
 	}
-	d.planted = list[0].ID
+	d.planted, d.plantedFen = list[0].ID, list[0].Amount
 	if err := d.w.fault(ctx, "CCB", map[string]any{
 		"op": "statements", "kind": "planted", "count": 1, "reason": "drop", "amount_fen": list[0].Amount,
 	}); err != nil {
@@ -437,18 +439,84 @@ func (d *day) findThePlanted(ctx context.Context) error {
 		found = strings.Join(strings.Split(lines[1], ",")[:3], ",")
 	}
 	d.check("reconcile.names_it", fmt.Sprintf("%s,%s,CCB", pos.MissingTheirs, d.planted), found, "")
-	return d.sameByHand(ctx, folder)
+	if err := d.sameByHand(ctx, folder); err != nil {
+		return err
+	}
+	return d.workOnIt(ctx)
+}
+
+// workOnIt lets one person explain the break and propose a remedy, and a second one approve it.
+func (d *day) workOnIt(ctx context.Context) error {
+	posctl := func(who string, args ...string) (string, error) {
+		list := append([]string{"breaks", "--centre", d.w.httpURL, "--account", who}, args...)
+		return d.w.programs.run(ctx, passwordOf(who), "posctl", list...)
+	}
+	out, err := posctl("zhao", "list", "--json", "--txn", d.planted.String())
+	if err != nil {
+		return err
+	}
+	var list struct {
+		Breaks []struct {
+			ID, Rule, State string
+		}
+	}
+	if err := json.Unmarshal([]byte(out), &list); err != nil || len(list.Breaks) != 1 {
+		return errors.Join(err, fmt.Errorf("%d breaks of %s", len(list.Breaks), d.planted))
+	}
+	b := list.Breaks[0]
+	d.check("breaks.names_its_rule", "standard/1 carry", b.Rule, "")
+	for _, step := range [][]string{
+		{"assign", b.ID},
+		{"explain", b.ID, "--cause", "institution", "--note", "CCB lost the line"},
+		{"remedy", b.ID, "claim", "--reason", "ticket 118"},
+	} {
+		if _, err := posctl("zhao", step...); err != nil {
+			return err
+		}
+	}
+	_, err = posctl("zhao", "approve", b.ID+"-1", "--reason", "mine")
+	d.check("breaks.four_eyes", 1, exitCode(errors.Unwrap(err)), "exit code")
+	if _, err := posctl("admin", "approve", b.ID+"-1", "--reason", "seen"); err != nil {
+		return err
+	}
+	claim, err := d.account(ctx, "claim:CCB")
+	if err != nil {
+		return err
+	}
+	d.check("breaks.claimed", d.plantedFen, claim, "fen")
+	_, err = posctl("admin", "export", "--all", filepath.Join(d.w.root, "reconcile", "breaks.xlsx"))
+	return err
+}
+
+// account is what the ledger says of one account.
+func (d *day) account(ctx context.Context, name string) (pos.Money, error) {
+	out, err := d.w.programs.run(ctx, "", "poscentral", "--config", d.w.centreIs, "ledger", "--json")
+	if err != nil {
+		return 0, err
+	}
+	var l ledgerSays
+	if err := json.Unmarshal([]byte(out), &l); err != nil {
+		return 0, fmt.Errorf("ledger: %w", err)
+	}
+	d.check("breaks.ledger_balances", pos.Money(0), l.Sum, "fen")
+	for _, a := range l.Accounts {
+		if a.Account == name {
+			return a.Amount, nil
+		}
+	}
+	return 0, nil
 }
 
 // sameByHand runs posctl reconcile over the same files: the same engine without a server.
 func (d *day) sameByHand(ctx context.Context, folder string) error {
-	statements, err := filepath.Glob(filepath.Join(d.w.root, "statements", "*.csv"))
+	statements, err := filepath.Glob(filepath.Join(d.w.root, "statements", "*.txt"))
 	if err != nil || len(statements) == 0 {
 		return errors.Join(err, errors.New("no statements"))
 	}
 	args := []string{"reconcile", "--ours", filepath.Join(folder, "ours.csv")}
 	for _, s := range statements {
-		args = append(args, "--theirs", s)
+		code, _, _ := strings.Cut(filepath.Base(s), "-") // ICBC-2026-11-22.txt, in the institution's own form
+		args = append(args, "--theirs", s+"@"+strings.ToLower(code))
 	}
 	out := filepath.Join(d.w.root, "reconcile")
 	_, err = d.w.programs.run(ctx, "", "posctl", append(args, "--out", out)...)

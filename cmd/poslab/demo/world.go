@@ -149,8 +149,12 @@ func (w *world) prepareCentre(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	_, err = w.programs.run(ctx, consolePassword, "poscentral", "--config", w.centreIs, "account", "add", "admin", "--role", "approver")
-	return err
+	for who, role := range map[string]string{"admin": "approver", "zhao": "operator"} {
+		if _, err := w.programs.run(ctx, passwordOf(who), "poscentral", "--config", w.centreIs, "account", "add", who, "--role", role); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (w *world) startCentre(ctx context.Context) (err error) {
@@ -306,6 +310,14 @@ func freePort(ctx context.Context) (string, error) {
 // consolePassword is of the demo's own operations account. The account exists in the
 // demo's folder only; the product has no default password.
 const consolePassword = "wangfujing-2021"
+
+// passwordOf is of the demo's accounts: admin, who approves, and zhao, who works on breaks.
+func passwordOf(who string) string {
+	if who == "admin" {
+		return consolePassword
+	}
+	return consolePassword + "-desk"
+}
 
 func newWorld(dir, executables string) (*world, error) {
 	if executables == "" {

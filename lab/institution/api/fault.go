@@ -13,6 +13,7 @@ const (
 	OpEvidence   Op = "evidence"
 	OpQuery      Op = "query"
 	OpStatements Op = "statements"
+	OpAccount    Op = "account" // the settlement account's statement
 )
 
 // Kind names what goes wrong.
@@ -28,6 +29,18 @@ const (
 	ExpiredCode Kind = "expired_code" // the code is treated as older than a minute
 	Late        Kind = "late"         // the statement is not ready yet
 	Planted     Kind = "planted"      // one statement line is dropped or changed
+	Damaged     Kind = "damaged"      // the statement arrives spoilt, once
+	ShortCredit Kind = "short_credit" // so much less is credited to the settlement account (at least 1 fen)
+)
+
+// Damages of a statement, in a fault's Reason; the empty one is DamageCut.
+const (
+	DamageCut   = "cut"   // the trailer is missing
+	DamageTotal = "total" // the trailer's last number is another
+	DamageNUL   = "nul"   // a NUL byte before the trailer
+	DamageLong  = "long"  // a line of 70 KiB
+	DamageEmpty = "empty" // no byte
+	DamageStale = "stale" // the statement of the day before
 )
 
 // Changes of a planted difference, in a fault's Reason; the empty one is ChangeDrop.
@@ -68,7 +81,7 @@ func (f *Fault) Check() error {
 		return bad("reason", "want at most %d bytes", maxLabel)
 	case f.Amount < 0:
 		return bad("amount_fen", "want 0 or more")
-	case f.Amount > 0 && (f.Op == OpQuery || (f.Op == OpStatements && f.Kind != Planted)):
+	case f.Amount > 0 && (f.Op == OpQuery || (f.Op == OpStatements && f.Kind != Planted) || (f.Op == OpAccount && f.Kind != ShortCredit)):
 		return bad("amount_fen", "%s carries no amount", f.Op)
 	}
 	return f.checkKind()
@@ -76,8 +89,8 @@ func (f *Fault) Check() error {
 
 func (f *Fault) checkKind() error {
 	posted := f.Op == OpPayments || f.Op == OpOrders || f.Op == OpRefunds || f.Op == OpEvidence
-	if !posted && f.Op != OpQuery && f.Op != OpStatements {
-		return bad("op", "%q: want payments, orders, refunds, evidence, query or statements", f.Op)
+	if !posted && f.Op != OpQuery && f.Op != OpStatements && f.Op != OpAccount {
+		return bad("op", "%q: want payments, orders, refunds, evidence, query, statements or account", f.Op)
 	}
 	fits := false
 	switch f.Kind {
@@ -88,7 +101,16 @@ func (f *Fault) checkKind() error {
 	case ExpiredCode:
 		fits = f.Op == OpPayments
 	case Late:
+		fits = f.Op == OpStatements || f.Op == OpAccount
+	case ShortCredit:
+		fits = f.Op == OpAccount
+	case Damaged:
 		fits = f.Op == OpStatements
+		switch f.Reason {
+		case "", DamageCut, DamageTotal, DamageNUL, DamageLong, DamageEmpty, DamageStale:
+		default:
+			return bad("reason", "%q: want cut, total, nul, long, empty or stale", f.Reason)
+		}
 	case Planted:
 		fits = f.Op == OpStatements
 		switch f.Reason {

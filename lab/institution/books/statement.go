@@ -47,6 +47,20 @@ func (b *Books) Statement(date pos.Date) ([]Line, error) {
 	return lines, b.journal.sync()
 }
 
+// Booked lists the settlement day's lines as the books have them: what money is credited by.
+func (b *Books) Booked(date pos.Date) ([]Line, error) {
+	b.mu.Lock()
+	lines := b.plain(date)
+	b.mu.Unlock()
+	seen := make(map[string]bool, len(lines))
+	lines = slices.DeleteFunc(lines, func(l Line) bool {
+		again := seen[l.TxnID] // a doubled line is one booking
+		seen[l.TxnID] = true
+		return again
+	})
+	return lines, b.journal.sync()
+}
+
 // distort puts one planted difference into a statement.
 func distort(p api.PlantedLine, lines []Line) []Line {
 	i := slices.IndexFunc(lines, func(l Line) bool { return l.TxnID == p.TxnID })

@@ -1,0 +1,120 @@
+package breaks
+
+import (
+	"context"
+	"fmt"
+
+	"dcpos/central/ledger"
+	"dcpos/central/reconcile/match"
+	"dcpos/pos"
+)
+
+// SettledID is the case of an institution's net credit of a date.
+func SettledID(bank string, date pos.Date) string {
+	return identity(date, bank, string(pos.CreditMismatch), 1)
+}
+
+// Leg is what the second leg of a settlement date compares.
+type Leg struct {
+	Bank    string
+	Date    pos.Date
+	Matched pos.Money // effective value of the lines that agree
+	Gross   pos.Money // of all lines of the accepted statement
+	Fees    pos.Money
+	Credit  pos.Money // what the settlement account shows for the date
+	Arrived bool      // false: the account's statement is not there
+	File    string    // SHA-256 of the account's statement
+	Rule    string
+}
+
+// Settle posts a day's net credit and compares it with what the statement's lines come to,
+// less fees: Σ matched − fees, and the lines in breaks, each of which is a case. Where they agree
+// the date's lines are settled; else the rest is a case of its own (CreditMismatch). The same
+// leg again changes nothing; another one posts what has changed.
+func (d *Desk) Settle(ctx context.Context, l Leg) (pos.Settlement, error) {
+	var out pos.Settlement
+	err := d.cfg.Store.BreakTx(ctx, func(tx Tx) error {
+		t := d.turn(ctx, tx)
+		s, _, err := tx.Settlement(ctx, l.Bank, l.Date)
+		if err != nil {
+			return err
+		}
+		before := s
+		s.Bank, s.Date, s.Matched = l.Bank, l.Date, l.Matched
+		if !l.Arrived {
+			if s.State == "" { // what has arrived once stays
+				s.State, s.Gross, s.Fees, s.ChangedMS = pos.SettlementWaiting, l.Gross, l.Fees, t.now
+			}
+			out = s
+			return tx.PutSettlement(ctx, s)
+		}
+		s.Gross, s.Fees, s.Credit, s.File = l.Gross, l.Fees, l.Credit, l.File
+		if before.State == pos.SettlementWaiting { // nothing was posted for it
+			before.Gross, before.Fees, before.Credit = 0, 0, 0
+		}
+		if before.State == "" || before.State == pos.SettlementWaiting || before.Gross != s.Gross || before.Fees != s.Fees || before.Credit != s.Credit {
+			s.Revision, s.ChangedMS = before.Revision+1, t.now
+			tr := ledger.Settled(fmt.Sprintf("settled:%s:%s:%d", l.Bank, l.Date, s.Revision), l.Bank, l.Date,
+				s.Gross-before.Gross, s.Fees-before.Fees, s.Credit-before.Credit)
+			if _, err := ledger.Post(ctx, tx, tr); err != nil {
+				return err
+			}
+		}
+		if s.State, err = t.credited(&s, l.Rule); err != nil {
+			return err
+		}
+		out = s
+		return tx.PutSettlement(ctx, s)
+	})
+	if err != nil {
+		return out, fmt.Errorf("settle %s of %s: %w", l.Bank, l.Date, err)
+	}
+	return out, nil
+}
+
+// Settlements are the second legs of a date.
+func (d *Desk) Settlements(ctx context.Context, date pos.Date) ([]pos.Settlement, error) {
+	const institutions = 1000
+	return d.cfg.Store.Settlements(ctx, date, institutions)
+}
+
+// credited brings the case of the net credit to what the settlement says.
+func (t *turn) credited(s *pos.Settlement, rule string) (pos.SettlementState, error) {
+	id := SettledID(s.Bank, s.Date)
+	c, found, err := t.tx.CaseRow(t.ctx, id)
+	if err != nil {
+		return "", err
+	}
+	missing := s.Expected() - s.Credit
+	if !found && missing == 0 {
+		return pos.SettlementSettled, nil
+	}
+	if !found {
+		c = pos.BreakCase{
+			ID: id, Date: s.Date, Kind: pos.CreditMismatch, Txn: "credit:" + s.Bank, Bank: s.Bank, State: pos.BreakOpen, Rule: rule,
+			Outcome: match.Broken, OursStatus: "S", TheirStatus: "S", OpenedMS: t.now,
+		}
+		t.note(&c, RuleActor, "opened", fmt.Sprintf("expected %s, credited %s", s.Expected(), s.Credit))
+	}
+	if found && (c.Difference != missing || c.Ours != s.Expected()) {
+		t.note(&c, RuleActor, "changed", fmt.Sprintf("expected %s, credited %s", s.Expected(), s.Credit))
+	}
+	c.Ours, c.Theirs, c.Difference, c.File = s.Expected(), s.Credit, missing, s.File
+	switch {
+	case c.Outstanding() == 0 && !c.State.Final():
+		t.move(&c, RuleActor, "resolved", pos.BreakResolved, "the credit is right now")
+	case c.Outstanding() != 0 && c.State.Final():
+		c.Assignee, c.Cause, c.Note = "", "", ""
+		t.move(&c, RuleActor, "reopened", pos.BreakOpen, "the credit differs")
+	}
+	if err := t.tx.PutCases(t.ctx, []pos.BreakCase{c}); err != nil {
+		return "", err
+	}
+	if err := t.tx.AppendEvents(t.ctx, t.events); err != nil {
+		return "", err
+	}
+	if c.State.Final() {
+		return pos.SettlementSettled, nil
+	}
+	return pos.SettlementDiffers, nil
+}

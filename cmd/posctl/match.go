@@ -1,0 +1,93 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+
+	"dcpos/central/reconcile"
+	"dcpos/central/reconcile/carry"
+	"dcpos/central/reconcile/match"
+	"dcpos/internal/cli"
+	"dcpos/pos"
+)
+
+// ReconcileMatchCmd tries the matching rules on what a reconciliation left.
+type ReconcileMatchCmd struct {
+	Dir    string   `arg:"" placeholder:"DIR" help:"The results, with breaks.csv; explained.csv goes there. 对账结果目录。"`
+	Ours   fileList `required:"" placeholder:"FILE …" help:"The same files as of the reconciliation. 我方明细。"`
+	Theirs fileList `required:"" placeholder:"FILE[@FORMAT] …" help:"The same files as of the reconciliation. 机构对账单。"`
+	Date   string   `required:"" placeholder:"D" help:"Settlement date (yyyy-MM-dd). 清算日期。"`
+	Rules  string   `placeholder:"FILE" help:"Rule set (YAML); those that ship without it. 匹配规则文件。"`
+	Open   string   `placeholder:"FILE" help:"open.csv of the day before. 前一日的 open.csv。"`
+}
+
+// Help is the long help text.
+func (c *ReconcileMatchCmd) Help() string {
+	return `Puts refunds to their originals, reversals to what they reversed, lines to what the other day has, batches to
+their totals, and suggests sums of what is left. Every break gets the name of the rule that made it, in explained.csv; what
+has two candidates is shown and never resolved. breaks.csv stays as it is.
+Exit codes: 0 everything is explained or waits for the next day, 1 something is for a person, 2 bad input.`
+}
+
+// Run implements the command.
+func (c *ReconcileMatchCmd) Run(ctx context.Context, out *cli.Streams) error {
+	rules, err := match.Read(c.Rules)
+	if err != nil {
+		return cli.Exit(cli.Usage, err)
+	}
+	if _, err := pos.ParseDate(c.Date); err != nil {
+		return cli.Exit(cli.Usage, err)
+	}
+	result, err := c.apply(ctx, rules)
+	if err == nil {
+		err = match.WriteExplained(c.Dir, filepath.Join(c.Dir, "breaks.csv"), rules.Says(result, c.Date))
+	}
+	if err != nil {
+		return cli.Exit(cli.Usage, err)
+	}
+	person := len(result.Broken)
+	for i := range result.Groups {
+		g := &result.Groups[i]
+		if g.Outcome != match.Matched {
+			person++
+		}
+		if _, err := fmt.Fprintln(out.Out, g.String()); err != nil {
+			return err
+		}
+	}
+	text := pos.Text{ZH: "%s:已归组 %d 组,继续挂账 %d 笔,需人工 %d 项\n", EN: "%s: %d groups, %d carried, %d for a person\n"}
+	if _, err := fmt.Fprintf(out.Out, text.In(cli.Language()), rules.Name(rules.Hash[:12]), len(result.Groups), len(result.Carried), person); err != nil {
+		return err
+	}
+	if person > 0 {
+		return cli.Exit(cli.Negative, nil)
+	}
+	return nil
+}
+
+func (c *ReconcileMatchCmd) apply(ctx context.Context, rules *match.RuleSet) (*match.Result, error) {
+	var sides [2][]reconcile.Source
+	for _, path := range c.Ours {
+		sides[0] = append(sides[0], reconcile.Source{Path: path})
+	}
+	for _, arg := range c.Theirs {
+		src, err := reconcile.ParseSource(arg)
+		if err != nil {
+			return nil, err
+		}
+		sides[1] = append(sides[1], src)
+	}
+	lines, err := match.Misses(ctx, filepath.Join(c.Dir, "breaks.csv"), sides[0], sides[1], c.Date)
+	if err != nil {
+		return nil, err
+	}
+	var open []carry.Item
+	if open, err = readOpen(c.Open); err != nil {
+		return nil, err
+	}
+	for _, item := range open {
+		lines = append(lines, match.Line{Item: item})
+	}
+	return rules.Apply(lines, c.Date)
+}
