@@ -39,9 +39,10 @@ const (
 	ToneAttention Tone = "attention" // three short: somebody is wanted
 )
 
-// ToneIndicator is the UnifiedPOS category of buzzers. A buzzer without a port of its
+// ToneIndicator is the UnifiedPOS category of buzzers, and here of the lamp beside one
+// (UnifiedPOS: Lights), which shows the same patterns where it is loud. A buzzer without a port of its
 // own sits in a printer, whose driver implements this too where its profile has one.
 type ToneIndicator interface {
-	// Sound sounds a tone and does not wait for its end. ErrIllegal: there is no buzzer.
+	// Sound sounds a tone and does not wait for its end. ErrIllegal: there is neither.
 	Sound(ctx context.Context, t Tone) error
 }

@@ -23,7 +23,10 @@ type Printer struct {
 	Cutter string `yaml:"cutter"`
 	Drawer Drawer `yaml:"drawer"`
 	// Buzzer is the command of the built-in buzzer: esc_b (ESC B n t), or none (also when empty).
-	Buzzer string          `yaml:"buzzer"`
+	Buzzer string `yaml:"buzzer"`
+	// Lamp is the command of the alarm lamp that some kitchen printers have: esc_c (ESC C m t n,
+	// which sounds the buzzer along with it), or none (also when empty).
+	Lamp   string          `yaml:"lamp"`
 	Serial Serial          `yaml:"serial"`
 	USB    USBInterface    `yaml:"usb"`
 	Quirks PrinterQuirks   `yaml:"quirks"`

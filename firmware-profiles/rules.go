@@ -29,7 +29,7 @@ func (l Lineage) onlyRecognised() bool { return l.Unverified && l.Like == "" }
 
 func (p Printer) rules() []rule {
 	identity := append(identityRules(p.Kind, KindPrinter, p.Products, p.Match, p.Firmware),
-		factRules(p.Facts, p, "match", "paper", "cjk", "status", "qr", "pictures", "cutter", "drawer", "buzzer",
+		factRules(p.Facts, p, "match", "paper", "cjk", "status", "qr", "pictures", "cutter", "drawer", "buzzer", "lamp",
 			"serial", "usb", "quirks", "timing", "firmware")...)
 	if p.onlyRecognised() {
 		return identity
@@ -64,6 +64,7 @@ func (p Printer) rules() []rule {
 		{"status.resume", !p.Status.Resume || p.Status.ASB && (p.Status.GSH || p.Status.GSR), "status.asb, and status.gs_h or status.gs_r, as well"},
 		oneOf("pictures", p.Pictures, "", "raster", "graphics", "column"),
 		oneOf("buzzer", p.Buzzer, "", "none", "esc_b"),
+		oneOf("lamp", p.Lamp, "", "none", "esc_c"),
 		{"qr.max_module", !p.QR.Native && p.QR.MaxModule == 0 || p.QR.Native && p.QR.MaxModule >= 3 && p.QR.MaxModule <= 16, "3 to 16 with qr.native, else absent"},
 	}
 	if p.Drawer.Connector {

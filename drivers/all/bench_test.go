@@ -133,7 +133,7 @@ func printerBench(t *testing.T, name string) {
 			WidthMM: width, Font: glyphs, NoCutter: p.Cutter == "none", TearAfter: time.Minute,
 			Answers: &device.Answers{DLEEOT: p.Status.DLEEOT, ASB: p.Status.ASB, GSR: p.Status.GSR, GSI: p.Status.GSI, GSH: p.Status.GSH},
 			Chinese: map[string]device.ChineseFont{"gbk": device.GBK, "gb2312": device.GB2312, "none": device.LatinOnly}[p.CJK.Encoding],
-			Buzzer:  p.Buzzer == "esc_b", ChineseSizeByFS: p.CJK.FSSize, LosesChinese: p.Quirks.ImageLosesCJK,
+			Buzzer:  p.Buzzer == "esc_b", Lamp: p.Lamp == "esc_c", ChineseSizeByFS: p.CJK.FSSize, LosesChinese: p.Quirks.ImageLosesCJK,
 			StartsWithoutChinese: strings.HasPrefix(p.Name, "epson"),
 		})
 		if err != nil {

@@ -7,12 +7,14 @@ import (
 
 	"dcpos/drivers"
 	"dcpos/drivers/receipt"
+	profiles "dcpos/firmware-profiles"
 	"dcpos/pos"
 )
 
 // CheckHealth implements drivers.Device. HealthInternal asks for the status,
 // HealthExternal prints a short test slip, HealthInteractive prints one with a number and
-// returns the question for a person whether it came out.
+// returns the question for a person whether it came out; buzzer and lamp call her, where
+// there are any.
 func (p *Printer) CheckHealth(ctx context.Context, level drivers.HealthLevel) (drivers.Health, error) {
 	h := drivers.Health{Level: level}
 	if e := p.life.NeedEnabled(); e != nil {
@@ -30,9 +32,9 @@ func (p *Printer) CheckHealth(ctx context.Context, level drivers.HealthLevel) (d
 	case drivers.HealthInteractive:
 		number := p.slipNumber()
 		if err = p.testSlip(ctx, number); err == nil {
-			h.Question = pos.Text{
-				ZH: "打印机是否打出了一张编号为 " + number + " 的完整小票?",
-				EN: "Did a whole slip with the number " + number + " come out of the printer?",
+			h.Question = question(number, p.profile)
+			if alarm(p.profile, drivers.ToneAttention) != nil {
+				err = p.Sound(ctx, drivers.ToneAttention)
 			}
 		}
 	default:
@@ -43,6 +45,23 @@ func (p *Printer) CheckHealth(ctx context.Context, level drivers.HealthLevel) (d
 		h.Code, h.Text, h.Hint = code, code.Text(), code.Hint()
 	}
 	return h, nil
+}
+
+// question is what a person is asked after the slip with a number.
+func question(number string, p profiles.Printer) pos.Text {
+	t := pos.Text{
+		ZH: "打印机是否打出了一张编号为 " + number + " 的完整小票?",
+		EN: "Did a whole slip with the number " + number + " come out of the printer?",
+	}
+	switch lamp, buzzer := p.Lamp == "esc_c", p.Buzzer == "esc_b"; {
+	case lamp && buzzer:
+		t.ZH, t.EN = t.ZH+"是否随后蜂鸣并闪灯三次?", t.EN+" Did it then beep and flash three times?"
+	case lamp:
+		t.ZH, t.EN = t.ZH+"是否随后闪灯三次?", t.EN+" Did its lamp then flash three times?"
+	case buzzer:
+		t.ZH, t.EN = t.ZH+"是否随后蜂鸣三次?", t.EN+" Did it then beep three times?"
+	}
+	return t
 }
 
 // testSlip prints a slip and is content when the printer has not said otherwise.

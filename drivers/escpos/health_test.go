@@ -91,6 +91,21 @@ func TestBuzzer(t *testing.T) {
 			t.Errorf("%d tones counted", n)
 		}
 	})
+	p.Lamp = "esc_c"
+	inBubbleOf(t, p, device.PrinterOptions{Buzzer: true, Lamp: true}, func(t *testing.T, r *rig) {
+		t.Helper()
+		if err := r.start(t).Sound(t.Context(), drivers.ToneBad); err != nil {
+			t.Fatal(err)
+		}
+		h, err := r.CheckHealth(t.Context(), drivers.HealthInteractive)
+		synctest.Wait()
+		if err != nil || !h.OK || !strings.Contains(h.Question.EN, "beep and flash") || !strings.Contains(h.Question.ZH, "闪灯") {
+			t.Errorf("self-test: %+v, %v", h, err)
+		}
+		if b, f := r.model.Beeps(), r.model.Flashes(); b != 5 || f != 5 {
+			t.Errorf("%d beeps, %d flashes; want 5 and 5", b, f)
+		}
+	})
 	inBubble(t, "epson-tm-t70ii-ch", device.PrinterOptions{}, func(t *testing.T, r *rig) {
 		t.Helper()
 		if err := r.start(t).Sound(t.Context(), drivers.ToneGood); !errors.Is(err, drivers.ErrIllegal) {

@@ -392,14 +392,14 @@ func (p *Printer) DrawerOpened(ctx context.Context) (drivers.Reading, error) {
 	return s.DrawerOpen, err
 }
 
-// Sound implements drivers.ToneIndicator. As with the drawer, a printer that is off-line
+// Sound implements drivers.ToneIndicator, with buzzer and lamp, whichever the profile has. As with the drawer, a printer that is off-line
 // gets nothing: it would sound later.
 func (p *Printer) Sound(ctx context.Context, t drivers.Tone) error {
 	if err := p.life.NeedEnabled(); err != nil {
 		return p.lifecycle("sound", err)
 	}
-	bytes := beeps(t)
-	if bytes == nil || p.profile.Buzzer != "esc_b" {
+	bytes := alarm(p.profile, t)
+	if bytes == nil {
 		return p.trouble("sound", drivers.ErrIllegal, nil)
 	}
 	if err := p.take(ctx); err != nil {
@@ -410,19 +410,5 @@ func (p *Printer) Sound(ctx context.Context, t drivers.Tone) error {
 		return err
 	}
 	p.counters.Add(drivers.ToneSoundedCount, 1)
-	return nil
-}
-
-// beeps is ESC B n t: n times, each of t times 50 ms (manuals of Chinese-market
-// printers, such as Zjiang's); nil for a tone that is none.
-func beeps(t drivers.Tone) []byte {
-	switch t {
-	case drivers.ToneGood:
-		return []byte{0x1b, 'B', 1, 2}
-	case drivers.ToneBad:
-		return []byte{0x1b, 'B', 2, 8}
-	case drivers.ToneAttention:
-		return []byte{0x1b, 'B', 3, 3}
-	}
 	return nil
 }

@@ -40,6 +40,15 @@ func long() receipt.Receipt {
 	return r
 }
 
+// newRoll is what a person does who puts one in.
+func newRoll(p *device.Printer) {
+	p.SetCover(true)
+	synctest.Wait()
+	p.SetPaper(true)
+	synctest.Wait()
+	p.SetCover(false)
+}
+
 // A person helps in time: one receipt, whole, without a mark, and confirmed.
 func TestJobGoesOnAfterAPersonHelped(t *testing.T) {
 	for _, tc := range []struct {
@@ -58,31 +67,24 @@ func TestJobGoesOnAfterAPersonHelped(t *testing.T) {
 			[]string{"paper", ""},
 		},
 		{
-			"new paper, and it wants DLE ENQ 1",
-			device.PrinterOptions{WaitsForRecovery: true},
+			"an open cover is an error, and it wants DLE ENQ 1",
+			device.PrinterOptions{CoverIsError: true},
 			slip(),
-			func(p *device.Printer) { p.SetPaperLeft(100) }, func(p *device.Printer) { p.SetPaper(true) },
-			[]string{"paper", "offline", ""},
+			func(p *device.Printer) { p.SetPaperLeft(100) }, newRoll,
+			[]string{"paper", "cover", "error", ""},
 		},
 		{
 			"paper in a long receipt",
-			device.PrinterOptions{WaitsForRecovery: true},
+			device.PrinterOptions{CoverIsError: true},
 			long(),
-			func(p *device.Printer) { p.SetPaperLeft(500) }, func(p *device.Printer) { p.SetPaper(true) },
-			[]string{"paper", "offline", ""},
+			func(p *device.Printer) { p.SetPaperLeft(500) }, newRoll,
+			[]string{"paper", "cover", "error", ""},
 		},
 		{
 			"the cover is opened for the new roll",
 			device.PrinterOptions{},
 			slip(),
-			func(p *device.Printer) { p.SetPaperLeft(100) },
-			func(p *device.Printer) {
-				p.SetCover(true)
-				synctest.Wait()
-				p.SetPaper(true)
-				synctest.Wait()
-				p.SetCover(false)
-			},
+			func(p *device.Printer) { p.SetPaperLeft(100) }, newRoll,
 			[]string{"paper", "cover", ""},
 		},
 		{
@@ -324,10 +326,10 @@ func TestAnyTroubleAtAnyMoment(t *testing.T) {
 		last := time.Duration(rapid.IntRange(1, 40_000).Draw(rt, "for ms")) * time.Millisecond
 		patience := time.Duration(rapid.SampledFrom([]int{0, 5, 60}).Draw(rt, "patience s")) * time.Second
 		p := profile(t, rapid.SampledFrom([]string{"epson-tm-t70ii-ch", "escpos-80mm-gb18030"}).Draw(rt, "profile"))
-		waits := rapid.Bool().Draw(rt, "waits for recovery")
-		what := fmt.Sprintf("%s: %s at %v for %v, patience %v, waits %v", p.Name, f.name, at, last, patience, waits)
+		coverIsError := rapid.Bool().Draw(rt, "cover is an error")
+		what := fmt.Sprintf("%s: %s at %v for %v, patience %v, an open cover is an error %v", p.Name, f.name, at, last, patience, coverIsError)
 		synctest.Test(t, func(t *testing.T) {
-			r := newRig(t, p, device.PrinterOptions{BytesPerSecond: 1000, WaitsForRecovery: waits}).start(t)
+			r := newRig(t, p, device.PrinterOptions{BytesPerSecond: 1000, CoverIsError: coverIsError}).start(t)
 			go func() {
 				time.Sleep(at)
 				f.spoil(r.model)

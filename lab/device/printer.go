@@ -39,9 +39,12 @@ type PrinterOptions struct {
 	StartsWithoutChinese bool
 	// Buzzer: ESC B sounds it.
 	Buzzer bool
-	// WaitsForRecovery: after paper or cover, a job that was interrupted goes on only after
-	// DLE ENQ 1, or never after DLE ENQ 2.
-	WaitsForRecovery bool
+	// Lamp: ESC C flashes it, and sounds the buzzer.
+	Lamp bool
+	// CoverIsError: the cover, opened in the middle of a job, is an error that closing it does
+	// not end. The job goes on after DLE ENQ 1, or never after DLE ENQ 2: HPRT's TP80K command
+	// manual, DLE ENQ ("an autocutter error, a BM detecting error or a platen-open error").
+	CoverIsError bool
 	// BytesPerSecond is the speed of the line; 0: as fast as it comes.
 	BytesPerSecond int
 	// Memory is how many bytes it holds that it has not acted on, before it takes no more.
@@ -107,12 +110,13 @@ type Printer struct {
 	cover   bool
 	cutter  bool // in error
 	jam     bool // paper lies in the cutter: it fails again and again
-	waiting bool // for the host to let an interrupted job go on
+	waiting bool // in error until the host lets an interrupted job go on
 	drawer  bool // open
 	silent  bool
 	stalled chan struct{} // closed when not stalled
 	kicks   int
 	beeps   int
+	flashes int
 	qr      qrCode
 	stored  *picture // by GS ( L, not printed yet
 	trip    *trip
@@ -496,6 +500,13 @@ func (p *Printer) PullCableAfter(bytes int, power bool) {
 	p.trip = &trip{bytes, power}
 }
 
+// Flashes is how often the lamp flashed.
+func (p *Printer) Flashes() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.flashes
+}
+
 // Beeps is how often the buzzer sounded.
 func (p *Printer) Beeps() int {
 	p.mu.Lock()
@@ -536,9 +547,8 @@ func (p *Printer) change(f func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	before := p.report()
-	interrupted := p.opt.WaitsForRecovery && p.offline() && len(p.in) > 0
 	f()
-	p.waiting = p.waiting || interrupted && !p.offline()
+	p.waiting = p.waiting || p.opt.CoverIsError && p.cover && len(p.in) > 0
 	p.changed(before)
 	p.work()
 }

@@ -221,6 +221,17 @@ func TestBuzzer(t *testing.T) {
 	}
 }
 
+func TestLamp(t *testing.T) {
+	const commands = "\x1bC\x03\x02\x03\x1bC\x02\x02\x02\x1bC\x01\x01\x01\x1bC\x05\x05\x00\x1bC\x15\x01\x03\x1bC\x01\x00\x03\x1bC\x01\x01\x04"
+	p, _ := spoken(t, device.PrinterOptions{Buzzer: true, Lamp: true}, nil, commands)
+	if p.Beeps() != 4 || p.Flashes() != 5 || len(p.Unknown()) != 0 {
+		t.Errorf("%d beeps, %d flashes, unknown %q", p.Beeps(), p.Flashes(), p.Unknown())
+	}
+	if p, _ = spoken(t, device.PrinterOptions{Buzzer: true}, nil, commands); p.Flashes() != 0 || len(p.Unknown()) == 0 {
+		t.Errorf("without a lamp: %d flashes, unknown %q", p.Flashes(), p.Unknown())
+	}
+}
+
 // A jam fails the cut, and every recovery until a hand has cleared it; then DLE ENQ 1 cuts.
 func TestJam(t *testing.T) {
 	p, _ := spoken(t, device.PrinterOptions{}, func(p *device.Printer) { p.SetJam(true) }, "x\n\x1dV\x00y\n")
@@ -240,20 +251,26 @@ func TestJam(t *testing.T) {
 	}
 }
 
-// An interrupted job waits for the host, which lets it go on or clears it.
-func TestWaitsForRecovery(t *testing.T) {
+// A cover that was opened in the middle of a job is an error until the host lets the job
+// go on or clears it, and not before it is closed.
+func TestCoverIsError(t *testing.T) {
 	for recovery, want := range map[string]string{"\x10\x05\x01": "before\nafter\n", "\x10\x05\x02": "before\n"} {
-		p, got := spoken(t, device.PrinterOptions{WaitsForRecovery: true}, func(p *device.Printer) { p.SetPaperLeft(30) }, "before\nafter\n\x1dV\x00")
+		p, got := spoken(t, device.PrinterOptions{CoverIsError: true}, func(p *device.Printer) { p.SetPaperLeft(30) }, "before\nafter\n\x1dV\x00")
 		if len(got) != 0 || len(p.Receipts()) != 0 || p.Waiting() {
 			t.Fatalf("out of paper: %d receipts, waiting %v", len(p.Receipts()), p.Waiting())
 		}
+		p.SetCover(true)
 		p.SetPaper(true)
+		if answers := more(t, p, recovery+"\x10\x04\x02"); string(answers) != "\x56" {
+			t.Errorf("told to go on while the cover is open: % x", answers)
+		}
+		p.SetCover(false)
 		if !p.Waiting() || p.Pending() == 0 {
 			t.Errorf("new paper: waiting %v, %d bytes", p.Waiting(), p.Pending())
 		}
-		answers := more(t, p, "\x10\x04\x01"+recovery+"\x10\x04\x01")
-		if string(answers) != "\x3a\x12" {
-			t.Errorf("DLE EOT 1 before and after: % x", answers)
+		answers := more(t, p, "\x10\x04\x01\x10\x04\x03"+recovery+"\x10\x04\x01\x10\x04\x03")
+		if string(answers) != "\x1a\x16\x12\x12" {
+			t.Errorf("DLE EOT 1 and 3 before and after: % x", answers)
 		}
 		p.Tear()
 		if len(p.Receipts()) != 1 || p.Receipts()[0].Text() != want {

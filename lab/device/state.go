@@ -17,6 +17,7 @@ type PrinterState struct {
 	Stalled     bool
 	Kicks       int // pulses to the drawer
 	Beeps       int // of the buzzer
+	Flashes     int // of the lamp
 	Pending     int // bytes that wait for it to go on
 	Receipts    int // finished
 }
@@ -28,7 +29,7 @@ func (p *Printer) State() PrinterState {
 	s := PrinterState{
 		Connected: p.out != nil, CoverOpen: p.cover, PaperOut: p.noPaper, NearEnd: p.nearEnd, PaperLeft: p.paperAt,
 		CutterStuck: p.cutter, Jam: p.jam, Waiting: p.waiting, DrawerOpen: p.drawer, Silent: p.silent,
-		Kicks: p.kicks, Beeps: p.beeps, Pending: len(p.in), Receipts: len(p.done),
+		Kicks: p.kicks, Beeps: p.beeps, Flashes: p.flashes, Pending: len(p.in), Receipts: len(p.done),
 	}
 	select {
 	case <-p.stalled:

@@ -19,7 +19,7 @@ func (p *Printer) report() [4]byte {
 		r[0] |= 0x20
 	}
 	if p.waiting {
-		r[1] |= 0x01
+		r[1] |= 0x04
 	}
 	if p.cutter {
 		r[1] |= 0x08
@@ -76,8 +76,8 @@ func (p *Printer) realTime(b byte) {
 // recoverError is DLE ENQ: out of the error, and on from the line of the error or, with
 // clear, without what was left of the job.
 func (p *Printer) recoverError(clearMemory bool) {
-	if !p.cutter && !p.waiting {
-		return
+	if !p.cutter && !p.waiting || p.cover {
+		return // no error, or one whose cause is still there
 	}
 	before := p.report()
 	p.cutter, p.waiting = false, false
@@ -104,12 +104,12 @@ func (p *Printer) realTimeStatus(n byte) {
 	case 1:
 		set(p.drawer, 0x04)
 		set(p.offline(), 0x08)
-		set(p.waiting, 0x20)
 	case 2:
 		set(p.cover, 0x04)
 		set(p.noPaper, 0x20)
-		set(p.cutter, 0x40)
+		set(p.cutter || p.waiting, 0x40)
 	case 3:
+		set(p.waiting, 0x04)
 		set(p.cutter, 0x08)
 	case 4:
 		set(p.nearEnd || p.noPaper, 0x0C)

@@ -131,6 +131,10 @@ func (p *Printer) esc(b []byte) int {
 		if p.opt.Buzzer {
 			return need(b, 4, func() { p.beeps += int(b[2]) })
 		}
+	case 'C':
+		if p.opt.Lamp {
+			return need(b, 5, func() { p.alarm(b[2], b[3], b[4]) })
+		}
 	case '*':
 		return p.columns(b)
 	case '-', 't', 'R', 'M', '{', ' ':
@@ -367,6 +371,20 @@ func (p *Printer) cut() {
 	default:
 		p.mode.uncut = false
 		p.finish(true)
+	}
+}
+
+// alarm is ESC C m t n: m times (1 to 20), each of t times 50 ms (1 to 20); n: 0 nothing, 1
+// buzzer, 2 lamp, 3 both, as Xprinter's SDK describes it. What is out of range does nothing.
+func (p *Printer) alarm(m, t, n byte) {
+	if m < 1 || m > 20 || t < 1 || t > 20 || n > 3 {
+		return
+	}
+	if n&1 != 0 && p.opt.Buzzer {
+		p.beeps += int(m)
+	}
+	if n&2 != 0 {
+		p.flashes += int(m)
 	}
 }
 

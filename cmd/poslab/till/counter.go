@@ -83,7 +83,7 @@ func (c *counter) buildPrinter() error {
 // asProfile is the model of a printer that behaves as its profile says.
 func asProfile(p profiles.Printer) device.PrinterOptions {
 	opt := device.PrinterOptions{
-		WidthMM: 80, NoCutter: p.Cutter == "none", Buzzer: p.Buzzer == "esc_b",
+		WidthMM: 80, NoCutter: p.Cutter == "none", Buzzer: p.Buzzer == "esc_b", Lamp: p.Lamp == "esc_c",
 		Answers: &device.Answers{
 			DLEEOT: p.Status.DLEEOT, ASB: p.Status.ASB, GSR: p.Status.GSR, GSI: p.Status.GSI, GSH: p.Status.GSH,
 		},

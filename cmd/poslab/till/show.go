@@ -102,8 +102,8 @@ func (c *counter) printerState() string {
 	if len(is) == 0 {
 		is = []string{"正常 ready"}
 	}
-	line := fmt.Sprintf("%s; 小票 receipts %d, 开钱箱 drawer kicks %d, 蜂鸣 beeps %d",
-		strings.Join(is, ", "), s.Receipts, s.Kicks, s.Beeps)
+	line := fmt.Sprintf("%s; 小票 receipts %d, 开钱箱 drawer kicks %d, 蜂鸣 beeps %d, 闪灯 flashes %d",
+		strings.Join(is, ", "), s.Receipts, s.Kicks, s.Beeps, s.Flashes)
 	if s.Pending > 0 {
 		line += fmt.Sprintf(", 待打 waiting to be printed %d B", s.Pending)
 	}
