@@ -159,8 +159,8 @@ func FuzzJoiner(f *testing.F) {
 	}
 	layouts := []hidpos.Layout{hidpos.Standard(), hidpos.Reserved(), hidpos.LayoutOf(d), hidpos.LayoutOf(hid.Descriptor{})}
 	f.Fuzz(func(t *testing.T, in []byte, which byte) {
-		if len(in) > 4*64 {
-			return // four reports; more only take longer
+		if len(in) > 3*64 {
+			return // three reports; more only take longer
 		}
 		j := hidpos.Joiner{Layout: layouts[int(which)%len(layouts)], MaxBytes: 128}
 		given := 0

@@ -21,6 +21,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"unsafe"
 
@@ -198,12 +199,18 @@ func (s System) nodes() []node {
 	return out
 }
 
+// ids takes vendor and product out of a HID_ID; empty when it is none.
 func ids(value string) (vid, pid string) {
 	parts := strings.Split(value, ":")
-	if len(parts) != 3 || len(parts[1]) < 4 || len(parts[2]) < 4 {
+	if len(parts) != 3 {
 		return "", ""
 	}
-	return strings.ToLower(parts[1][len(parts[1])-4:]), strings.ToLower(parts[2][len(parts[2])-4:])
+	vendor, err := strconv.ParseUint(parts[1], 16, 16)
+	product, err2 := strconv.ParseUint(parts[2], 16, 16)
+	if err != nil || err2 != nil {
+		return "", ""
+	}
+	return fmt.Sprintf("%04x", vendor), fmt.Sprintf("%04x", product)
 }
 
 func open(ctx context.Context, path string, top Usage) (*Conn, error) {
