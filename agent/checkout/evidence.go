@@ -71,7 +71,7 @@ func (t *Till) prompt(ctx context.Context, id pos.PaymentID) (kernel.Prompt, err
 		return kernel.Prompt{}, err
 	}
 	at := t.clock.Interval()
-	now := at.Latest()
+	now := t.now()
 	var payment pos.Payment
 	err := t.c.Journal.View(ctx, func(v pos.JournalView) error {
 		p, order, err := mayTake(v, id)

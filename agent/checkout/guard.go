@@ -42,9 +42,15 @@ func (c Config) trustMS(at pos.Interval) int64 {
 	return c.Trust().IssuedMS
 }
 
-// now is the latest moment that it can be: the time by which challenges, certificates and
-// lists expire. It goes on when the wall clock is set back.
-func (t *Till) now() time.Time { return t.clock.Interval().Latest() }
+// now is the time by which challenges, certificates and lists expire: the latest moment
+// that it can be, and no earlier than the wall clock says. It goes on when that is set back.
+func (t *Till) now() time.Time {
+	latest, wall := t.clock.Interval().Latest(), t.clock.Now()
+	if wall.After(latest) {
+		return wall
+	}
+	return latest
+}
 
 // policy is what is in force now, and the interval in which now lies; ErrClock when the
 // wall clock must not date a payment.

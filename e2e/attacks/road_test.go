@@ -209,18 +209,16 @@ func roads(t *testing.T) []attack {
 		}},
 		{"T10", "guards and trust that somebody else than the centre signed", "signature", func(t *testing.T) error {
 			t.Helper()
-			thief := newBank(t, dcep.SM2SM3, pos.Lab).key()
-			generous := pos.Policy{Env: pos.Lab, Version: 1 << 40, FromMS: 1, IssuedMS: 1, Limits: pos.DefaultLimits()}
-			generous.Limits.PerPayment, generous.Limits.SplitTotal = 1<<40, 1<<40
-			centre := must[dcep.Verifier](t)(r.key.Suite().Verifier(r.key.Public()))
-			policy := must[dcep.Sealed](t)(dcep.SealPolicy(thief, generous))
-			if _, err := dcep.OpenPolicy(centre, policy); err == nil {
+			generous := pos.Policy{Env: pos.Lab, Version: 1 << 40, Limits: pos.DefaultLimits()}
+			generous.Limits.PerPayment, generous.Limits.SplitTotal = pos.MaxAmount, pos.MaxAmount
+			forger, centre := newBank(t, dcep.SM2SM3, pos.Lab).key(), must[dcep.Verifier](t)(r.key.Suite().Verifier(r.key.Public()))
+			policy := must[dcep.Sealed](t)(dcep.SealPolicy(forger, generous))
+			forged := must[[]byte](t)(wire.SealMark(forger, wire.Mark{Env: pos.Lab, Terminal: "T1", Policies: []dcep.Sealed{policy}}))
+			if _, err := wire.OpenMark(centre, forged); err == nil {
 				return nil
 			}
-			forged := must[[]byte](t)(wire.SealMark(thief, wire.Mark{Env: pos.Lab, Terminal: "T1", Policies: []dcep.Sealed{policy}}))
-			_, err := wire.OpenMark(centre, forged)
-			if err == nil {
-				return nil
+			if _, err := dcep.OpenPolicy(centre, policy); pos.CodeOf(err) != pos.ErrPolicyForged {
+				return err
 			}
 			return found("signature")
 		}},

@@ -167,7 +167,7 @@ func papers() []attack {
 			c.believe(func(tr *dcep.Trust) { tr.Revoked = []string{serial} })
 			return c.shown(id, must[string](c.t)(w.Answer(text, time.Now())))
 		}),
-		till("T9", "a till whose list of revoked wallets is kept from it", pos.ErrEvidence, 0, func(c *counter) error {
+		till("T9", "a till whose list of revoked wallets is kept from it", pos.ErrRevocationOld, 0, func(c *counter) error {
 			c.believe(func(tr *dcep.Trust) { tr.IssuedMS -= (73 * time.Hour).Milliseconds() })
 			_, _, err := c.asked(1000)
 			return err
