@@ -41,7 +41,7 @@ var (
 const (
 	shardRole = "DCPOS_TEST_SHARD_ROLE"
 	shardArgs = "DCPOS_TEST_SHARD_ARGS"
-	testLease = 500 * time.Millisecond
+	testLease = time.Second
 )
 
 // shardJob is what the processes of one run share.
