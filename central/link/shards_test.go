@@ -239,7 +239,7 @@ func TestShardsSurviveKills(t *testing.T) {
 	t.Logf("-shard-seed %d", seed)
 	r := rand.New(rand.NewPCG(seed, 1))
 	base := t.TempDir()
-	j, want := shardFiles(t, base, 130_000)
+	j, want := shardFiles(t, base, 60_000)
 	kills, runs := [3]int{}, 0
 	const killsOfARun = 12
 	for total := 0; total < *shardKills; runs++ {
