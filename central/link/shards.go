@@ -235,7 +235,10 @@ func (s *Shards) Offer(ctx context.Context, tasks map[string][]byte, done func(n
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case entry := <-watch.Updates():
+		case entry, open := <-watch.Updates():
+			if !open {
+				return errors.New("the conveyor was closed while shards were under way")
+			}
 			if entry != nil {
 				delete(missing, entry.Key())
 			}

@@ -41,7 +41,7 @@ var (
 const (
 	shardRole = "DCPOS_TEST_SHARD_ROLE"
 	shardArgs = "DCPOS_TEST_SHARD_ARGS"
-	testLease = 500 * time.Millisecond
+	testLease = time.Second
 )
 
 // shardJob is what the processes of one run share.
@@ -239,7 +239,7 @@ func TestShardsSurviveKills(t *testing.T) {
 	t.Logf("-shard-seed %d", seed)
 	r := rand.New(rand.NewPCG(seed, 1))
 	base := t.TempDir()
-	j, want := shardFiles(t, base, 130_000)
+	j, want := shardFiles(t, base, 60_000)
 	kills, runs := [3]int{}, 0
 	const killsOfARun = 12
 	for total := 0; total < *shardKills; runs++ {
