@@ -118,6 +118,10 @@ func TestACitizensWay(t *testing.T) {
 	w.closed()
 	w.drawable()
 	w.central("campaign", "draw", name)
+	w.until("the page knows of the draw", func() bool {
+		r, err := w.client.Get(w.page() + "/c/" + name + "/draw/manifest.txt") //nolint:noctx // the client has a timeout
+		return err == nil && r.Body.Close() == nil && r.StatusCode == http.StatusOK
+	})
 	w.verified(t)
 	w.checks(t, p, entry)
 }

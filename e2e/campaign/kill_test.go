@@ -76,16 +76,16 @@ func (w *world) rush(rng *rand.Rand) []portal.Entry {
 	return all
 }
 
-// repeat runs a command that is killed at random moments, most of them while it works
-// and not while it starts, until it ends by itself.
+// repeat runs a command that is killed at random moments, later and later, until it ends
+// by itself: so a kill meets each of its steps.
 func (w *world) repeat(rng *rand.Rand, command string) {
 	w.Helper()
 	begun := time.Now()
 	before := w.standing() // opens the centre and does nothing else
 	opening := time.Since(begun)
 	killed, steps := 0, 0
-	for range 10 {
-		ctx, cancel := context.WithTimeout(w.Context(), opening*7/10+time.Duration(rng.Int64N(int64(opening))))
+	for try := range time.Duration(24) {
+		ctx, cancel := context.WithTimeout(w.Context(), opening*(4+try)/12+time.Duration(rng.Int64N(int64(opening/12+1))))
 		cmd := exec.CommandContext(ctx, filepath.Join(testbin.Dir(w.T), "poscentral"), "--config", w.config, "campaign", command, name)
 		err := cmd.Run() // ends by SIGKILL
 		cancel()

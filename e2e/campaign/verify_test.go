@@ -246,6 +246,7 @@ func TestOwnEntry(t *testing.T) {
 		spoken
 		Index   int    `json:"index"`
 		Outcome string `json:"outcome"`
+		Unsure  bool   `json:"unchecked"` // no Ed25519 in this browser
 		Rank    int64  `json:"rank"`
 		Face    int64  `json:"face_fen"`
 	}
