@@ -133,8 +133,8 @@ func (c *centre) office() (*office.Office, error) {
 // making them at the first use.
 func (c *centre) campaignKeys(desk *register.Config) (public string, err error) {
 	b, err := secret.Load(filepath.Join(c.settings.Data, "publisher.key"), func() ([]byte, error) {
-		secret, public, err := office.Publisher(c.settings.Campaign.Publisher)
-		return []byte(secret + "\n" + public + "\n"), err
+		private, public, err := office.Publisher(c.settings.Campaign.Publisher)
+		return []byte(private + "\n" + public + "\n"), err
 	})
 	if err != nil {
 		return "", err
@@ -509,9 +509,15 @@ func shown(out io.Writer, asJSON bool, o *office.Office, err error, all ...offic
 			_, _ = fmt.Fprintln(w)
 		}
 		for _, l := range [][2]string{
-			{"campaign 活动", s.Name}, {"state 状态", all[i].State(o.Now()).Text().Both()}, {"register 报名", s.Register + " – " + s.Until},
-			{"terms witnessed 规则见证", s.TermsSeen}, {"list witnessed 名单见证", s.ListSeen}, {"result witnessed 结果见证", s.ResultSeen},
-			{"entries 参与", fmt.Sprint(s.Entries)}, {"round 随机数轮次", fmt.Sprintf("%d (%s), %s", s.Round, s.Chain, s.RoundAt)}, {"files 公布文件", s.Folder},
+			{"campaign 活动", s.Name},
+			{"state 状态", all[i].State(o.Now()).Text().Both()},
+			{"register 报名", s.Register + " – " + s.Until},
+			{"terms witnessed 规则见证", s.TermsSeen},
+			{"list witnessed 名单见证", s.ListSeen},
+			{"result witnessed 结果见证", s.ResultSeen},
+			{"entries 参与", fmt.Sprint(s.Entries)},
+			{"round 随机数轮次", fmt.Sprintf("%d (%s), %s", s.Round, s.Chain, s.RoundAt)},
+			{"files 公布文件", s.Folder},
 		} {
 			if l[1] != "" {
 				_, _ = fmt.Fprintf(w, "%s\t%s\n", l[0], l[1])

@@ -343,10 +343,24 @@ func (d *dealer) reresult(b bundle, t draw.Terms) {
 func (d *dealer) respell(b bundle, t draw.Terms) {
 	text := string(b[draw.TermsFile])
 	for _, c := range [][2]string{
-		{`"waiting":`, `"waiting": `}, {`"version":1`, `"version":1.0`}, {`"version":1`, `"version":"1"`}, {`"practice":true`, `"practice":false`},
-		{`"practice":true,`, ``}, {`"env":"lab"`, `"env":"live"`}, {`"unfilled":`, `"Unfilled":`}, {`"unfilled":"`, `"unfilled":"x`}, {`{"format"`, `{"more":1,"format"`},
-		{`"campaign":"wangfujing-2021"`, `"campaign":"wangfujing-2021","campaign":"wangfujing-2021"`}, {`+08:00"`, `.000+08:00"`}, {"}\n", "}"}, {`"count":1`, `"count":1e0`},
-		{`"strata":null`, `"strata":[]`}, {`"quota":0`, `"quota":-1`}, {`"quota":0`, `"quota":1`}, {`"publisher":"`, `"publisher":"x`}, {`2021-02-07T`, `2021-02-17T`},
+		{`"waiting":`, `"waiting": `},
+		{`"version":1`, `"version":1.0`},
+		{`"version":1`, `"version":"1"`},
+		{`"practice":true`, `"practice":false`},
+		{`"practice":true,`, ``},
+		{`"env":"lab"`, `"env":"live"`},
+		{`"unfilled":`, `"Unfilled":`},
+		{`"unfilled":"`, `"unfilled":"x`},
+		{`{"format"`, `{"more":1,"format"`},
+		{`"campaign":"wangfujing-2021"`, `"campaign":"wangfujing-2021","campaign":"wangfujing-2021"`},
+		{`+08:00"`, `.000+08:00"`},
+		{"}\n", "}"},
+		{`"count":1`, `"count":1e0`},
+		{`"strata":null`, `"strata":[]`},
+		{`"quota":0`, `"quota":-1`},
+		{`"quota":0`, `"quota":1`},
+		{`"publisher":"`, `"publisher":"x`},
+		{`2021-02-07T`, `2021-02-17T`},
 	}[d.rng.IntN(18):] {
 		if changed := strings.Replace(text, c[0], c[1], 1); changed != text {
 			text = changed

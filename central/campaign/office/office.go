@@ -123,7 +123,7 @@ type Campaign struct {
 func (c Campaign) State(now time.Time) State {
 	w := c.Definition.Register
 	switch {
-	case c.Seen[3] != (time.Time{}):
+	case !c.Seen[3].IsZero():
 		return Drawn
 	case c.Seen[1].IsZero() && !now.Before(w.From), c.Seen[2].IsZero() && !now.Before(c.RoundAt):
 		return Void

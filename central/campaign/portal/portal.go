@@ -127,16 +127,16 @@ func (p *Portal) source(remote, forwarded string) string {
 	if ip.Is6() {
 		bits = 56
 	}
-	net, err := ip.Prefix(bits)
+	network, err := ip.Prefix(bits)
 	if err != nil {
 		return ""
 	}
-	return net.String()
+	return network.String()
 }
 
 func (p *Portal) proxy(ip netip.Addr) bool {
-	for _, net := range p.cfg.Proxies {
-		if net.Contains(ip) {
+	for _, network := range p.cfg.Proxies {
+		if network.Contains(ip) {
 			return true
 		}
 	}
