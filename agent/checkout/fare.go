@@ -185,7 +185,7 @@ func (g *fares) turn(ctx context.Context, r drivers.NFCReader) error {
 	defer func() { g.light(context.WithoutCancel(ctx), r, drivers.SignalOff) }()
 	for waiting.Err() == nil {
 		if err := g.till.fareReady(ctx); err != nil {
-			return nil //nolint:nilerr // the loop around looks again and tells
+			return nil // the loop around looks again and tells
 		}
 		card, err := r.WaitCard(waiting)
 		switch {

@@ -34,7 +34,7 @@ func (a *agent) dial(ctx context.Context, id identity.Identity, onLink func()) (
 	})
 }
 
-func (a *agent) lanes(nc *nats.Conn, id identity.Identity, centre dcep.Verifier, store *offline.Store, word centreWord) (road, error) {
+func (a *agent) lanes(nc *nats.Conn, id identity.Identity, centre dcep.Verifier, store *offline.Store, word centreWord) road {
 	up := uplink.New(uplink.Config{
 		Conn: nc, Terminal: id.Terminal, Signer: a.keys.Journal, Journal: store, Log: a.log, Now: a.clock.Now,
 	})
@@ -42,7 +42,7 @@ func (a *agent) lanes(nc *nats.Conn, id identity.Identity, centre dcep.Verifier,
 		Conn: nc, Env: id.Env, Terminal: id.Terminal, Version: version, BootID: a.clock.Instant().BootID, Centre: centre,
 		Journal: store, Till: word, Log: a.log, Now: a.clock.Now, OnProgress: up.Kick, OnResend: up.ResendFrom,
 	})
-	return road{nc: nc, up: up, down: down}, nil
+	return road{nc: nc, up: up, down: down}
 }
 
 // centreKey verifies what the centre signs, with the key that was pinned at enrolment.

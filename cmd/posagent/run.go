@@ -121,10 +121,7 @@ func (a *agent) sell(ctx context.Context, id identity.Identity) (err error) {
 	word := centreWord{till: till, book: book, beliefs: who, health: a.health, log: func(ctx context.Context, err error) {
 		a.log.ErrorContext(ctx, "keep the centre's time", "err", err)
 	}}
-	r, err := a.lanes(nc, id, centre, store, word)
-	if err != nil {
-		return err
-	}
+	r := a.lanes(nc, id, centre, store, word)
 	link.tell(func() { r.up.Kick(); r.down.Kick() })
 	return a.together(ctx, id, till, set, r, func(ctx context.Context) error { return a.heal(ctx, store, till) })
 }
