@@ -17,7 +17,8 @@ import (
 // Ends makes a connection and the device's end of it.
 type Ends func(t *testing.T) (host transport.Conn, device io.ReadWriteCloser)
 
-const patience = 5 * time.Second
+// patience bounds each wait for what has to come, also on an emulated processor.
+const patience = time.Minute
 
 // RunConn checks a transport.
 func RunConn(t *testing.T, ends Ends) {

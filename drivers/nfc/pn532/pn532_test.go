@@ -76,17 +76,30 @@ func inMemory(tb testing.TB, model *device.PN532) (dial transport.Dial, pull fun
 	return dial, pull
 }
 
+func TestSuite(t *testing.T) {
+	suite(t, inMemory)
+}
+
 func TestSuiteOnPTY(t *testing.T) {
+	suite(t, func(tb testing.TB, model *device.PN532) (transport.Dial, func()) {
+		tb.Helper()
+		dial, bench := onPTY(tb, model)
+		return dial, func() { _ = bench.Unplug() }
+	})
+}
+
+func suite(t *testing.T, on func(testing.TB, *device.PN532) (dial transport.Dial, pull func())) {
+	t.Helper()
 	drivertest.RunNFCReader(t, func(t *testing.T) (drivers.NFCReader, drivertest.Taps) {
 		t.Helper()
 		model := device.NewPN532(device.PN532Options{Asleep: true})
 		card, second := device.NewEchoCard(aid, device.CardOptions{}), device.NewEchoCard(aid, device.CardOptions{UID: []byte{1, 2, 3, 4}})
-		dial, bench := onPTY(t, model)
+		dial, pull := on(t, model)
 		p := profile(t)
 		return nfc.New(p, pn532.Dial(p, dial), nfc.Options{}), drivertest.Taps{
 			Tap: func() { model.Tap(card) }, Take: func() { model.Take(nil) },
 			Two:    func() { model.Tap(card); model.Tap(second) },
-			Unplug: func() { _ = bench.Unplug() },
+			Unplug: pull,
 		}
 	})
 }
