@@ -96,6 +96,7 @@ func suite(t *testing.T, on func(testing.TB, *device.PN532) (dial transport.Dial
 		card, second := device.NewEchoCard(aid, device.CardOptions{}), device.NewEchoCard(aid, device.CardOptions{UID: []byte{1, 2, 3, 4}})
 		dial, pull := on(t, model)
 		p := profile(t)
+		p.Timing.AnswerMS, p.Timing.CardMS = 10_000, 10_000 // nobody is silent here but a machine that is short of time
 		return nfc.New(p, pn532.Dial(p, dial), nfc.Options{}), drivertest.Taps{
 			Tap: func() { model.Tap(card) }, Take: func() { model.Take(nil) },
 			Two:    func() { model.Tap(card); model.Tap(second) },
