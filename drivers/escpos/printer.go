@@ -392,8 +392,8 @@ func (p *Printer) DrawerOpened(ctx context.Context) (drivers.Reading, error) {
 	return s.DrawerOpen, err
 }
 
-// Sound implements drivers.ToneIndicator, with buzzer and lamp, whichever the profile has. As with the drawer, a printer that is off-line
-// gets nothing: it would sound later.
+// Sound implements drivers.ToneIndicator, with buzzer and lamp, whichever the profile has.
+// As with the drawer, a printer that is off-line gets nothing: it would sound later.
 func (p *Printer) Sound(ctx context.Context, t drivers.Tone) error {
 	if err := p.life.NeedEnabled(); err != nil {
 		return p.lifecycle("sound", err)
