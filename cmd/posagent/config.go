@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"maps"
@@ -8,11 +9,14 @@ import (
 	"time"
 
 	"dcpos/agent/checkout"
+	"dcpos/agent/identity"
+	"dcpos/agent/identity/tpm"
 	"dcpos/agent/localapi"
 	"dcpos/agent/screen"
 	"dcpos/drivers"
 	profiles "dcpos/firmware-profiles"
 	"dcpos/internal/config"
+	"dcpos/internal/secret"
 	"dcpos/pos"
 	"dcpos/pos/dcep"
 )
@@ -23,6 +27,7 @@ type settings struct {
 	Data   string          `yaml:"data"`
 	Class  string          `yaml:"class"`
 	Suite  string          `yaml:"suite"`
+	Key    keySettings     `yaml:"key"`
 	API    apiSettings     `yaml:"api"`
 	Log    string          `yaml:"log"`
 	Timing timingSettings  `yaml:"timing"`
@@ -41,6 +46,36 @@ type settings struct {
 	Reprint        string        `yaml:"reprint"`
 	Cutover        time.Duration `yaml:"cutover"`
 	CampaignHost   string        `yaml:"campaign_host"`
+}
+
+type keySettings struct {
+	Kind    string `yaml:"kind"`
+	Device  string `yaml:"device"`
+	PINFile string `yaml:"pin_file"`
+}
+
+// The values of key.kind.
+const (
+	keyFile   = "file"
+	keyTPM    = "tpm"
+	keySealed = "tpm-sealed"
+)
+
+// keeper is where the journal's key is kept.
+func (k keySettings) keeper() (identity.Keeper, error) {
+	if k.Kind == keyFile {
+		return identity.FileKeeper{}, nil
+	}
+	t := tpm.Keeper{Device: k.Device, Sealed: k.Kind == keySealed}
+	if k.PINFile == "" {
+		return t, nil
+	}
+	pin, err := secret.Load(k.PINFile, func() ([]byte, error) { return nil, errors.New("key.pin_file: no such file") })
+	if err != nil {
+		return nil, pos.FieldError(pos.ErrConfig, "key.pin_file", err)
+	}
+	t.PIN = bytes.TrimRight(pin, "\r\n")
+	return t, nil
 }
 
 type deviceSettings struct {
@@ -69,6 +104,10 @@ env: live                 # live or lab; a live till trusts no lab certificate. 
 data: /var/lib/posagent   # folder of keys, identity and journal, mode 0700. 数据目录
 class: counter            # self-checkout, counter, smart-pos, all-in-one or sdk. 终端类型
 suite: sm2-sm3            # of the journal key when it is made: sm2-sm3 or ed25519-sha256. 签名算法
+key:
+  kind: file              # where the journal key is: file (mode 0600), tpm (made in a TPM 2.0 with SM2), tpm-sealed. 密钥存放
+  device: /dev/tpmrm0     # the TPM, or the socket of a software TPM. 安全芯片设备
+  pin_file: ""            # file of mode 0600 with the key's PIN; empty: none. PIN 文件
 log: info                 # debug, info, warn or error. 日志级别
 api:
   unix: /run/posagent/api.sock  # local API for posctl and the vendor's POS, mode 0660. 本地接口
@@ -103,6 +142,7 @@ func load(path string) (settings, profiles.Class, error) {
 	s := settings{
 		Env: pos.Live, Data: "/var/lib/posagent", Class: "counter", Suite: dcep.SM2SM3, Log: "info",
 		API:     apiSettings{Unix: "/run/posagent/api.sock", Listen: "127.0.0.1:8620"},
+		Key:     keySettings{Kind: keyFile, Device: tpm.DefaultDevice},
 		Devices: deviceSettings{Auto: true},
 	}
 	if path = config.Find(path, "/etc/dcpos/posagent.yaml"); path != "" {
@@ -138,6 +178,9 @@ func (s settings) check() error {
 	}
 	if _, err := dcep.SuiteByName(s.Suite); err != nil {
 		return fmt.Errorf("suite: %w", err)
+	}
+	if k := s.Key.Kind; k != keyFile && k != keyTPM && k != keySealed {
+		return fmt.Errorf("key.kind: %q: want %s, %s or %s", k, keyFile, keyTPM, keySealed)
 	}
 	if s.API.Unix == "" && s.API.Listen == "" {
 		return errors.New("api: unix and listen are both empty: nobody could reach this till")

@@ -42,12 +42,9 @@ type agent struct {
 // run lives until ctx ends: first at the enrolment counter where the device is not
 // enrolled, then as a till.
 func (a *agent) run(ctx context.Context) error {
-	suite, err := dcep.SuiteByName(a.settings.Suite)
-	if err != nil {
-		return err
-	}
 	a.folder = identity.Folder(a.settings.Data)
-	if a.keys, err = a.folder.Keys(suite); err != nil {
+	var err error
+	if a.keys, err = a.openKeys(); err != nil {
 		return err
 	}
 	if a.clock, err = clock.New(clock.Options{}, 0); err != nil {
@@ -62,6 +59,19 @@ func (a *agent) run(ctx context.Context) error {
 		return err
 	}
 	return a.sell(ctx, id)
+}
+
+// openKeys opens the device's keys, or makes them.
+func (a *agent) openKeys() (identity.Keys, error) {
+	suite, err := dcep.SuiteByName(a.settings.Suite)
+	if err != nil {
+		return identity.Keys{}, err
+	}
+	keeper, err := a.settings.Key.keeper()
+	if err != nil {
+		return identity.Keys{}, err
+	}
+	return a.folder.Keys(suite, keeper)
 }
 
 // waitForEnrolment serves the counter of a till that is not enrolled.

@@ -68,6 +68,7 @@ func guests() map[string][]string {
 		"github.com/aws":                      {"central/reconcile/segment"},
 		"golang.org/x/mod":                    {"central/campaign", "lab/witness"},
 		"github.com/hanwen/go-fuse":           {"lab"},
+		"github.com/google/go-tpm":            {"agent/identity/tpm"},
 		"github.com/alecthomas/kong":          {"internal/cli", "cmd"},
 		"github.com/prometheus/client_golang": {"central", "agent"},
 	}
