@@ -29,9 +29,9 @@ type Config struct {
 	Signer   dcep.Signer
 	Env      pos.Environment
 	Terminal string
-	// Centre verifies the receipt that the file keeps; nil takes it as it stands.
+	// Centre verifies the receipts that the file keeps; nil takes them as they stand.
 	Centre dcep.Verifier
-	Log      *slog.Logger // nil discards
+	Log    *slog.Logger // nil discards
 }
 
 func (c Config) log() *slog.Logger {

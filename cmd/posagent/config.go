@@ -17,6 +17,7 @@ import (
 	profiles "dcpos/firmware-profiles"
 	"dcpos/internal/config"
 	"dcpos/internal/secret"
+	"dcpos/offline"
 	"dcpos/pos"
 	"dcpos/pos/dcep"
 )
@@ -45,6 +46,7 @@ type settings struct {
 	Receipt        string        `yaml:"receipt"`
 	Reprint        string        `yaml:"reprint"`
 	Cutover        time.Duration `yaml:"cutover"`
+	Keep           time.Duration `yaml:"keep"`
 	CampaignHost   string        `yaml:"campaign_host"`
 }
 
@@ -128,6 +130,7 @@ cashier_refunds: false    # cashiers may refund; else supervisors only. 收银�
 receipt: always           # always, ask or never; default by class. 小票打印
 reprint: ask              # when paper may be out: ask a person, or auto; auto is the default at kiosks. 补打
 cutover: 0s               # end of the business day after midnight in Shanghai. 营业日切换时间
+keep: 2160h               # how long entries stay after the centre's receipt; at least 90 days. 回执后保留时长,不少于 90 天
 timing:
   expiry: 15s             # the centre starts no question that is older. 请求有效期
   answer: 20s             # an answer is awaited so long, then the result is unknown. 等待应答
@@ -143,7 +146,7 @@ func load(path string) (settings, profiles.Class, error) {
 		Env: pos.Live, Data: "/var/lib/posagent", Class: "counter", Suite: dcep.SM2SM3, Log: "info",
 		API:     apiSettings{Unix: "/run/posagent/api.sock", Listen: "127.0.0.1:8620"},
 		Key:     keySettings{Kind: keyFile, Device: tpm.DefaultDevice},
-		Devices: deviceSettings{Auto: true},
+		Devices: deviceSettings{Auto: true}, Keep: offline.MinKeep,
 	}
 	if path = config.Find(path, "/etc/dcpos/posagent.yaml"); path != "" {
 		if err := config.Load(path, &s); err != nil {
@@ -197,6 +200,9 @@ func (s settings) check() error {
 	}
 	if err := s.checkDevices(); err != nil {
 		return err
+	}
+	if s.Keep < offline.MinKeep {
+		return fmt.Errorf("keep: %s: want at least %s", s.Keep, offline.MinKeep)
 	}
 	if s.Cutover < 0 || s.Cutover >= 24*time.Hour {
 		return fmt.Errorf("cutover: %s: want 0s to 24h", s.Cutover)

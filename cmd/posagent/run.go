@@ -127,7 +127,8 @@ func (a *agent) sell(ctx context.Context, id identity.Identity) (err error) {
 		return err
 	}
 	link.tell(func() { r.up.Kick(); r.down.Kick() })
-	return a.together(ctx, id, till, set, r, func(ctx context.Context) error { return a.heal(ctx, store, till) })
+	return a.together(ctx, id, till, set, r,
+		func(ctx context.Context) error { return a.heal(ctx, store, till) }, a.forgetDaily(store))
 }
 
 func (a *agent) checkout(id identity.Identity, store *offline.Store, h checkout.Host, pol *policy, set *bench) checkout.Config {
@@ -158,17 +159,19 @@ func (a *agent) checkout(id identity.Identity, store *offline.Store, h checkout.
 	return c
 }
 
-// together runs the till, its devices, both lanes, the journal's watch and the local API
+// together runs the till, its devices, both lanes, what keeps the journal and the local API
 // until one of them ends or ctx does, then waits for all.
-func (a *agent) together(ctx context.Context, id identity.Identity, till *checkout.Till, set *bench, r road, heal func(context.Context) error) error {
+func (a *agent) together(ctx context.Context, id identity.Identity, till *checkout.Till, set *bench, r road,
+	keep ...func(context.Context) error,
+) error {
 	servers, err := a.servers(ctx, id, till, set)
 	if err != nil {
 		return err
 	}
 	parts := append(servers,
-		till.Run, r.up.Run, r.down.Run, heal,
+		till.Run, r.up.Run, r.down.Run,
 		func(ctx context.Context) error { return a.serveDevices(ctx, till, set) })
-	return cli.Together(ctx, parts...)
+	return cli.Together(ctx, append(parts, keep...)...)
 }
 
 // servers are the listeners of the local API.
