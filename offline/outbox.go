@@ -82,13 +82,15 @@ func unsent(ctx context.Context, db file.Querier, after place) (uint64, error) {
 // Unsent gives the entries after (afterEpoch, afterSeq) in order of (epoch, seq): at most
 // limit of them, and at most maxBytes by Size but always at least one if there is one.
 // (0, 0) starts at the beginning; Cursor tells where the centre's receipts end.
-func (s *Store) Unsent(ctx context.Context, afterEpoch uint32, afterSeq uint64, limit, maxBytes int) ([]pos.Entry, error) {
+func (s *Store) Unsent(ctx context.Context, afterEpoch uint32, afterSeq uint64, limit, maxBytes int) (entries []pos.Entry, err error) {
+	defer s.reword(&err)
 	return entriesAfter(ctx, s.reader, place{afterEpoch, afterSeq}, limit, maxBytes)
 }
 
 // Cursor tells the last receipted place, (0, 0) before the first receipt, and the restore
 // generation of the centre that said so.
 func (s *Store) Cursor(ctx context.Context) (epoch uint32, seq, generation uint64, err error) {
+	defer s.reword(&err)
 	c, err := cursor(ctx, s.reader)
 	return c.epoch, c.seq, c.generation, err
 }
@@ -249,7 +251,8 @@ func restored(ctx context.Context, tx *sql.Tx, to place) (place, error) {
 }
 
 // snapshot runs read in one read transaction.
-func (s *Store) snapshot(ctx context.Context, read func(*sql.Tx) error) error {
+func (s *Store) snapshot(ctx context.Context, read func(*sql.Tx) error) (err error) {
+	defer s.reword(&err)
 	tx, err := s.reader.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
 	if err != nil {
 		return storage(err)

@@ -30,6 +30,7 @@ func rooms() []room {
 	centre := []string{"pos/", "sync/wire", "firmware-profiles/", "web/", "central/ledger/", "central/institution/"}
 	everything := []string{""}
 	return []room{
+		{"pos/dcep/salvage", []string{"pos", "pos/dcep"}},
 		{"pos/dcep", []string{"pos"}},
 		{"pos", nil},
 		{"firmware-profiles", []string{"pos"}},
