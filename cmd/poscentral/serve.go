@@ -90,7 +90,7 @@ func (c *centre) conveyor() (link.Conveyor, error) {
 func (c *centre) pages(ctx context.Context) (net.Listener, *httpapi.Server, error) {
 	c.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	page, err := console.New(console.Config{
-		Env: c.settings.Env, Store: c.store.Console(), Ledger: c.store.Ledger(), Runs: c.store.ConsoleRuns(),
+		Env: c.settings.Env, Store: c.store.Console(), Ledger: c.store.Ledger(), Suspense: c.store.Suspense(), Runs: c.store.ConsoleRuns(),
 		Actions: console.Actions{IssueCode: c.issueCode, Release: c.fleet.Release}, Log: c.log, Now: time.Now,
 	})
 	if err != nil {
