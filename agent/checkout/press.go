@@ -178,7 +178,7 @@ func (t *Till) claim(ctx context.Context) (job pos.PrintJob, paper receipt.Recei
 			return drafts, nil
 		}
 		var shows pos.State
-		if paper, shows, err = t.paper(v, job); err != nil {
+		if paper, shows, err = t.paper(ctx, v, job); err != nil {
 			return nil, err
 		}
 		if job.Duplicate, err = duplicate(v, job, shows); err != nil {
@@ -190,7 +190,7 @@ func (t *Till) claim(ctx context.Context) (job pos.PrintJob, paper receipt.Recei
 }
 
 // paper lays out what the job prints, as things are now.
-func (t *Till) paper(v pos.JournalView, j pos.PrintJob) (receipt.Receipt, pos.State, error) {
+func (t *Till) paper(ctx context.Context, v pos.JournalView, j pos.PrintJob) (receipt.Receipt, pos.State, error) {
 	if j.Kind == pos.PrintSelfTest {
 		return t.c.SelfTest(), "", nil
 	}
@@ -201,7 +201,19 @@ func (t *Till) paper(v pos.JournalView, j pos.PrintJob) (receipt.Receipt, pos.St
 	shop := slip.Shop{
 		Env: t.c.Env, Merchant: t.c.Merchant, Store: t.c.Store, StoreName: t.c.StoreName, Terminal: t.c.Terminal,
 	}
-	return slip.Payment(shop, p, t.clock.Now()), p.State, nil
+	return slip.Payment(shop, p, t.proof(ctx, p.ID), t.clock.Now()), p.State, nil
+}
+
+// proof is what the receipt's QR says beside the payment's id; a receipt without it is a receipt all the same.
+func (t *Till) proof(ctx context.Context, id pos.PaymentID) string {
+	if t.c.Proof == nil {
+		return ""
+	}
+	text, err := t.c.Proof(ctx, id)
+	if err != nil {
+		t.c.Log.WarnContext(ctx, "receipt without proof", "payment", id, "err", err)
+	}
+	return text
 }
 
 // duplicate reports that what the job shows may be on paper already: of this job, or of

@@ -105,6 +105,9 @@ func (a *agent) sell(ctx context.Context, id identity.Identity) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
+	if err := guardVersion(ctx, store, version); err != nil {
+		return err
+	}
 
 	link := &linkWord{}
 	nc, err := a.dial(ctx, id, link.changed)
@@ -147,6 +150,7 @@ func (a *agent) checkout(id identity.Identity, store *offline.Store, h checkout.
 	}
 	if a.prints() {
 		c.Printer, c.Reprint, c.PrinterReady = set, checkout.Reprint(a.settings.Reprint), set.ready
+		c.Proof = memory{store}.proof
 		c.HasPrinter, c.Unconfirmed, c.SelfTest = set.HasPrinter, set.Unconfirmed, set.Ticket
 		c.Tone = set // the buzzer of a printer, display or scanner
 		if a.settings.Drawer {
