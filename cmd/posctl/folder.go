@@ -173,8 +173,11 @@ func (u UnenrolCmd) Run(ctx context.Context, out *cli.Streams) error {
 	if _, err := os.Lstat(kept); !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%s exists already: move it away by hand", kept)
 	}
-	if err := os.Rename(identity.Folder(u.Data).Journal(), kept); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
+	for _, suffix := range append(offline.Suffixes(), "") {
+		err := os.Rename(identity.Folder(u.Data).Journal()+suffix, kept+suffix)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
 	}
 	if err := remove(u.Data, "identity.json", "nats.seed", "key.pem", tpm.File, "code.key"); err != nil {
 		return err
@@ -211,8 +214,11 @@ func (w WipeCmd) Run(ctx context.Context, out *cli.Streams) error {
 		_, err = fmt.Fprintf(out.Out, say("将清除 %s 内的账簿、密钥与身份;确认请加 --yes\n", "would remove journal, keys and identity in %s; add --yes to do it\n"), w.Data)
 		return err
 	}
-	j := identity.JournalFile
-	if err := remove(w.Data, "identity.json", "nats.seed", "key.pem", tpm.File, "code.key", "screen.key", "screen.url", j, j+"-wal", j+"-shm"); err != nil {
+	names := []string{"identity.json", "nats.seed", "key.pem", tpm.File, "code.key", "screen.key", "screen.url"}
+	for _, suffix := range append(offline.Suffixes(), "") {
+		names = append(names, identity.JournalFile+suffix)
+	}
+	if err := remove(w.Data, names...); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintln(out.Out, say("已清除", "wiped"))
