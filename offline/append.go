@@ -38,6 +38,9 @@ func (s *Store) Update(ctx context.Context, decide func(pos.JournalView) ([]pos.
 		if err != nil || len(drafts) == 0 {
 			return err
 		}
+		if err := s.roomy(drafts); err != nil {
+			return err
+		}
 		head, err := s.head(ctx, tx)
 		if err != nil {
 			return err
@@ -145,6 +148,7 @@ func (s *Store) write(ctx context.Context, do func(context.Context, *sql.Tx) err
 	if s.last.place != last.place {
 		s.keepBookmark(ctx)
 	}
+	s.publishKey()
 	return nil
 }
 

@@ -79,6 +79,9 @@ func (b bookmark) reaches(ctx context.Context, db file.Querier, last place) erro
 	if err == nil {
 		return broken(b.place, errors.New("the bookmark beside the file names another entry here"))
 	}
+	if k, forgot, err := checkpoint(ctx, db); err == nil && forgot && !k.before(b.place) {
+		return nil // an old bookmark: its entry is forgotten, behind the centre's receipt
+	}
 	next := place{last.epoch, last.seq + 1}
 	if next.epoch != b.epoch {
 		next = place{b.epoch, 1}

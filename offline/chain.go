@@ -75,6 +75,9 @@ type chain struct {
 	prints   printFolds
 	kinds    map[pos.Kind]int
 	entries  int
+	begun    bool           // at a checkpoint, or by a first entry
+	from     *checkpointRow // where it began; nil at the very first entry
+	vouched  bool           // the entry of that checkpoint was met
 }
 
 func newChain() *chain {
@@ -106,6 +109,11 @@ func (c *chain) next(e pos.Entry) (place, error) {
 	if err := c.prints.apply(e); err != nil {
 		return placeOf(e), err
 	}
+	if e.Kind == pos.KindCheckpoint {
+		if err := c.noteCheckpoint(e); err != nil {
+			return placeOf(e), err
+		}
+	}
 	c.at, c.head = placeOf(e), e.Hash
 	c.kinds[e.Kind]++
 	c.entries++
@@ -116,7 +124,7 @@ func (c *chain) next(e pos.Entry) (place, error) {
 func (c *chain) enter(e pos.Entry) (place, error) {
 	if e.Seq != 1 {
 		// A row whose epoch was changed stands alone; rows that lost their first one do not.
-		if !vouched(e) && c.entries > 0 && e.Seq == c.at.seq+1 {
+		if !vouched(e) && c.begun && e.Seq == c.at.seq+1 {
 			return place{c.at.epoch, e.Seq}, fmt.Errorf("entry names epoch %d: hash differs from content: %w", e.Epoch, dcep.ErrChain)
 		}
 		if !vouched(e) {
@@ -127,18 +135,14 @@ func (c *chain) enter(e pos.Entry) (place, error) {
 	if e.Kind != pos.KindEpochOpened {
 		return placeOf(e), fmt.Errorf("epoch begins with %q: %w", e.Kind, dcep.ErrChain)
 	}
-	body, err := dcep.Body(e)
+	opened, err := openedBody(e)
 	if err != nil {
 		return placeOf(e), err
 	}
-	opened, ok := body.(*pos.EpochOpened)
-	if !ok {
-		return placeOf(e), fmt.Errorf("epoch begins with %T: %w", body, dcep.ErrChain)
-	}
-	if c.entries > 0 && opened.PrevEpoch == c.at.epoch && opened.PrevSeq > c.at.seq {
+	if c.begun && opened.PrevEpoch == c.at.epoch && opened.PrevSeq > c.at.seq {
 		return place{c.at.epoch, c.at.seq + 1}, fmt.Errorf("entry is missing; epoch %d follows %d: %w", e.Epoch, opened.PrevSeq, dcep.ErrChain)
 	}
-	if c.entries > 0 && (opened.PrevEpoch != c.at.epoch || opened.PrevSeq != c.at.seq || !bytes.Equal(opened.PrevHead, c.head)) {
+	if c.begun && (opened.PrevEpoch != c.at.epoch || opened.PrevSeq != c.at.seq || !bytes.Equal(opened.PrevHead, c.head)) {
 		return placeOf(e), fmt.Errorf("epoch names another previous head: %w", dcep.ErrChain)
 	}
 	suite, err := dcep.SuiteByName(opened.Suite)
@@ -149,8 +153,8 @@ func (c *chain) enter(e pos.Entry) (place, error) {
 	if err != nil {
 		return placeOf(e), err
 	}
-	if c.entries == 0 {
-		c.terminal, c.env = e.Terminal, e.Env
+	if !c.begun {
+		c.terminal, c.env, c.begun = e.Terminal, e.Env, true
 	}
 	c.key = epochKey{suite: suite, verifier: verifier, public: opened.PublicKey, epochs: c.key.epochs + 1}
 	c.at, c.head = place{e.Epoch, 0}, nil
@@ -183,6 +187,9 @@ func vouched(e pos.Entry) bool {
 // signatures of entries beyond signedAfter are verified too, on all cores.
 func walk(ctx context.Context, db file.Querier, signedAfter place, each func(pos.Entry) error) (*chain, error) {
 	c := newChain()
+	if err := c.begin(ctx, db); err != nil {
+		return c, err
+	}
 	var bad finding
 	checks := newSignatureChecks(&bad)
 	err := c.rows(ctx, db, &bad, func(e pos.Entry) error {
@@ -223,7 +230,9 @@ func (c *chain) rows(ctx context.Context, db file.Querier, bad *finding, each fu
 			return err
 		}
 	}
-	if err := rows.Err(); err != nil {
+	if err := rows.Err(); file.Broken(err) && !file.Damaged(err) {
+		return storage(err) // the disk does not answer: that says nothing about the chain
+	} else if err != nil {
 		bad.note(place{c.at.epoch, c.at.seq + 1}, fmt.Errorf("the file cannot be read further: %w", err))
 		return nil
 	}
@@ -231,7 +240,9 @@ func (c *chain) rows(ctx context.Context, db file.Querier, bad *finding, each fu
 		bad.note(place{c.at.epoch, c.at.seq + 1}, stray)
 	}
 	if c.entries == 0 {
-		bad.note(place{1, 1}, fmt.Errorf("no entries: %w", dcep.ErrChain))
+		bad.note(place{max(c.at.epoch, 1), c.at.seq + 1}, fmt.Errorf("no entries: %w", dcep.ErrChain))
+	} else if err := c.ended(); err != nil {
+		bad.note(place{c.from.epoch, c.from.seq + 1}, err)
 	}
 	return nil
 }

@@ -61,6 +61,11 @@ func (s *Store) examineRows(ctx context.Context, tx *sql.Tx, after place) (*chai
 	if err := s.belongs(c); err != nil {
 		return c, err
 	}
+	if c.from != nil {
+		if err := c.from.licensed(c.env, c.terminal, s.cfg.Centre); err != nil {
+			return c, err
+		}
+	}
 	if err := checkCursor(ctx, tx, s.cfg.Centre); err != nil {
 		return c, err
 	}
@@ -146,7 +151,13 @@ func checkCursor(ctx context.Context, db file.Querier, centre dcep.Verifier) err
 	}
 	// A centre that was restored and has nothing of the epoch names seq 0, and the cursor went
 	// further back than the epoch it named.
-	if r.Generation != c.generation || r.Seq != c.seq || r.Seq > 0 && r.Epoch != c.epoch {
+	// Behind a checkpoint it went no further back than that.
+	k, forgot, err := checkpoint(ctx, db)
+	if err != nil {
+		return err
+	}
+	stopped := forgot && c.place == k.place && r.Generation == c.generation && place{r.Epoch, r.Seq}.before(k.place)
+	if !stopped && (r.Generation != c.generation || r.Seq != c.seq || r.Seq > 0 && r.Epoch != c.epoch) {
 		return pos.NewError(pos.ErrChainBroken, fmt.Errorf("the cursor stands at epoch %d entry %d, its receipt is for epoch %d entry %d",
 			c.epoch, c.seq, r.Epoch, r.Seq))
 	}
@@ -158,8 +169,13 @@ func holds(ctx context.Context, db file.Querier, r dcep.Receipt) error {
 	if r.Seq == 0 {
 		return nil
 	}
-	var hash []byte
 	at := place{r.Epoch, r.Seq}
+	if k, ok, err := checkpoint(ctx, db); err != nil || (ok && at.before(k.place)) {
+		return err // forgotten, behind the centre's own receipt for a later place
+	} else if ok && at == k.place {
+		return sameHead(at, k.Head, r.Head)
+	}
+	var hash []byte
 	err := db.QueryRowContext(ctx, `SELECT hash FROM journal WHERE epoch = ? AND seq = ?`, at.epoch, int64(at.seq)).Scan(&hash)
 	if errors.Is(err, sql.ErrNoRows) {
 		return broken(at, errors.New("the centre has receipted this entry, the file does not have it"))
@@ -167,7 +183,11 @@ func holds(ctx context.Context, db file.Querier, r dcep.Receipt) error {
 	if err != nil {
 		return storage(err)
 	}
-	if !bytes.Equal(hash, r.Head) {
+	return sameHead(at, hash, r.Head)
+}
+
+func sameHead(at place, ours, receipted []byte) error {
+	if !bytes.Equal(ours, receipted) {
 		return broken(at, errors.New("the centre has receipted another entry here"))
 	}
 	return nil

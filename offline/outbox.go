@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"time"
 
 	"dcpos/offline/file"
 	"dcpos/pos"
@@ -84,13 +85,15 @@ func unsent(ctx context.Context, db file.Querier, after place) (uint64, error) {
 // Unsent gives the entries after (afterEpoch, afterSeq) in order of (epoch, seq): at most
 // limit of them, and at most maxBytes by Size but always at least one if there is one.
 // (0, 0) starts at the beginning; Cursor tells where the centre's receipts end.
-func (s *Store) Unsent(ctx context.Context, afterEpoch uint32, afterSeq uint64, limit, maxBytes int) ([]pos.Entry, error) {
+func (s *Store) Unsent(ctx context.Context, afterEpoch uint32, afterSeq uint64, limit, maxBytes int) (entries []pos.Entry, err error) {
+	defer s.reword(&err)
 	return entriesAfter(ctx, s.reader, place{afterEpoch, afterSeq}, limit, maxBytes)
 }
 
 // Cursor tells the last receipted place, (0, 0) before the first receipt, and the restore
 // generation of the centre that said so.
 func (s *Store) Cursor(ctx context.Context) (epoch uint32, seq, generation uint64, err error) {
+	defer s.reword(&err)
 	c, err := cursor(ctx, s.reader)
 	return c.epoch, c.seq, c.generation, err
 }
@@ -148,8 +151,30 @@ func (s *Store) Acknowledge(ctx context.Context, r dcep.Receipt, centre dcep.Ver
 		if err != nil {
 			return fmt.Errorf("move cursor: %w", err)
 		}
-		return nil
+		return noteReceipt(ctx, tx, to, r, raw, r.Generation > c.generation)
 	})
+}
+
+// receiptPace is how far apart the receipts are that are kept as places to forget up to.
+const receiptPace = 24 * time.Hour
+
+// noteReceipt keeps a receipt now and then. After a restore of the centre those beyond its place hold no longer.
+func noteReceipt(ctx context.Context, tx *sql.Tx, to place, r dcep.Receipt, raw []byte, restored bool) error {
+	if restored {
+		if _, err := tx.ExecContext(ctx, `DELETE FROM receipts WHERE (epoch, seq) > (?, ?)`, to.epoch, int64(to.seq)); err != nil {
+			return fmt.Errorf("forget receipts: %w", err)
+		}
+	}
+	if to != (place{r.Epoch, r.Seq}) || r.Seq == 0 {
+		return nil
+	}
+	_, err := tx.ExecContext(ctx, `INSERT INTO receipts (epoch, seq, centre_ms, receipt) SELECT ?, ?, ?, ?
+		WHERE NOT EXISTS (SELECT 1 FROM receipts WHERE centre_ms > ?) ON CONFLICT DO NOTHING`,
+		to.epoch, int64(to.seq), r.CentreMS, raw, r.CentreMS-receiptPace.Milliseconds())
+	if err != nil {
+		return fmt.Errorf("keep receipt: %w", err)
+	}
+	return nil
 }
 
 // checkReceipt compares the receipt's head with our entry at its place.
@@ -160,8 +185,10 @@ func (s *Store) checkReceipt(ctx context.Context, tx *sql.Tx, r dcep.Receipt) er
 		}
 		return nil
 	}
-	var hash []byte
-	err := tx.QueryRowContext(ctx, `SELECT hash FROM journal WHERE epoch = ? AND seq = ?`, r.Epoch, int64(r.Seq)).Scan(&hash)
+	hash, err := forgottenHead(ctx, tx, place{r.Epoch, r.Seq}, r.Head)
+	if err == nil && hash == nil {
+		err = tx.QueryRowContext(ctx, `SELECT hash FROM journal WHERE epoch = ? AND seq = ?`, r.Epoch, int64(r.Seq)).Scan(&hash)
+	}
 	if errors.Is(err, sql.ErrNoRows) {
 		return pos.NewError(pos.ErrFork, fmt.Errorf("the centre keeps epoch %d entry %d, this file does not", r.Epoch, r.Seq))
 	}
@@ -172,6 +199,19 @@ func (s *Store) checkReceipt(ctx context.Context, tx *sql.Tx, r dcep.Receipt) er
 		return pos.NewError(pos.ErrFork, fmt.Errorf("the centre keeps another epoch %d entry %d", r.Epoch, r.Seq))
 	}
 	return nil
+}
+
+// forgottenHead is the head at a place that was forgotten: the checkpoint's own, and before it what the receipt
+// says, because the centre's later receipt in the checkpoint covers it. Nil for a place that is not forgotten.
+func forgottenHead(ctx context.Context, tx *sql.Tx, at place, says []byte) ([]byte, error) {
+	k, ok, err := checkpoint(ctx, tx)
+	switch {
+	case err != nil || !ok || k.before(at):
+		return nil, err
+	case k.place == at:
+		return k.Head, nil
+	}
+	return says, nil
 }
 
 // forward refuses a receipt of a later epoch while an earlier one has entries that no
@@ -196,10 +236,17 @@ func forward(ctx context.Context, tx *sql.Tx, from, to place) error {
 // restored gives the place to send from after a restore of the centre. The centre takes epochs in
 // order, so entries of an epoch imply the epochs before it; nothing of it implies nothing.
 func restored(ctx context.Context, tx *sql.Tx, to place) (place, error) {
+	k, forgot, err := checkpoint(ctx, tx)
+	if err != nil {
+		return to, err
+	}
+	if forgot && to.before(k.place) { // what came before cannot be sent any more
+		return k.place, nil
+	}
 	if to.seq > 0 {
 		return to, nil
 	}
-	err := tx.QueryRowContext(ctx, `SELECT min(epoch) FROM journal`).Scan(&to.epoch)
+	err = tx.QueryRowContext(ctx, `SELECT min(epoch) FROM journal`).Scan(&to.epoch)
 	if err != nil {
 		return to, storage(err)
 	}
@@ -207,7 +254,8 @@ func restored(ctx context.Context, tx *sql.Tx, to place) (place, error) {
 }
 
 // snapshot runs read in one read transaction.
-func (s *Store) snapshot(ctx context.Context, read func(*sql.Tx) error) error {
+func (s *Store) snapshot(ctx context.Context, read func(*sql.Tx) error) (err error) {
+	defer s.reword(&err)
 	tx, err := s.reader.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
 	if err != nil {
 		return storage(err)

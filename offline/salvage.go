@@ -11,8 +11,8 @@ import (
 	"slices"
 
 	"dcpos/offline/file"
-	"dcpos/offline/salvage"
 	"dcpos/pos"
+	"dcpos/pos/dcep/salvage"
 )
 
 // SalvageReport tells what was read of a damaged journal.
@@ -43,6 +43,7 @@ func Salvage(ctx context.Context, path string, w io.Writer) (SalvageReport, erro
 	if err != nil {
 		return r, err
 	}
+	r.after(ctx, path, out)
 	for _, e := range entries {
 		if err := out.Add(e); err != nil {
 			return r, err
@@ -52,6 +53,59 @@ func Salvage(ctx context.Context, path string, w io.Writer) (SalvageReport, erro
 	end, err := out.Close(r.Problem)
 	r.Entries, r.Gaps = end.Entries, end.Gaps
 	return r, err
+}
+
+// after notes what was forgotten behind a checkpoint: that is no gap. A checkpoint that cannot be read says nothing.
+func (r *SalvageReport) after(ctx context.Context, path string, out *salvage.Writer) {
+	db := file.Pool(path, file.Read, 1)
+	defer func() { _ = db.Close() }() // nothing was written
+	if k, ok, err := checkpoint(ctx, db); err == nil && ok {
+		out.After(k.epoch, k.seq)
+	}
+}
+
+// Export writes what the centre has not receipted (all: everything that is here) as a plain salvage file (package
+// salvage) to w, in order, from one snapshot, and tells how much it is. The journal must be whole: Verify it first.
+func (s *Store) Export(ctx context.Context, all bool, w io.Writer) (r SalvageReport, err error) {
+	err = s.snapshot(ctx, func(tx *sql.Tx) error {
+		from, err := exportFrom(ctx, tx, all)
+		if err != nil {
+			return err
+		}
+		out, err := salvage.NewWriter(w)
+		if err != nil {
+			return err
+		}
+		for out.After(from.epoch, from.seq); ; {
+			entries, err := entriesAfter(ctx, tx, from, 1000, 4<<20)
+			if err != nil {
+				return err
+			}
+			for _, e := range entries {
+				if err := out.Add(e); err != nil {
+					return err
+				}
+				from = placeOf(e)
+				r.Epoch, r.LastSeq, r.Terminal = e.Epoch, e.Seq, e.Terminal
+			}
+			if len(entries) == 0 {
+				break
+			}
+		}
+		end, err := out.Close("")
+		r.Entries, r.Gaps = end.Entries, end.Gaps
+		return err
+	})
+	return r, err
+}
+
+func exportFrom(ctx context.Context, tx *sql.Tx, all bool) (place, error) {
+	if !all {
+		c, err := cursor(ctx, tx)
+		return c.place, err
+	}
+	k, _, err := checkpoint(ctx, tx)
+	return k.place, err
 }
 
 // ReadSalvage reads what Salvage wrote. Entries come in order and are not verified against any key: that

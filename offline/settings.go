@@ -11,7 +11,8 @@ import (
 )
 
 // Meta reads a small setting that is no money: the downlink's cursor, the last centre time.
-func (s *Store) Meta(ctx context.Context, key string) (string, bool, error) {
+func (s *Store) Meta(ctx context.Context, key string) (value string, ok bool, err error) {
+	defer s.reword(&err)
 	return meta(ctx, s.reader, key)
 }
 
@@ -114,14 +115,14 @@ func (s *Store) Operators(ctx context.Context) ([]Operator, error) {
 	return s.operators(ctx, `ORDER BY number`)
 }
 
-func (s *Store) operators(ctx context.Context, clause string, args ...any) ([]Operator, error) {
+func (s *Store) operators(ctx context.Context, clause string, args ...any) (list []Operator, err error) {
+	defer s.reword(&err)
 	rows, err := s.reader.QueryContext(ctx, `SELECT number, name, role, pin_hash, active, failures, locked_until_ms
 		FROM operators `+clause, args...)
 	if err != nil {
 		return nil, storage(err)
 	}
 	defer func() { _ = rows.Close() }()
-	var list []Operator
 	for rows.Next() {
 		var o Operator
 		if err := rows.Scan(&o.Number, &o.Name, &o.Role, &o.PINHash, &o.Active, &o.Failures, &o.LockedUntilMS); err != nil {

@@ -29,9 +29,11 @@ type Config struct {
 	Signer   dcep.Signer
 	Env      pos.Environment
 	Terminal string
-	// Centre verifies the receipt that the file keeps; nil takes it as it stands.
+	// Centre verifies the receipts that the file keeps; nil takes them as they stand.
 	Centre dcep.Verifier
-	Log    *slog.Logger // nil discards
+	// Reserve is the free space below which no payment is begun; 0 asks for none.
+	Reserve uint64
+	Log     *slog.Logger // nil discards
 }
 
 func (c Config) log() *slog.Logger {
@@ -48,10 +50,11 @@ type Store struct {
 	writer *sql.Conn // the only connection that writes
 	pools  []*sql.DB // writer's pool, readers' pool
 	reader *sql.DB
-	turn   chan struct{} // holds one token: the right to write
-	signer dcep.Signer   // read and changed by the holder of turn
-	last   headRow       // the entry that was appended last in this run; likewise
-	pages  *os.File      // the bookmark's; nil until one is kept; likewise
+	turn   chan struct{}               // holds one token: the right to write
+	signer dcep.Signer                 // read and changed by the holder of turn
+	last   headRow                     // the entry that was appended last in this run; likewise
+	pages  *os.File                    // the bookmark's; nil until one is kept; likewise
+	key    atomic.Pointer[dcep.Signer] // signer as it was last committed, for readers
 	failed atomic.Pointer[pos.Error]
 	closed func() error // runs once
 }
@@ -171,6 +174,7 @@ func connect(ctx context.Context, cfg Config, create bool) (*Store, error) {
 		turn: make(chan struct{}, 1), signer: cfg.Signer,
 	}
 	s.closed = sync.OnceValue(s.shut)
+	s.publishKey()
 	if s.writer, err = writers.Conn(ctx); err != nil {
 		return nil, errors.Join(storage(err), writers.Close(), reader.Close())
 	}
@@ -178,6 +182,14 @@ func connect(ctx context.Context, cfg Config, create bool) (*Store, error) {
 		return nil, errors.Join(storage(err), s.disconnect())
 	}
 	return s, nil
+}
+
+// publishKey lets readers sign with the key that stands in the file.
+func (s *Store) publishKey() {
+	if s.signer != nil {
+		key := s.signer
+		s.key.Store(&key)
+	}
 }
 
 func (s *Store) disconnect() error {
@@ -230,6 +242,15 @@ func (s *Store) fail(cause error) error {
 	e := pos.NewError(pos.ErrStorage, cause)
 	s.failed.CompareAndSwap(nil, e)
 	return e
+}
+
+// reword is deferred by what reads: after a failed write the file may read as if it were damaged, because the disk
+// does not answer or has half of what was written. That says nothing about the chain: opening anew will.
+func (s *Store) reword(err *error) {
+	if *err == nil || s.failed.Load() == nil || pos.CodeOf(*err) != pos.ErrChainBroken {
+		return
+	}
+	*err = pos.NewError(pos.ErrStorage, fmt.Errorf("after %w: %w", s.Failed(), *err))
 }
 
 // storage gives a SQLite error the code that a person can act on; others pass unchanged.

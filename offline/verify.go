@@ -1,6 +1,7 @@
 package offline
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"encoding/hex"
@@ -46,6 +47,8 @@ type Report struct {
 	Payments    int              `json:"payments"`
 	Kinds       map[pos.Kind]int `json:"kinds"`
 	Receipted   uint64           `json:"receipted"`             // of the last epoch
+	Forgotten   uint64           `json:"forgotten,omitempty"`   // entries before the checkpoint with which the file begins
+	Checkpoint  string           `json:"checkpoint,omitempty"`  // its place, "EPOCH/SEQ"
 	Projections bool             `json:"projections"`           // compared and equal
 	BadEpoch    uint32           `json:"bad_epoch,omitempty"`   // of the first bad place
 	FirstBad    uint64           `json:"first_bad,omitempty"`   // first bad sequence number
@@ -140,6 +143,12 @@ func (r *Report) verify(ctx context.Context, tx *sql.Tx, opts VerifyOptions, bes
 	if err != nil {
 		return err
 	}
+	if c.from != nil {
+		if err := c.from.licensed(c.env, c.terminal, opts.Centre); err != nil {
+			return err
+		}
+		seen = seen || bytes.Equal(c.from.Head, opts.ExpectHead)
+	}
 	next := place{c.at.epoch, c.at.seq + 1}
 	switch {
 	case c.at.seq < opts.ExpectSeq:
@@ -201,6 +210,9 @@ func (r *Report) tell(c *chain, opts VerifyOptions) {
 	r.Terminal, r.Env, r.Epoch, r.Epochs = c.terminal, c.env, c.at.epoch, c.key.epochs
 	r.LastSeq, r.Head = c.at.seq, hex.EncodeToString(c.head)
 	r.Entries, r.Payments, r.Kinds = c.entries, len(c.folds), c.kinds
+	if c.from != nil {
+		r.Forgotten, r.Checkpoint = c.from.Entries, fmt.Sprintf("%d/%d", c.from.epoch, c.from.seq)
+	}
 	if c.key.suite != nil {
 		r.Suite, r.Fingerprint = c.key.suite.Name(), dcep.Fingerprint(c.key.public)
 		r.Pinned = slices.Contains(opts.Trust, r.Fingerprint)

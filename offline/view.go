@@ -13,7 +13,8 @@ import (
 )
 
 // View reads the journal as it stands at one moment, beside the writer.
-func (s *Store) View(ctx context.Context, read func(pos.JournalView) error) error {
+func (s *Store) View(ctx context.Context, read func(pos.JournalView) error) (err error) {
+	defer s.reword(&err)
 	tx, err := s.reader.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
 	if err != nil {
 		return storage(err)
@@ -113,7 +114,8 @@ type Query struct {
 const MaxPayments = 1000
 
 // Payments lists payments, newest first by their place in the journal.
-func (s *Store) Payments(ctx context.Context, q Query) ([]pos.Payment, error) {
+func (s *Store) Payments(ctx context.Context, q Query) (list []pos.Payment, err error) {
+	defer s.reword(&err)
 	where, args := []string{"1"}, []any{}
 	if q.Date != "" {
 		where, args = append(where, "business_date = ?"), append(args, string(q.Date))

@@ -54,6 +54,7 @@ func catalogue() map[Code][4]string {
 		ErrSchema:      {"数据文件版本不符", "the data file has another version", "请使用匹配的程序版本,勿降级", "use the program version that made it; do not downgrade"},
 		ErrNotEnrolled: {"本机尚未注册", "this till is not enrolled", "请用一次性注册码运行 posctl enroll", "run posctl enroll with a one-time code"},
 		ErrQuarantined: {"本机已被隔离", "this till is quarantined", "请联系中心处理", "call the centre"},
+		ErrKeyDevice:   {"签名密钥不可用", "the signing key cannot be used", "请联系店内技术人员检查安全芯片", "let store IT look at the security chip"},
 		ErrUnsentMoney: {"还有未上传的交易", "there is unsent money", "请先联网上传,或封存导出", "connect and upload first, or export it sealed"},
 		ErrPrinter:     {"打印机未就绪", "the printer is not ready", "请检查纸张、上盖与连接", "check paper, cover and cable"},
 		ErrTooLarge:    {"内容过大", "too large", "请缩短后重试", "make it shorter and try again"},

@@ -17,6 +17,7 @@ const (
 	KindShift          Kind = "shift"             // body Shift
 	KindClockJump      Kind = "clock_jump"        // body ClockJump
 	KindConfig         Kind = "config_changed"    // body ConfigChanged
+	KindCheckpoint     Kind = "checkpoint"        // entries before it were forgotten; body Checkpoint
 )
 
 // Money reports that the entry moves or promises money; its chain head is
@@ -25,7 +26,7 @@ func (k Kind) Money() bool {
 	switch k {
 	case KindPaymentCreated, KindPaymentMoved, KindLatePaid, KindRefundMoved, KindEpochOpened:
 		return true
-	case KindOrderConfirmed, KindPrint, KindDrawer, KindShift, KindClockJump, KindConfig:
+	case KindOrderConfirmed, KindPrint, KindDrawer, KindShift, KindClockJump, KindConfig, KindCheckpoint:
 		return false
 	}
 	return false
@@ -198,4 +199,18 @@ type ConfigChanged struct {
 	What    string `json:"what"`
 	Version uint64 `json:"version,omitempty"`
 	Hash    string `json:"hash"`
+}
+
+// Checkpoint says up to where a till has forgotten entries that the centre has receipted,
+// and what they left: verification starts here.
+type Checkpoint struct {
+	Epoch     uint32 `json:"epoch"` // the last entry that was forgotten
+	Seq       uint64 `json:"seq"`
+	Head      []byte `json:"head"`
+	Suite     string `json:"suite"` // of that epoch's key
+	PublicKey []byte `json:"public_key"`
+	Epochs    uint64 `json:"epochs"`  // that were opened so far
+	Entries   uint64 `json:"entries"` // that were forgotten so far
+	Carried   []byte `json:"carried"` // hash over what they said of payments and print jobs, as table carried keeps it
+	Receipt   []byte `json:"receipt"` // the centre's receipt for exactly this place: the licence
 }

@@ -72,6 +72,7 @@ const (
 	ErrNotEnrolled     Code = "not_enrolled"
 	ErrQuarantined     Code = "quarantined"
 	ErrUnsentMoney     Code = "unsent_money"
+	ErrKeyDevice       Code = "key_device"
 	ErrPrinter         Code = "printer"
 	ErrTooLarge        Code = "too_large"
 	ErrTooMany         Code = "too_many"

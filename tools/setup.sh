@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that building and testing need. Quiet when all is there.
 set -euo pipefail
-need=(gcc qemu-system-x86 xz-utils e2fsprogs pkg-config libusb-1.0-0-dev libpcsclite-dev postgresql chromium fonts-noto-cjk fonts-wqy-microhei)
+need=(gcc qemu-system-x86 xz-utils e2fsprogs pkg-config libusb-1.0-0-dev libpcsclite-dev postgresql chromium swtpm fonts-noto-cjk fonts-wqy-microhei)
 missing=()
 for p in "${need[@]}"; do
   dpkg-query -W -f='${Status}' "$p" 2>/dev/null | grep -q 'install ok installed' || missing+=("$p")

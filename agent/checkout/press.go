@@ -172,7 +172,7 @@ func (t *Till) claim(ctx context.Context) (job pos.PrintJob, paper receipt.Recei
 				drafts = append(drafts, t.shelved(j))
 				continue
 			}
-			if paper, shows, ok, err = t.paper(v, j); err != nil {
+			if paper, shows, ok, err = t.paper(ctx, v, j); err != nil {
 				return nil, err
 			}
 			if !ok {
@@ -196,7 +196,7 @@ func (t *Till) claim(ctx context.Context) (job pos.PrintJob, paper receipt.Recei
 
 // paper lays out what the job prints, as things are now; false when what its caller laid
 // out is lost.
-func (t *Till) paper(v pos.JournalView, j pos.PrintJob) (r receipt.Receipt, shows pos.State, ok bool, err error) {
+func (t *Till) paper(ctx context.Context, v pos.JournalView, j pos.PrintJob) (r receipt.Receipt, shows pos.State, ok bool, err error) {
 	switch j.Kind {
 	case pos.PrintSelfTest:
 		return t.c.SelfTest(), "", true, nil
@@ -209,7 +209,19 @@ func (t *Till) paper(v pos.JournalView, j pos.PrintJob) (r receipt.Receipt, show
 	if err != nil {
 		return r, "", false, err
 	}
-	return slip.Payment(t.shop(), p, t.clock.Now()), p.State, true, nil
+	return slip.Payment(t.shop(), p, t.proof(ctx, p.ID), t.clock.Now()), p.State, true, nil
+}
+
+// proof is what the receipt's QR says beside the payment's id; a receipt without it is a receipt all the same.
+func (t *Till) proof(ctx context.Context, id pos.PaymentID) string {
+	if t.c.Proof == nil {
+		return ""
+	}
+	text, err := t.c.Proof(ctx, id)
+	if err != nil {
+		t.c.Log.WarnContext(ctx, "receipt without proof", "payment", id, "err", err)
+	}
+	return text
 }
 
 // duplicate reports that what the job shows may be on paper already: of this job, or of

@@ -72,7 +72,8 @@ func (t *Till) route(ctx context.Context, code string, s *Scan) error {
 }
 
 func (t *Till) scanReceipt(ctx context.Context, code string, s *Scan) error {
-	id, err := pos.ParsePaymentID(strings.TrimPrefix(code, scanner.PaymentPrefix))
+	text, _, _ := strings.Cut(strings.TrimPrefix(code, scanner.PaymentPrefix), ".") // the proof after it is for others
+	id, err := pos.ParsePaymentID(text)
 	if err != nil {
 		return pos.FieldError(pos.ErrBadCode, "code", err)
 	}

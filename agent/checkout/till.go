@@ -130,6 +130,9 @@ type Config struct {
 	CampaignHost string
 	// Reprint is for what may be on paper already. Default: ask.
 	Reprint Reprint
+	// Proof gives the signed proof that a receipt's QR carries beside the payment's id (dcep.Slip.Text); "" for
+	// none. Called while the journal is being written to. Nil: none.
+	Proof func(ctx context.Context, id pos.PaymentID) (string, error)
 	// SelfTest lays out the self-test ticket; nil: there is none.
 	SelfTest func() receipt.Receipt
 	// PrinterReady gives a value whenever the printer can print (again): opened, paper put

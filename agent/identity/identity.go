@@ -1,6 +1,7 @@
 // Package identity keeps who a till is: the keys that it made itself and what the
 // centre said at enrolment. Files lie in one folder, all with mode 0600:
-// key.pem (journal key, PKCS #8), nats.seed (nkey), code.key, screen.key, identity.json.
+// key.pem (journal key, PKCS #8; or key.tpm where a TPM keeps it), nats.seed (nkey),
+// code.key, screen.key, identity.json.
 package identity
 
 import (
@@ -70,12 +71,18 @@ const (
 // Folder is where a till keeps itself.
 type Folder string
 
-// Keys reads the device's keys, making them with the suite the first time, durably,
-// so that a repeated enrolment shows the same ones.
-func (f Folder) Keys(suite dcep.Suite) (Keys, error) {
-	if err := os.MkdirAll(string(f), 0o700); err != nil {
-		return Keys{}, fmt.Errorf("make data folder: %w", err)
-	}
+// Keeper keeps the journal's key: in a file (FileKeeper), or in a device (package tpm).
+type Keeper interface {
+	// Key opens the folder's key, making it with the suite the first time, durably.
+	Key(folder string, suite dcep.Suite) (dcep.Signer, error)
+}
+
+// FileKeeper keeps the key in a file of mode 0600.
+type FileKeeper struct{}
+
+// Key implements Keeper.
+func (FileKeeper) Key(folder string, suite dcep.Suite) (dcep.Signer, error) {
+	f := Folder(folder)
 	pem, err := f.readOrMake(keyFile, func() ([]byte, error) {
 		signer, err := suite.Generate()
 		if err != nil {
@@ -84,11 +91,24 @@ func (f Folder) Keys(suite dcep.Suite) (Keys, error) {
 		return dcep.MarshalKey(signer)
 	})
 	if err != nil {
-		return Keys{}, err
+		return nil, err
 	}
 	signer, err := dcep.ParseKey(pem)
 	if err != nil {
-		return Keys{}, fmt.Errorf("%s: %w", f.path(keyFile), err)
+		return nil, fmt.Errorf("%s: %w", f.path(keyFile), err)
+	}
+	return signer, nil
+}
+
+// Keys reads the device's keys, making them the first time, durably, so that a
+// repeated enrolment shows the same ones.
+func (f Folder) Keys(suite dcep.Suite, journal Keeper) (Keys, error) {
+	if err := os.MkdirAll(string(f), 0o700); err != nil {
+		return Keys{}, fmt.Errorf("make data folder: %w", err)
+	}
+	signer, err := journal.Key(string(f), suite)
+	if err != nil {
+		return Keys{}, err
 	}
 	seed, err := f.readOrMake(seedFile, func() ([]byte, error) {
 		pair, err := nkeys.CreateUser()

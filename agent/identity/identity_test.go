@@ -19,11 +19,11 @@ func TestKeysAreMadeOnceAndStayPrivate(t *testing.T) {
 		t.Fatal(err)
 	}
 	f := identity.Folder(dir)
-	first, err := f.Keys(suite)
+	first, err := f.Keys(suite, identity.FileKeeper{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	again, err := f.Keys(suite)
+	again, err := f.Keys(suite, identity.FileKeeper{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,7 +40,7 @@ func TestKeysAreMadeOnceAndStayPrivate(t *testing.T) {
 	if err := os.Chmod(key, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := f.Keys(suite); !errors.Is(err, &pos.Error{Code: pos.ErrConfig}) {
+	if _, err := f.Keys(suite, identity.FileKeeper{}); !errors.Is(err, &pos.Error{Code: pos.ErrConfig}) {
 		t.Errorf("a key that all can read: %v", err)
 	}
 }

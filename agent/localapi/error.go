@@ -68,7 +68,7 @@ func HTTPStatus(c pos.Code) int {
 		return http.StatusConflict
 	case pos.ErrNoOperator, pos.ErrBadPIN, pos.ErrForbidden:
 		return http.StatusForbidden
-	case pos.ErrOffline, pos.ErrOfflineCode, pos.ErrInstitution, pos.ErrStorage, pos.ErrNotSent, pos.ErrPrinter,
+	case pos.ErrOffline, pos.ErrOfflineCode, pos.ErrInstitution, pos.ErrStorage, pos.ErrKeyDevice, pos.ErrNotSent, pos.ErrPrinter,
 		drivers.CodeDevice, pos.ErrNotEnrolled, pos.ErrQuarantined, pos.ErrChainBroken, pos.ErrFork, pos.ErrSchema:
 		return http.StatusServiceUnavailable
 	case pos.ErrTooLarge:

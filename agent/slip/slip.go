@@ -23,8 +23,9 @@ const timeForm = "2006-01-02 15:04:05"
 
 // Payment is the receipt of a payment as it is now. It never calls money paid that
 // is not: an offline payment says 已受理,待入账, an unknown one 结果查询中,请勿重复支付.
-// Its QR ("dcpos:pay:" and the id) finds the payment again. printed is now.
-func Payment(shop Shop, p pos.Payment, printed time.Time) receipt.Receipt {
+// Its QR ("dcpos:pay:" and the id) finds the payment again; with proof (dcep.Slip.Text) in the id's place it also
+// proves to the customer what the till recorded. printed is now.
+func Payment(shop Shop, p pos.Payment, proof string, printed time.Time) receipt.Receipt {
 	r := receipt.New()
 	test := shop.Env.Notice()
 	if !test.IsZero() {
@@ -51,7 +52,11 @@ func Payment(shop Shop, p pos.Payment, printed time.Time) receipt.Receipt {
 	r.Add(receipt.DoubleRule())
 	addState(&r, p)
 	if !p.ID.IsZero() {
-		r.Add(receipt.Feed(1), receipt.QR(scanner.PaymentPrefix+p.ID.String()))
+		code := p.ID.String()
+		if proof != "" {
+			code = proof
+		}
+		r.Add(receipt.Feed(1), receipt.QR(scanner.PaymentPrefix+code))
 	}
 	r.Add(receipt.Centered("打印 Printed " + printed.In(pos.Shanghai()).Format(timeForm)))
 	if !test.IsZero() {

@@ -40,7 +40,7 @@ func shop(env pos.Environment) slip.Shop {
 func TestEveryStateSaysItsWordsOnEveryPaper(t *testing.T) {
 	for _, state := range pos.States() {
 		for _, columns := range []int{32, 48} {
-			s := text(t, slip.Payment(shop(pos.Live), payment(state), time.UnixMilli(1_700_000_100_000)), columns)
+			s := text(t, slip.Payment(shop(pos.Live), payment(state), "", time.UnixMilli(1_700_000_100_000)), columns)
 			if !strings.Contains(s, state.Text().ZH) {
 				t.Errorf("%s on %d columns lacks %q:\n%s", state, columns, state.Text().ZH, s)
 			}
@@ -63,7 +63,7 @@ func TestPartsAndRefunds(t *testing.T) {
 	p := payment(pos.Paid)
 	p.EnvelopePart = 1000
 	p.Refunds = []pos.Refund{{ID: p.ID, State: pos.RefundIntent, Amount: 250}}
-	s := text(t, slip.Payment(shop(pos.Lab), p, time.UnixMilli(1_700_000_100_000)), 48)
+	s := text(t, slip.Payment(shop(pos.Lab), p, "", time.UnixMilli(1_700_000_100_000)), 48)
 	for _, want := range []string{"测试 TEST", "10.00", "2.50", "退款申请已记录,尚未退款"} {
 		if !strings.Contains(s, want) {
 			t.Errorf("lacks %q:\n%s", want, s)
@@ -71,7 +71,7 @@ func TestPartsAndRefunds(t *testing.T) {
 	}
 	d := payment(pos.Declined)
 	d.Reason = pos.ErrNotSent
-	if s := text(t, slip.Payment(shop(pos.Lab), d, time.UnixMilli(1)), 48); !strings.Contains(s, "请求未发出,未扣款") {
+	if s := text(t, slip.Payment(shop(pos.Lab), d, "", time.UnixMilli(1)), 48); !strings.Contains(s, "请求未发出,未扣款") {
 		t.Errorf("reason is missing:\n%s", s)
 	}
 }

@@ -27,12 +27,14 @@ const maxStreams = 64
 
 // Config is what a Console needs.
 type Config struct {
-	Env     pos.Environment
-	Store   Store
-	Ledger  ledger.Book
-	Runs    Runs   // nil: none yet
-	Breaks  Breaks // nil: none
-	Actions Actions
+	Env    pos.Environment
+	Store  Store
+	Ledger ledger.Book
+	// Suspense is what waits for a person; nil: nothing does.
+	Suspense ledger.Suspense
+	Runs     Runs   // nil: none yet
+	Breaks   Breaks // nil: none
+	Actions  Actions
 	// Secure marks the session cookie as for TLS only; set when a proxy ends TLS.
 	Secure bool
 	Log    *slog.Logger
@@ -68,7 +70,7 @@ func New(cfg Config) (*Console, error) {
 	if c.dummy, err = hashPassword("", standard()); err != nil {
 		return nil, err
 	}
-	names := []string{"login", "overview", "payments", "payment", "ledger", "account", "runs", "run", "breaks", "break", "enrol", "policies", "audit", "error"}
+	names := []string{"login", "overview", "payments", "payment", "ledger", "account", "runs", "run", "breaks", "break", "suspense", "enrol", "policies", "audit", "error"}
 	for _, lang := range []string{"zh", "en"} {
 		for _, name := range names {
 			t, err := template.New("layout.html").Funcs(web.Funcs(lang)).Funcs(c.funcs(lang)).
@@ -99,6 +101,9 @@ func (c *Console) routes() {
 	c.mux.Handle("GET /console/policies", c.page(Viewer, c.policies))
 	c.mux.Handle("POST /console/policies", c.form(Approver, c.publish))
 	c.breakRoutes()
+	c.mux.Handle("GET /console/suspense", c.page(Viewer, c.suspense))
+	c.mux.Handle("POST /console/suspense/propose", c.form(Operator, c.proposeFor))
+	c.mux.Handle("POST /console/suspense/decide", c.form(Approver, c.decideHeld))
 	c.mux.Handle("GET /console/audit", c.page(Viewer, c.auditPage))
 	c.mux.Handle("GET /console/enrol", c.page(Operator, c.enrolPage))
 	c.mux.Handle("POST /console/enrol", c.form(Operator, c.enrol))

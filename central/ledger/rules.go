@@ -142,7 +142,7 @@ func state(merchant, transit string, p pos.Payment) (Transaction, bool) {
 // Forked turns what an entry of a fork's second branch would post into suspense:
 // the institution's side stays, the merchant's waits until a person decides.
 func Forked(terminal, merchant string, t Transaction) Transaction {
-	out := Transaction{Key: "fork:" + t.Key, Date: t.Date}
+	out := Transaction{Key: ForkKey(t.Key), Date: t.Date}
 	for _, p := range t.Postings {
 		if p.Account == Merchant(merchant) || p.Account == Pending(merchant) {
 			p.Account = SuspenseFork(terminal)
@@ -150,6 +150,44 @@ func Forked(terminal, merchant string, t Transaction) Transaction {
 		out.Postings = append(out.Postings, p)
 	}
 	return out
+}
+
+// ForkKey is the key under which Forked posts what would have the given key.
+func ForkKey(key string) string { return "fork:" + key }
+
+// CreditKey is the key of Credit for a transaction in suspense.
+func CreditKey(fork string) string { return "fork_credit:" + fork }
+
+// WriteOffKey is the key of WrittenOff for a transaction in suspense.
+func WriteOffKey(fork string) string { return "fork_off:" + fork }
+
+// negated is a transaction that undoes t under another key.
+func (t Transaction) negated(key string, date pos.Date) Transaction {
+	out := Transaction{Key: key, Date: date}
+	for _, p := range t.Postings {
+		out.Postings = append(out.Postings, Posting{p.Account, -p.Amount})
+	}
+	return out
+}
+
+// Rejoined takes out of suspense what the journal proper posts itself after all.
+func Rejoined(fork Transaction) Transaction { return fork.negated("rejoined:"+fork.Key, fork.Date) }
+
+// Credit gives the merchant what a transaction of Forked put into suspense: a person has
+// found it to be real. into is Merchant, or Pending for evidence that is not credited yet.
+func Credit(fork Transaction, terminal, into string, date pos.Date) Transaction {
+	out := Transaction{Key: CreditKey(fork.Key), Date: date}
+	for _, p := range fork.Postings {
+		if p.Account == SuspenseFork(terminal) {
+			out.Postings = append(out.Postings, Posting{p.Account, -p.Amount}, Posting{into, p.Amount})
+		}
+	}
+	return out
+}
+
+// WrittenOff undoes a transaction of Forked: a person has found that it never was.
+func WrittenOff(fork Transaction, date pos.Date) Transaction {
+	return fork.negated(WriteOffKey(fork.Key), date)
 }
 
 // String names the transaction for logs.

@@ -102,7 +102,11 @@ func (l *Link) examine(ctx context.Context, m message) examined {
 	if key == nil {
 		return x.refused(reasonUnknown, fmt.Errorf("no key for epoch %d", b.Epoch))
 	}
-	err = b.Check(key.suite, key.verifier)
+	if err = b.Check(key.suite, key.verifier); errors.Is(err, dcep.ErrSignature) {
+		if sender := l.successor(ctx, terminal, b.Epoch); sender != nil {
+			err = b.CheckBy(key.suite, key.verifier, sender)
+		}
+	}
 	switch {
 	case errors.Is(err, dcep.ErrChain):
 		return x.refused(reasonChain, err)
@@ -110,6 +114,24 @@ func (l *Link) examine(ctx context.Context, m message) examined {
 		return x.refused(reasonSignature, err)
 	}
 	return x
+}
+
+// successor is the key of the terminal's open epoch, when that is a later one: the key of the
+// batch's epoch may be lost. Nil where there is none.
+func (l *Link) successor(ctx context.Context, terminal string, epoch uint32) dcep.Verifier {
+	var t Terminal
+	err := l.store.Read(ctx, func(r Reader) (err error) {
+		t, _, err = r.Terminal(ctx, terminal)
+		return err
+	})
+	if err != nil || t.Epoch <= epoch {
+		return nil
+	}
+	k, err := l.keys.find(ctx, l.store, terminal, t.Epoch)
+	if err != nil || k == nil {
+		return nil
+	}
+	return k.verifier
 }
 
 // keyring keeps verifiers of keys that were looked up; a key of an epoch never changes.

@@ -16,11 +16,6 @@ func (l *Link) Take(ctx context.Context, subjects []string, data [][]byte) error
 	return err
 }
 
-// NewTaker is a link without a conveyor.
-func NewTaker(cfg Config) *Link {
-	return &Link{cfg: cfg, store: cfg.Store, keys: newKeyring(), log: cfg.Log, now: cfg.Now}
-}
-
 // AuditStream is auditStream.
 func AuditStream(have, want jetstream.StreamConfig) []Finding { return auditStream(have, want) }
 

@@ -19,6 +19,7 @@ type keeping struct {
 	heads     map[keyName][]Head
 	payments  map[paymentName]*folded
 	order     []paymentName // of payments, so that they are written in order of first change
+	islands   map[keyName][]Head
 	posts     []post
 	outcomes  []outcome
 }
@@ -27,6 +28,8 @@ type keeping struct {
 type post struct {
 	terminal string
 	item     ledger.Item
+	// rejoins tells that the same money may lie in suspense: the terminal has islands.
+	rejoins bool
 }
 
 type paymentName struct {
@@ -51,15 +54,13 @@ type outcome struct {
 	// fenced tells that the terminal is in quarantine.
 	fenced bool
 	reject string
+	kept   int // entries that are new, on whichever branch
 }
 
 // keepAll takes in examined messages in order, all in one transaction. Only the
 // database can make it fail; whatever a message says is kept, or noted as rejected.
 func keepAll(ctx context.Context, tx Tx, messages []examined) ([]outcome, error) {
-	k := &keeping{
-		tx: tx, terminals: make(map[string]Terminal), heads: make(map[keyName][]Head),
-		payments: make(map[paymentName]*folded),
-	}
+	k := newKeeping(tx)
 	for _, x := range messages {
 		o, err := k.keep(ctx, x)
 		if err != nil {
@@ -67,10 +68,21 @@ func keepAll(ctx context.Context, tx Tx, messages []examined) ([]outcome, error)
 		}
 		k.outcomes = append(k.outcomes, o)
 	}
-	if err := k.writePayments(ctx); err != nil {
-		return nil, err
+	return k.outcomes, k.finish(ctx)
+}
+
+func newKeeping(tx Tx) *keeping {
+	return &keeping{
+		tx: tx, terminals: make(map[string]Terminal), heads: make(map[keyName][]Head), islands: make(map[keyName][]Head),
+		payments: make(map[paymentName]*folded),
 	}
-	return k.outcomes, k.postAll(ctx)
+}
+
+func (k *keeping) finish(ctx context.Context) error {
+	if err := k.writePayments(ctx); err != nil {
+		return err
+	}
+	return k.postAll(ctx)
 }
 
 func (k *keeping) keep(ctx context.Context, x examined) (outcome, error) {
@@ -181,7 +193,9 @@ func (k *keeping) locate(ctx context.Context, b wire.Batch, heads []Head) (where
 	}
 	at := make(map[uint64][]Place)
 	for _, p := range places {
-		at[p.Seq] = append(at[p.Seq], p)
+		if p.Branch < islandBranch {
+			at[p.Seq] = append(at[p.Seq], p)
+		}
 	}
 	return follow(b, heads, at), nil
 }
@@ -312,8 +326,33 @@ func (k *keeping) extend(ctx context.Context, t Terminal, b wire.Batch, w where,
 		if err := k.foresee(ctx, t.ID, fresh); err != nil {
 			return o, err
 		}
+		if _, err := k.islandsOf(ctx, name); err != nil {
+			return o, err
+		}
 	}
-	late := b.Epoch < t.Epoch
+	if len(heads) == 0 {
+		if err := k.tx.PutOpening(ctx, b.Terminal, opening(fresh[0])); err != nil {
+			return o, fmt.Errorf("note epoch %d of %s: %w", b.Epoch, b.Terminal, err)
+		}
+	}
+	var err error
+	if o, err = k.append(ctx, t, b.Epoch, head, fresh, o); err != nil {
+		return o, err
+	}
+	head = o.head
+	k.heads[name] = replaceHead(heads, head)
+	if head.Branch == 0 {
+		o.fresh = fresh
+		if err := k.tx.ClearGap(ctx, b.Terminal, b.Epoch); err != nil {
+			return o, fmt.Errorf("clear gap of %s epoch %d: %w", b.Terminal, b.Epoch, err)
+		}
+	}
+	return o, nil
+}
+
+// append keeps entries at the end of a branch and moves its head.
+func (k *keeping) append(ctx context.Context, t Terminal, epoch uint32, head Head, fresh []pos.Entry, o outcome) (outcome, error) {
+	late := epoch < t.Epoch
 	kept := make([]Kept, 0, len(fresh))
 	for _, e := range fresh {
 		fault, err := k.fold(ctx, t, head, e)
@@ -322,26 +361,15 @@ func (k *keeping) extend(ctx context.Context, t Terminal, b wire.Batch, w where,
 		}
 		kept = append(kept, Kept{Entry: e, Branch: head.Branch, Late: late, Fault: fault})
 	}
+	last := fresh[len(fresh)-1]
 	if err := k.tx.AppendEntries(ctx, kept); err != nil {
-		return o, fmt.Errorf("keep entries %d to %d of %s: %w", fresh[0].Seq, b.Last, b.Terminal, err)
+		return o, fmt.Errorf("keep entries %d to %d of %s: %w", fresh[0].Seq, last.Seq, t.ID, err)
 	}
-	if len(heads) == 0 {
-		if err := k.tx.PutOpening(ctx, b.Terminal, opening(fresh[0])); err != nil {
-			return o, fmt.Errorf("note epoch %d of %s: %w", b.Epoch, b.Terminal, err)
-		}
+	head.Seq, head.Hash = last.Seq, last.Hash
+	if err := k.tx.PutHead(ctx, t.ID, epoch, head); err != nil {
+		return o, fmt.Errorf("move head of %s epoch %d: %w", t.ID, epoch, err)
 	}
-	head.Seq, head.Hash = b.Last, b.Head
-	if err := k.tx.PutHead(ctx, b.Terminal, b.Epoch, head); err != nil {
-		return o, fmt.Errorf("move head of %s epoch %d: %w", b.Terminal, b.Epoch, err)
-	}
-	k.heads[name] = replaceHead(heads, head)
-	o.head = head
-	if head.Branch == 0 {
-		o.fresh = fresh
-		if err := k.tx.ClearGap(ctx, b.Terminal, b.Epoch); err != nil {
-			return o, fmt.Errorf("clear gap of %s epoch %d: %w", b.Terminal, b.Epoch, err)
-		}
-	}
+	o.head, o.kept = head, len(fresh)
 	return o, nil
 }
 
@@ -400,7 +428,7 @@ func (k *keeping) fold(ctx context.Context, t Terminal, head Head, e pos.Entry) 
 	switch e.Kind {
 	case pos.KindPaymentCreated, pos.KindPaymentMoved, pos.KindLatePaid, pos.KindRefundMoved:
 	case pos.KindEpochOpened, pos.KindOrderConfirmed, pos.KindPrint, pos.KindDrawer,
-		pos.KindShift, pos.KindClockJump, pos.KindConfig:
+		pos.KindShift, pos.KindClockJump, pos.KindConfig, pos.KindCheckpoint:
 		return "", nil
 	default: // a newer till's kind is kept and passed on
 		return "", nil
@@ -427,7 +455,7 @@ func (k *keeping) fold(ctx context.Context, t Terminal, head Head, e pos.Entry) 
 		if head.Branch > 0 { // under the payment's own key it is the same money, counted once already
 			item = ledger.Item{Transaction: ledger.Forked(t.ID, t.Merchant, tr), Unless: tr.Key}
 		}
-		k.posts = append(k.posts, post{t.ID, item})
+		k.posts = append(k.posts, post{t.ID, item, head.Branch == 0 && len(k.islands[keyName{t.ID, e.Epoch}]) > 0})
 	}
 	return "", nil
 }
@@ -435,6 +463,9 @@ func (k *keeping) fold(ctx context.Context, t Terminal, head Head, e pos.Entry) 
 // postAll writes what the entries move. When the centre has posted a key with another
 // body (what the institution said), that stays, and the till's word is noted.
 func (k *keeping) postAll(ctx context.Context) error {
+	if err := k.rejoin(ctx); err != nil {
+		return err
+	}
 	items := make([]ledger.Item, len(k.posts))
 	for i, p := range k.posts {
 		items[i] = p.item

@@ -112,7 +112,7 @@ type delivery struct {
 
 func deliver(t *testing.T, c *centre, messages []delivery) {
 	t.Helper()
-	l := link.NewTaker(c.cfg)
+	l := link.Desk(c.cfg)
 	for len(messages) > 0 {
 		n := min(16, len(messages))
 		subjects, data := make([]string, n), make([][]byte, n)

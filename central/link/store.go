@@ -32,6 +32,14 @@ type Head struct {
 	Parent int    // the branch that it forked from
 }
 
+// Islands are branches of their own from this number on: entries that came by a salvage file and prove
+// themselves, while what is before them is lost. They are no forks: their money waits in suspense until the
+// till's own journal reaches them, or a person decides.
+const (
+	islandBranch = 1000
+	islandParent = -1
+)
+
 // Place is one kept entry by branch, number and hash.
 type Place struct {
 	Branch int
@@ -112,7 +120,7 @@ type Registry interface {
 // Reader is what a mark is made of.
 type Reader interface {
 	Registry
-	// Heads lists the branches of an epoch, 0 first.
+	// Heads lists the branches of an epoch, 0 first; islands are left out.
 	Heads(ctx context.Context, terminal string, epoch uint32) ([]Head, error)
 	// Openings lists the epochs of which anything is kept, in order.
 	Openings(ctx context.Context, terminal string) ([]Opening, error)
@@ -141,6 +149,8 @@ type Tx interface {
 	PutHead(ctx context.Context, terminal string, epoch uint32, h Head) error
 	PutOpening(ctx context.Context, terminal string, o Opening) error
 	AppendEntries(ctx context.Context, entries []Kept) error
+	// Islands lists the islands of an epoch in order.
+	Islands(ctx context.Context, terminal string, epoch uint32) ([]Head, error)
 	PutGap(ctx context.Context, terminal string, epoch uint32, g Gap) error
 	ClearGap(ctx context.Context, terminal string, epoch uint32) error
 	AppendFork(ctx context.Context, f Fork) error

@@ -238,7 +238,7 @@ func (c *centre) dial(tb testing.TB, t *till, inbox string, more ...nats.Option)
 // take takes messages in without the conveyor, several per transaction.
 func (c *centre) take(tb testing.TB, terminal string, batches ...[]byte) {
 	tb.Helper()
-	l := link.NewTaker(c.cfg)
+	l := link.Desk(c.cfg)
 	subjects := make([]string, len(batches))
 	for i := range subjects {
 		subjects[i] = wire.JournalSubject(terminal)
@@ -327,7 +327,7 @@ var _ ledger.Tx = (*store.Tx)(nil)
 // taker keeps one link without conveyor, so that keys are looked up once.
 func (c *centre) taker() *link.Link {
 	if c.without == nil {
-		c.without = link.NewTaker(c.cfg)
+		c.without = link.Desk(c.cfg)
 	}
 	return c.without
 }

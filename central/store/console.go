@@ -267,8 +267,8 @@ func (s consoleStore) Payment(ctx context.Context, id pos.PaymentID) (d console.
 
 func (t *Tx) tillDetail(ctx context.Context, id pos.PaymentID, d *console.PaymentDetail) (bool, error) {
 	var b []byte
-	found, err := one(t.QueryRow(ctx, `SELECT merchant, payment FROM till_payments WHERE id = ? AND branch = ''
-		ORDER BY created_ms LIMIT 1`, id.String()), &d.Merchant, &b)
+	found, err := one(t.QueryRow(ctx, `SELECT merchant, payment FROM till_payments WHERE id = ?
+		ORDER BY branch, created_ms LIMIT 1`, id.String()), &d.Merchant, &b)
 	if err != nil || !found {
 		return false, err
 	}

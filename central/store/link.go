@@ -59,8 +59,17 @@ func (t linkTx) Key(ctx context.Context, terminal string, epoch uint32) (link.Ke
 
 // Heads implements link.Reader.
 func (t linkTx) Heads(ctx context.Context, terminal string, epoch uint32) ([]link.Head, error) {
+	return t.branches(ctx, `parent >= 0`, terminal, epoch)
+}
+
+// Islands implements link.Tx.
+func (t linkTx) Islands(ctx context.Context, terminal string, epoch uint32) ([]link.Head, error) {
+	return t.branches(ctx, `parent < 0`, terminal, epoch)
+}
+
+func (t linkTx) branches(ctx context.Context, which, terminal string, epoch uint32) ([]link.Head, error) {
 	rows, err := t.Query(ctx, `SELECT branch, seq, head, first_seq, parent FROM heads
-		WHERE terminal = ? AND epoch = ? ORDER BY branch`, terminal, epoch)
+		WHERE terminal = ? AND epoch = ? AND `+which+` ORDER BY branch`, terminal, epoch)
 	if err != nil {
 		return nil, err
 	}

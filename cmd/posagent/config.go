@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"maps"
@@ -8,11 +9,15 @@ import (
 	"time"
 
 	"dcpos/agent/checkout"
+	"dcpos/agent/identity"
+	"dcpos/agent/identity/tpm"
 	"dcpos/agent/localapi"
 	"dcpos/agent/screen"
 	"dcpos/drivers"
 	profiles "dcpos/firmware-profiles"
 	"dcpos/internal/config"
+	"dcpos/internal/secret"
+	"dcpos/offline"
 	"dcpos/pos"
 	"dcpos/pos/dcep"
 )
@@ -23,6 +28,7 @@ type settings struct {
 	Data   string          `yaml:"data"`
 	Class  string          `yaml:"class"`
 	Suite  string          `yaml:"suite"`
+	Key    keySettings     `yaml:"key"`
 	API    apiSettings     `yaml:"api"`
 	Log    string          `yaml:"log"`
 	Timing timingSettings  `yaml:"timing"`
@@ -40,6 +46,7 @@ type settings struct {
 	Receipt        string        `yaml:"receipt"`
 	Reprint        string        `yaml:"reprint"`
 	Cutover        time.Duration `yaml:"cutover"`
+	Keep           time.Duration `yaml:"keep"`
 	CampaignHost   string        `yaml:"campaign_host"`
 	Category       string        `yaml:"category"`
 	Fare           fareSettings  `yaml:"fare"`
@@ -48,6 +55,36 @@ type settings struct {
 type fareSettings struct {
 	Amount pos.Money     `yaml:"amount_fen"`
 	Again  time.Duration `yaml:"again"`
+}
+
+type keySettings struct {
+	Kind    string `yaml:"kind"`
+	Device  string `yaml:"device"`
+	PINFile string `yaml:"pin_file"`
+}
+
+// The values of key.kind.
+const (
+	keyFile   = "file"
+	keyTPM    = "tpm"
+	keySealed = "tpm-sealed"
+)
+
+// keeper is where the journal's key is kept.
+func (k keySettings) keeper() (identity.Keeper, error) {
+	if k.Kind == keyFile {
+		return identity.FileKeeper{}, nil
+	}
+	t := tpm.Keeper{Device: k.Device, Sealed: k.Kind == keySealed}
+	if k.PINFile == "" {
+		return t, nil
+	}
+	pin, err := secret.Load(k.PINFile, func() ([]byte, error) { return nil, errors.New("key.pin_file: no such file") })
+	if err != nil {
+		return nil, pos.FieldError(pos.ErrConfig, "key.pin_file", err)
+	}
+	t.PIN = bytes.TrimRight(pin, "\r\n")
+	return t, nil
 }
 
 type deviceSettings struct {
@@ -76,6 +113,10 @@ env: live                 # live or lab; a live till trusts no lab certificate. 
 data: /var/lib/posagent   # folder of keys, identity and journal, mode 0700. 数据目录
 class: counter            # self-checkout, counter, smart-pos, all-in-one or sdk. 终端类型
 suite: sm2-sm3            # of the journal key when it is made: sm2-sm3 or ed25519-sha256. 签名算法
+key:
+  kind: file              # where the journal key is: file (mode 0600), tpm (made in a TPM 2.0 with SM2), tpm-sealed. 密钥存放
+  device: /dev/tpmrm0     # the TPM, or the socket of a software TPM. 安全芯片设备
+  pin_file: ""            # file of mode 0600 with the key's PIN; empty: none. PIN 文件
 log: info                 # debug, info, warn or error. 日志级别
 api:
   unix: /run/posagent/api.sock  # local API for posctl and the vendor's POS, mode 0660. 本地接口
@@ -100,6 +141,7 @@ category: ""              # of the goods sold here, such as books: which red env
 fare:                     # a gate or bus: every tap pays this amount by evidence, without a keypad. 定额刷卡
   amount_fen: 0           # 0: no gate; at most the policy's fare_max. 每次金额(分)
   again: 10s              # the same wallet pays once in this time; 0s: every time. 防重复刷卡时间
+keep: 2160h               # how long entries stay after the centre's receipt; at least 90 days. 回执后保留时长,不少于 90 天
 timing:
   expiry: 15s             # the centre starts no question that is older. 请求有效期
   answer: 20s             # an answer is awaited so long, then the result is unknown. 等待应答
@@ -115,6 +157,7 @@ func load(path string) (settings, profiles.Class, error) {
 		Env: pos.Live, Data: "/var/lib/posagent", Class: "counter", Suite: dcep.SM2SM3, Log: "info",
 		API:     apiSettings{Unix: "/run/posagent/api.sock", Listen: "127.0.0.1:8620"},
 		Devices: deviceSettings{Auto: true}, Fare: fareSettings{Again: 10 * time.Second},
+		Key: keySettings{Kind: keyFile, Device: tpm.DefaultDevice}, Keep: offline.MinKeep,
 	}
 	if path = config.Find(path, "/etc/dcpos/posagent.yaml"); path != "" {
 		if err := config.Load(path, &s); err != nil {
@@ -150,6 +193,9 @@ func (s settings) check() error {
 	if _, err := dcep.SuiteByName(s.Suite); err != nil {
 		return fmt.Errorf("suite: %w", err)
 	}
+	if k := s.Key.Kind; k != keyFile && k != keyTPM && k != keySealed {
+		return fmt.Errorf("key.kind: %q: want %s, %s or %s", k, keyFile, keyTPM, keySealed)
+	}
 	if s.API.Unix == "" && s.API.Listen == "" {
 		return errors.New("api: unix and listen are both empty: nobody could reach this till")
 	}
@@ -171,6 +217,9 @@ func (s settings) check() error {
 	}
 	if len(s.Category) > 32 {
 		return fmt.Errorf("category: %q: want at most 32 bytes", s.Category)
+	}
+	if s.Keep < offline.MinKeep {
+		return fmt.Errorf("keep: %s: want at least %s", s.Keep, offline.MinKeep)
 	}
 	if s.Cutover < 0 || s.Cutover >= 24*time.Hour {
 		return fmt.Errorf("cutover: %s: want 0s to 24h", s.Cutover)

@@ -59,7 +59,7 @@ func (a *agent) journal(ctx context.Context, id identity.Identity, c *clock.Cloc
 		return nil, err
 	}
 	cfg := offline.Config{
-		Path: a.folder.Journal(), Signer: a.keys.Journal, Env: id.Env, Terminal: id.Terminal, Centre: centre, Log: a.log,
+		Path: a.folder.Journal(), Signer: a.keys.Journal, Env: id.Env, Terminal: id.Terminal, Centre: centre, Reserve: offline.Reserve, Log: a.log,
 	}
 	store, err := offline.Open(ctx, cfg)
 	if !errors.Is(err, fs.ErrNotExist) {

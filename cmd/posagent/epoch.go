@@ -16,7 +16,6 @@ import (
 	"dcpos/internal/cli"
 	"dcpos/offline"
 	"dcpos/pos"
-	"dcpos/pos/dcep"
 )
 
 type epochCmd struct {
@@ -47,11 +46,7 @@ func (e epochCmd) Run(ctx context.Context, g *grammar, out *cli.Streams) error {
 	if err != nil {
 		return pos.NewError(pos.ErrNotEnrolled, err)
 	}
-	suite, err := dcep.SuiteByName(s.Suite)
-	if err != nil {
-		return err
-	}
-	if a.keys, err = a.folder.Keys(suite); err != nil {
+	if a.keys, err = a.openKeys(); err != nil {
 		return err
 	}
 	if a.clock, err = clock.New(clock.Options{}, 0); err != nil {
@@ -84,7 +79,9 @@ func (a *agent) openEpoch(ctx context.Context, id identity.Identity, before uint
 		Merchant: id.Merchant, Store: id.Store,
 	}
 	at, date := a.clock.Instant(), pos.DateOf(time.Now(), a.settings.Cutover)
-	store, err := offline.Open(ctx, cfg)
+	keyless := cfg
+	keyless.Signer = nil // the last epoch's key may be another one, or be lost
+	store, err := offline.Open(ctx, keyless)
 	if err == nil {
 		err = store.OpenEpoch(ctx, a.keys.Journal, id.Epoch, first, at, date, pos.OperatorSystem)
 		return "", errors.Join(err, store.Close())

@@ -28,6 +28,15 @@ func (m memory) Operator(ctx context.Context, number string) (operator.Operator,
 	}, ok, err
 }
 
+// proof is what a receipt's QR proves; empty for a payment whose last entry is forgotten.
+func (m memory) proof(ctx context.Context, id pos.PaymentID) (string, error) {
+	slip, ok, err := m.Slip(ctx, id)
+	if err != nil || !ok {
+		return "", err
+	}
+	return slip.Text()
+}
+
 // beliefs is whom the till may believe, as the centre last said. It is kept with the
 // identity, so that a till that starts without a network knows it.
 type beliefs struct {

@@ -43,12 +43,9 @@ type agent struct {
 // run lives until ctx ends: first at the enrolment counter where the device is not
 // enrolled, then as a till.
 func (a *agent) run(ctx context.Context) error {
-	suite, err := dcep.SuiteByName(a.settings.Suite)
-	if err != nil {
-		return err
-	}
 	a.folder = identity.Folder(a.settings.Data)
-	if a.keys, err = a.folder.Keys(suite); err != nil {
+	var err error
+	if a.keys, err = a.openKeys(); err != nil {
 		return err
 	}
 	if a.clock, err = clock.New(clock.Options{}, 0); err != nil {
@@ -63,6 +60,19 @@ func (a *agent) run(ctx context.Context) error {
 		return err
 	}
 	return a.sell(ctx, id)
+}
+
+// openKeys opens the device's keys, or makes them.
+func (a *agent) openKeys() (identity.Keys, error) {
+	suite, err := dcep.SuiteByName(a.settings.Suite)
+	if err != nil {
+		return identity.Keys{}, err
+	}
+	keeper, err := a.settings.Key.keeper()
+	if err != nil {
+		return identity.Keys{}, err
+	}
+	return a.folder.Keys(suite, keeper)
 }
 
 // waitForEnrolment serves the counter of a till that is not enrolled.
@@ -96,6 +106,9 @@ func (a *agent) sell(ctx context.Context, id identity.Identity) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
+	if err := guardVersion(ctx, store, version); err != nil {
+		return err
+	}
 
 	link := &linkWord{}
 	nc, err := a.dial(ctx, id, link.changed)
@@ -123,7 +136,8 @@ func (a *agent) sell(ctx context.Context, id identity.Identity) (err error) {
 	}}
 	r := a.lanes(nc, id, centre, store, word)
 	link.tell(func() { r.up.Kick(); r.down.Kick() })
-	return a.together(ctx, id, till, set, r, func(ctx context.Context) error { return a.heal(ctx, store, till) })
+	return a.together(ctx, id, till, set, r,
+		func(ctx context.Context) error { return a.heal(ctx, store, till) }, a.forgetDaily(store))
 }
 
 // policies opens the book of what the till may accept offline. A till whose journal has
@@ -163,6 +177,7 @@ func (a *agent) checkout(
 	}
 	if a.prints() {
 		c.Printer, c.Reprint, c.PrinterReady = set, checkout.Reprint(a.settings.Reprint), set.ready
+		c.Proof = memory{store}.proof
 		c.HasPrinter, c.Unconfirmed, c.SelfTest, c.Columns = set.HasPrinter, set.Unconfirmed, set.Ticket, set.Columns
 		c.Tone = set // the buzzer of a printer, display or scanner
 		if a.settings.Drawer {
@@ -187,17 +202,19 @@ func (a *agent) revocationMax(book *policy.Book) func() time.Duration {
 	}
 }
 
-// together runs the till, its devices, both lanes, the journal's watch and the local API
+// together runs the till, its devices, both lanes, what keeps the journal and the local API
 // until one of them ends or ctx does, then waits for all.
-func (a *agent) together(ctx context.Context, id identity.Identity, till *checkout.Till, set *bench, r road, heal func(context.Context) error) error {
+func (a *agent) together(ctx context.Context, id identity.Identity, till *checkout.Till, set *bench, r road,
+	keep ...func(context.Context) error,
+) error {
 	servers, err := a.servers(ctx, id, till, set)
 	if err != nil {
 		return err
 	}
 	parts := append(servers,
-		till.Run, r.up.Run, r.down.Run, heal,
+		till.Run, r.up.Run, r.down.Run,
 		func(ctx context.Context) error { return a.serveDevices(ctx, till, set) })
-	return cli.Together(ctx, parts...)
+	return cli.Together(ctx, append(parts, keep...)...)
 }
 
 // servers are the listeners of the local API.

@@ -28,6 +28,8 @@ type grammar struct {
 	Worker     workerCmd     `cmd:"" help:"Take shards of a centre's reconciliations, on any machine. 对账工作节点。"`
 	Campaign   campaignCmd   `cmd:"" help:"Red-envelope campaigns: publish, close, draw. 红包活动。"`
 	Ledger     ledgerCmd     `cmd:"" help:"Show balances, terminals and, if asked, every payment and posting. 查看总账。"`
+	Take       takeCmd       `cmd:"" help:"Take in the file of a till that cannot send: posctl journal export. 导入终端导出文件。"`
+	Suspense   suspenseCmd   `cmd:"" help:"What waits in suspense for a person, and deciding it by four eyes. 挂账处理。"`
 	Backup     backupCmd     `cmd:"" help:"Copy the database, also beside a running centre. 备份。"`
 	Restore    restoreCmd    `cmd:"" help:"Make the database from a backup; tills then send again. 还原。"`
 	HelpConfig helpConfigCmd `cmd:"" help:"Print every configuration key with its default and meaning. 列出所有配置项。"`

@@ -104,7 +104,7 @@ func (c *centre) conveyor() (link.Conveyor, error) {
 func (c *centre) pages(ctx context.Context) (net.Listener, *httpapi.Server, error) {
 	c.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	page, err := console.New(console.Config{
-		Env: c.settings.Env, Store: c.store.Console(), Ledger: c.store.Ledger(), Runs: c.store.ConsoleRuns(),
+		Env: c.settings.Env, Store: c.store.Console(), Ledger: c.store.Ledger(), Suspense: c.store.Suspense(), Runs: c.store.ConsoleRuns(),
 		Breaks:  store.ConsoleBreaks(c.breaks, c.store),
 		Actions: console.Actions{IssueCode: c.issueCode, Release: c.fleet.Release, Policies: c.listPolicies, Publish: c.fleet.Publish}, Log: c.log, Now: time.Now,
 	})

@@ -11,9 +11,11 @@ import (
 	"io/fs"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
+	"dcpos/agent/identity"
 	"dcpos/internal/cli"
 	"dcpos/offline"
 	"dcpos/pos"
@@ -23,7 +25,7 @@ import (
 // JournalCmd looks at a till's journal without the till.
 type JournalCmd struct {
 	Verify JournalVerifyCmd `cmd:"" help:"Check a journal: chain, signatures, gaps, projections. Read-only, also beside a running agent."`
-	Export JournalExportCmd `cmd:"" help:"Write the readable entries of a damaged journal to a file for the centre."`
+	Export JournalExportCmd `cmd:"" help:"Write a journal's entries to a file for the centre: sealed, or what can be read of a damaged one."`
 }
 
 // JournalVerifyCmd checks one journal. Exit 0: it holds; 1: it does not (the first bad sequence
@@ -194,15 +196,25 @@ func printReport(w io.Writer, path string, r offline.Report, opts offline.Verify
 	return err
 }
 
-// JournalExportCmd salvages a damaged journal.
+// JournalExportCmd takes a till's entries to the centre without a network.
 type JournalExportCmd struct {
-	Salvage bool   `required:"" help:"Write every readable entry and name the gaps; the journal stays as it is."`
-	File    string `arg:"" help:"The damaged journal."`
+	Salvage bool   `help:"The journal is damaged: write every readable entry, plain, and name the gaps; the journal stays as it is."`
+	All     bool   `help:"Everything that is here, not only what the centre has not receipted."`
+	Device  string `default:"/dev/tpmrm0" help:"The TPM, where the key is in one."`
+	PINFile string `placeholder:"FILE" help:"File of mode 0600 with the PIN of the key in the TPM."`
+	File    string `arg:"" help:"The journal. Unless --salvage, the till's identity.json and key lie beside it."`
 	Out     string `arg:"" help:"The file to write; it must not exist."`
 	JSON    bool   `name:"json" help:"Print the report as JSON."`
 }
 
-// Run writes the salvage file. Exit 0: whole and without gaps; 1: gaps, altered rows or nothing readable; 2: wrong usage.
+// Help says which file is for what.
+func (JournalExportCmd) Help() string {
+	return `Without --salvage: for a till that will never come online again. Writes what the centre lacks, signed by the terminal's
+key and encrypted to the centre; may be repeated. With --salvage: what can be read of a damaged journal, without a key.
+Either goes to "poscentral take FILE"; the receipt that it writes comes back by "posctl till receipt".`
+}
+
+// Run writes the file. Exit 0: whole and without gaps; 1: gaps, altered rows, nothing readable or no key; 2: wrong usage.
 func (c *JournalExportCmd) Run(ctx context.Context, out *cli.Streams) error {
 	if _, err := os.Stat(c.File); err != nil {
 		return cli.Exit(cli.Usage, err)
@@ -211,7 +223,12 @@ func (c *JournalExportCmd) Run(ctx context.Context, out *cli.Streams) error {
 	if err != nil {
 		return cli.Exit(cli.Usage, err)
 	}
-	report, err := offline.Salvage(ctx, c.File, f)
+	var report offline.SalvageReport
+	if c.Salvage {
+		report, err = offline.Salvage(ctx, c.File, f)
+	} else {
+		report, err = c.sealed(ctx, f)
+	}
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return cli.Exit(cli.Negative, errors.Join(err, os.Remove(c.Out)))
 	}
@@ -224,6 +241,29 @@ func (c *JournalExportCmd) Run(ctx context.Context, out *cli.Streams) error {
 		return err
 	}
 	return cli.Exit(cli.Negative, nil)
+}
+
+// sealed opens the journal with its key, which verifies it, and writes the sealed file.
+func (c *JournalExportCmd) sealed(ctx context.Context, f *os.File) (r offline.SalvageReport, err error) {
+	folder := filepath.Dir(c.File)
+	id, err := identity.Folder(folder).Load()
+	if err != nil {
+		return r, fmt.Errorf("%s: %w", folder, err)
+	}
+	whole, err := offline.Verify(ctx, c.File, offline.VerifyOptions{})
+	if err != nil {
+		return r, err
+	}
+	signer, err := signerOf(folder, c.Device, c.PINFile, whole.Suite)
+	if err != nil {
+		return r, err
+	}
+	store, err := offline.Open(ctx, offline.Config{Path: c.File, Signer: signer, Env: id.Env, Terminal: id.Terminal})
+	if err != nil {
+		return r, err
+	}
+	defer func() { _ = store.Close() }() // nothing was written; beside a running agent the -wal stays
+	return seal(ctx, store, id, signer, c.All, f)
 }
 
 func printSalvage(w io.Writer, path string, r offline.SalvageReport) error {

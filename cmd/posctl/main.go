@@ -17,6 +17,8 @@ type grammar struct {
 	Selftest  SelftestCmd    `cmd:"" help:"Print a self-test ticket; test any device. 自检。"`
 	Enroll    EnrollCmd      `cmd:"" help:"Make this device a terminal by a one-time code. 注册终端。"`
 	Journal   JournalCmd     `cmd:"" help:"Verify or salvage a till's journal. 校验或抢救终端账簿。"`
+	Till      TillCmd        `cmd:"" help:"May this till be updated, un-enrolled, wiped? Hand in a receipt. 终端数据处置。"`
+	Receipt   ReceiptCmd     `cmd:"" help:"Check what a paper receipt's QR proves. 校验小票二维码。"`
 	Profile   ProfileCmd     `cmd:"" help:"Device models as data. 设备配置。"`
 	Draw      DrawCmd        `cmd:"" help:"Verify a campaign's draw. 复核抽签。"`
 	Reconcile ReconcileGroup `cmd:"" help:"Compare our lines with the institutions' statements and explain every difference. 对账。"`

@@ -30,6 +30,7 @@ func rooms() []room {
 	centre := []string{"pos/", "sync/wire", "firmware-profiles/", "web/", "central/ledger/", "central/institution/"}
 	everything := []string{""}
 	return []room{
+		{"pos/dcep/salvage", []string{"pos", "pos/dcep"}},
 		{"pos/dcep", []string{"pos"}},
 		{"pos", nil},
 		{"firmware-profiles", []string{"pos"}},
@@ -69,6 +70,7 @@ func guests() map[string][]string {
 		"github.com/xuri/excelize":            {"central/reconcile/breaks"},
 		"golang.org/x/mod":                    {"central/campaign", "lab/witness"},
 		"github.com/hanwen/go-fuse":           {"lab"},
+		"github.com/google/go-tpm":            {"agent/identity/tpm"},
 		"github.com/alecthomas/kong":          {"internal/cli", "cmd"},
 		"github.com/prometheus/client_golang": {"central", "agent"},
 	}

@@ -65,6 +65,9 @@ func Certify(t Template, public []byte, issuer Signer, issuerDER []byte) ([]byte
 			return nil, fmt.Errorf("parse issuer: %w", err)
 		}
 	}
+	if issuer.Private() == nil {
+		return nil, ErrInDevice
+	}
 	der, err := smx509.CreateCertificate(rand.Reader, template, parent, key, issuer.Private())
 	if err != nil {
 		return nil, fmt.Errorf("certify %s: %w", t.Name, err)

@@ -123,6 +123,8 @@ func Body(e pos.Entry) (any, error) {
 		v = new(pos.ClockJump)
 	case pos.KindConfig:
 		v = new(pos.ConfigChanged)
+	case pos.KindCheckpoint:
+		v = new(pos.Checkpoint)
 	default:
 		return nil, nil //nolint:nilnil // documented: an unknown kind has no body type here
 	}

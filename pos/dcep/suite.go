@@ -39,6 +39,9 @@ const sm2UserID = "1234567812345678"
 // ErrSignature is returned when a signature does not fit key, domain and message.
 var ErrSignature = errors.New("signature does not verify")
 
+// ErrInDevice is returned where a private key is wanted that never leaves its device.
+var ErrInDevice = errors.New("the private key is in a device")
+
 // ErrUnknownSuite is returned for a suite name that is not one of the two.
 var ErrUnknownSuite = errors.New("unknown signature suite")
 
@@ -62,7 +65,8 @@ type Signer interface {
 	// Sign signs domain ‖ 0x00 ‖ message; the signature has SignatureSize bytes
 	// (SM2: r ‖ s, each 32 bytes big-endian).
 	Sign(domain string, message []byte) ([]byte, error)
-	// Private is the key itself, for certificates and key files.
+	// Private is the key itself, for certificates and key files; nil where it never
+	// leaves a device.
 	Private() crypto.Signer
 }
 
@@ -108,6 +112,9 @@ func Fingerprint(public []byte) string {
 
 // MarshalKey gives the key as PKCS #8 in PEM. The caller writes the file with mode 0600.
 func MarshalKey(s Signer) ([]byte, error) {
+	if s.Private() == nil {
+		return nil, ErrInDevice
+	}
 	der, err := smx509.MarshalPKCS8PrivateKey(s.Private())
 	if err != nil {
 		return nil, fmt.Errorf("encode private key: %w", err)

@@ -57,7 +57,11 @@ func (b Batch) message() ([]byte, error) {
 
 // Check verifies form, chain and signatures of a batch by the terminal's key: the
 // batch's own and the last head's, which covers every entry before it.
-func (b Batch) Check(suite dcep.Suite, v dcep.Verifier) error {
+func (b Batch) Check(suite dcep.Suite, v dcep.Verifier) error { return b.CheckBy(suite, v, v) }
+
+// CheckBy is Check where sender's key signed the batch: after a change of key (a TPM that
+// was cleared) the till sends what is left of the closed epoch under the new one.
+func (b Batch) CheckBy(suite dcep.Suite, v, sender dcep.Verifier) error {
 	if len(b.Entries) == 0 || len(b.Entries) > BatchEntries ||
 		b.First == 0 || b.Last != b.First+uint64(len(b.Entries))-1 {
 		return fmt.Errorf("batch %d to %d holds %d entries: %w", b.First, b.Last, len(b.Entries), dcep.ErrChain)
@@ -66,9 +70,15 @@ func (b Batch) Check(suite dcep.Suite, v dcep.Verifier) error {
 	if err != nil {
 		return err
 	}
-	if err := v.Verify(DomainBatch, m, b.Sig); err != nil {
+	if err := sender.Verify(DomainBatch, m, b.Sig); err != nil {
 		return fmt.Errorf("batch %d to %d: %w", b.First, b.Last, err)
 	}
+	return b.CheckChain(suite, v)
+}
+
+// CheckChain verifies a batch's entries and the last head's signature, not the batch's own:
+// entries that came by a file prove themselves.
+func (b Batch) CheckChain(suite dcep.Suite, v dcep.Verifier) error {
 	prev := b.Prev
 	for i, e := range b.Entries {
 		if e.Terminal != b.Terminal || e.Epoch != b.Epoch || e.Env != b.Env {

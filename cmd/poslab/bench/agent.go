@@ -292,7 +292,7 @@ func openBook(ctx context.Context, t *drill.Till) (*book, error) {
 	if err != nil {
 		return nil, err
 	}
-	keys, err := folder.Keys(suite)
+	keys, err := folder.Keys(suite, identity.FileKeeper{})
 	if err != nil {
 		return nil, err
 	}

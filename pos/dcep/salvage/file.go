@@ -39,6 +39,10 @@ type End struct {
 	Problem string `json:"problem"` // why the journal was salvaged, in English
 }
 
+// After says where the file's first entry is expected: behind what the centre has, or what the till has
+// forgotten behind a checkpoint. It is called before the first Add.
+func (w *Writer) After(epoch uint32, seq uint64) { w.epoch, w.seq = epoch, seq }
+
 // Writer writes one file. Entries must come in order of (epoch, seq).
 type Writer struct {
 	out io.Writer

@@ -7,8 +7,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"dcpos/offline/salvage"
 	"dcpos/pos"
+	"dcpos/pos/dcep/salvage"
 )
 
 func entry(epoch uint32, seq uint64) pos.Entry {

@@ -1,0 +1,162 @@
+package ledger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"dcpos/pos"
+)
+
+// Decision is what a person finds about money in suspense.
+type Decision string
+
+// The decisions.
+const (
+	DecideCredit   Decision = "credit"    // it is real: the merchant gets it
+	DecideWriteOff Decision = "write_off" // it never was: the posting is undone
+)
+
+// Text names the decision for a person.
+func (d Decision) Text() pos.Text {
+	switch d {
+	case DecideCredit:
+		return pos.Text{ZH: "确认入账给商户", EN: "credit the merchant"}
+	case DecideWriteOff:
+		return pos.Text{ZH: "冲销(不成立)", EN: "write off: it never was"}
+	}
+	return pos.Text{ZH: string(d), EN: string(d)}
+}
+
+// Held is one transaction whose money waits in suspense: of a fork's second branch, or of entries that a salvage
+// file brought without those before them.
+type Held struct {
+	Transaction
+	Terminal string
+	Merchant string
+	Amount   pos.Money // what the merchant would get; negative for a refund
+	PostedMS int64
+	Proposal *Proposal // open; nil before somebody proposed
+}
+
+// Payment is the id of the payment or refund that the transaction is of.
+func (h Held) Payment() string { return h.Key[strings.LastIndexByte(h.Key, ':')+1:] }
+
+// Proposal is one person's finding that another has to confirm.
+type Proposal struct {
+	Number   int64
+	Key      string
+	Decision Decision
+	Reason   string
+	By       string
+	AtMS     int64
+}
+
+// SuspenseTx is what deciding needs of a writing transaction.
+type SuspenseTx interface {
+	Tx
+	// Held finds what waits under a key; found is false when nothing does any more.
+	Held(ctx context.Context, key string) (h Held, found bool, err error)
+	// AppendProposal opens a proposal.
+	AppendProposal(ctx context.Context, p Proposal) error
+	// CloseProposal ends one, with who did and whether it was confirmed.
+	CloseProposal(ctx context.Context, number int64, by string, confirmed bool) error
+	NowMS() int64
+	Audit(ctx context.Context, actor, what, subject, detail string) error
+}
+
+// Suspense keeps what waits for a person.
+type Suspense interface {
+	Write(ctx context.Context, fn func(tx SuspenseTx) error) error
+	// Waiting lists what waits, the oldest first.
+	Waiting(ctx context.Context, limit int) ([]Held, error)
+}
+
+// maxReason bounds why.
+const maxReason = 300
+
+// Propose notes what a person finds about money in suspense; nothing moves yet. pos.ErrNotFound when nothing
+// waits under the key, pos.ErrKeyConflict while another proposal is open.
+func Propose(ctx context.Context, s Suspense, key string, d Decision, reason, by string) error {
+	reason = strings.TrimSpace(reason)
+	switch {
+	case d != DecideCredit && d != DecideWriteOff:
+		return pos.FieldError(pos.ErrBadRequest, "decision", fmt.Errorf("%.32q: want %s or %s", d, DecideCredit, DecideWriteOff))
+	case reason == "" || len(reason) > maxReason:
+		return pos.FieldError(pos.ErrBadRequest, "reason", fmt.Errorf("say why, in at most %d bytes", maxReason))
+	}
+	return s.Write(ctx, func(tx SuspenseTx) error {
+		h, err := held(ctx, tx, key)
+		if err != nil {
+			return err
+		}
+		if h.Proposal != nil {
+			return pos.FieldError(pos.ErrKeyConflict, "key", fmt.Errorf("%s proposed %s already", h.Proposal.By, h.Proposal.Decision))
+		}
+		if err := tx.AppendProposal(ctx, Proposal{Key: key, Decision: d, Reason: reason, By: by, AtMS: tx.NowMS()}); err != nil {
+			return fmt.Errorf("propose for %s: %w", key, err)
+		}
+		return tx.Audit(ctx, by, "suspense_proposed", h.Terminal, fmt.Sprintf("%s %s %s: %s", key, h.Amount, d, reason))
+	})
+}
+
+// Confirm carries out the open proposal: the money leaves suspense in the same commit. by must be another person
+// than who proposed, else pos.ErrForbidden. date is the day of the posting.
+func Confirm(ctx context.Context, s Suspense, key, by string, date pos.Date) error {
+	return s.Write(ctx, func(tx SuspenseTx) error {
+		h, err := proposed(ctx, tx, key)
+		if err != nil {
+			return err
+		}
+		if h.Proposal.By == by {
+			return pos.NewError(pos.ErrForbidden, fmt.Errorf("%s proposed it: another person has to confirm", by))
+		}
+		t := WrittenOff(h.Transaction, date)
+		if h.Proposal.Decision == DecideCredit {
+			into := Merchant(h.Merchant)
+			if strings.HasPrefix(key, ForkKey("evidence:")) { // not honoured by the institution yet
+				into = Pending(h.Merchant)
+			}
+			t = Credit(h.Transaction, h.Terminal, into, date)
+		}
+		if _, err := Post(ctx, tx, t); err != nil {
+			return err
+		}
+		if err := tx.CloseProposal(ctx, h.Proposal.Number, by, true); err != nil {
+			return fmt.Errorf("close proposal for %s: %w", key, err)
+		}
+		return tx.Audit(ctx, by, "suspense_decided", h.Terminal,
+			fmt.Sprintf("%s %s %s, proposed by %s: %s", key, h.Amount, h.Proposal.Decision, h.Proposal.By, h.Proposal.Reason))
+	})
+}
+
+// Reject ends the open proposal; the money stays. Whoever proposed may withdraw it so.
+func Reject(ctx context.Context, s Suspense, key, by string) error {
+	return s.Write(ctx, func(tx SuspenseTx) error {
+		h, err := proposed(ctx, tx, key)
+		if err != nil {
+			return err
+		}
+		if err := tx.CloseProposal(ctx, h.Proposal.Number, by, false); err != nil {
+			return fmt.Errorf("close proposal for %s: %w", key, err)
+		}
+		return tx.Audit(ctx, by, "suspense_rejected", h.Terminal, key+" "+string(h.Proposal.Decision))
+	})
+}
+
+func held(ctx context.Context, tx SuspenseTx, key string) (Held, error) {
+	h, found, err := tx.Held(ctx, key)
+	if err == nil && !found {
+		err = pos.FieldError(pos.ErrNotFound, "key", fmt.Errorf("nothing waits under %.80q", key))
+	}
+	return h, err
+}
+
+func proposed(ctx context.Context, tx SuspenseTx, key string) (Held, error) {
+	h, err := held(ctx, tx, key)
+	if err == nil && h.Proposal == nil {
+		err = pos.FieldError(pos.ErrNotFound, "key", errors.New("nobody has proposed anything"))
+	}
+	return h, err
+}
