@@ -122,12 +122,7 @@ func (b *branches) wanders(id uint64) bool {
 // shards instead.
 func (j *shardJoin) each(l *leaf, side int, each func(records []byte) error) error {
 	if l.blocks[side] != nil {
-		for _, records := range l.blocks[side] {
-			if err := each(records); err != nil {
-				return err
-			}
-		}
-		return nil
+		return eachBlock(l.blocks[side], each)
 	}
 	if !l.branch {
 		return j.store.Each(l.sides[side], &j.pages, each)
@@ -155,6 +150,15 @@ func (j *shardJoin) each(l *leaf, side int, each func(records []byte) error) err
 		}
 		return each(records[from:])
 	})
+}
+
+func eachBlock(blocks [][]byte, each func(records []byte) error) error {
+	for _, records := range blocks {
+		if err := each(records); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // residualBits is how many bits of the hash part the residual shards at first.

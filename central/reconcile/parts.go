@@ -44,7 +44,7 @@ func Prepare(ctx context.Context, job Job, depot Depot, crew Crew) error {
 	if err != nil {
 		return err
 	}
-	defer p.run.close()
+	defer p.close()
 	tmp, err := os.MkdirTemp("", "reconcile-*")
 	if err != nil {
 		return err

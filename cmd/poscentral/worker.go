@@ -75,7 +75,7 @@ func (w workerCmd) Run(ctx context.Context, out *cli.Streams) error {
 	shards, err := w.dial(ctx, road)
 	if err != nil {
 		if ctx.Err() != nil {
-			return nil //nolint:nilerr // ended while the centre was away
+			return nil // ended while the centre was away
 		}
 		return err
 	}

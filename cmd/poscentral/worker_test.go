@@ -64,7 +64,7 @@ func TestSegmentsAreServedOnlyWithAToken(t *testing.T) {
 	}
 	for auth, want := range map[string]int{"": http.StatusUnauthorized, "Bearer guess": http.StatusUnauthorized, "Bearer a token that is long enough": http.StatusNotFound} {
 		w := httptest.NewRecorder()
-		r := httptest.NewRequest(http.MethodGet, "/x", nil)
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/x", nil)
 		r.Header.Set("Authorization", auth)
 		if h.ServeHTTP(w, r); w.Code != want {
 			t.Errorf("%q: %d, want %d", auth, w.Code, want)
