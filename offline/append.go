@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"unicode/utf8"
 
 	"dcpos/offline/file"
@@ -45,10 +46,10 @@ func (s *Store) Update(ctx context.Context, decide func(pos.JournalView) ([]pos.
 		if err != nil {
 			return err
 		}
+		if slices.ContainsFunc(drafts, func(d pos.Draft) bool { return d.Kind == pos.KindEpochOpened }) {
+			return pos.NewError(pos.ErrBadRequest, errors.New("append: an epoch is opened by OpenEpoch"))
+		}
 		for _, d := range drafts {
-			if d.Kind == pos.KindEpochOpened {
-				return pos.NewError(pos.ErrBadRequest, errors.New("append: an epoch is opened by OpenEpoch"))
-			}
 			e := pos.Entry{Position: pos.Position{Terminal: s.cfg.Terminal, Epoch: head.epoch, Seq: head.seq + 1}}
 			if err := attach(ctx, tx, d); err != nil {
 				return err

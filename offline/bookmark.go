@@ -64,7 +64,7 @@ func readBookmark(path string) (b bookmark, ok bool, err error) {
 		return b, false, nil
 	}
 	if b.hash, err = hex.DecodeString(hash); err != nil {
-		return bookmark{}, false, nil //nolint:nilerr // no bookmark
+		return bookmark{}, false, nil
 	}
 	return b, bytes.Equal(raw, b.line()), nil
 }
@@ -98,14 +98,14 @@ func reachesBookmark(ctx context.Context, path string) (err error) {
 		return err
 	}
 	if wal, err := os.Stat(path + "-wal"); err != nil || wal.Size() == 0 {
-		return nil //nolint:nilerr // nothing can be lost by a look at the whole
+		return nil // nothing can be lost by a look at the whole
 	}
 	db := file.Pool(path, file.Read, 1)
 	defer func() { err = errors.Join(err, db.Close()) }()
 	var last place
 	err = db.QueryRowContext(ctx, `SELECT epoch, seq FROM journal ORDER BY epoch DESC, seq DESC LIMIT 1`).Scan(&last.epoch, &last.seq)
 	if err != nil {
-		return nil //nolint:nilerr // what is wrong with it is told by those who open it
+		return nil // what is wrong with it is told by those who open it
 	}
 	return b.reaches(ctx, db, last)
 }

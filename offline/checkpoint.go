@@ -238,15 +238,8 @@ func (f *forgetting) carry(ctx context.Context, to licence) (pos.Checkpoint, err
 			if to.before(placeOf(e)) {
 				break
 			}
-			if err := f.carryOne(ctx, e); err != nil {
+			if err := errors.Join(f.carryOne(ctx, e), reopened(&b, e)); err != nil {
 				return b, err
-			}
-			if e.Kind == pos.KindEpochOpened {
-				opened, err := openedBody(e)
-				if err != nil {
-					return b, err
-				}
-				b.Suite, b.PublicKey, b.Epochs = opened.Suite, opened.PublicKey, b.Epochs+1
 			}
 			b.Entries, b.Head, after = b.Entries+1, e.Hash, placeOf(e)
 		}
@@ -257,6 +250,18 @@ func (f *forgetting) carry(ctx context.Context, to licence) (pos.Checkpoint, err
 	}
 	b.Carried, err = carriedHash(ctx, f.tx, suite)
 	return b, err
+}
+
+// reopened notes the key under which the journal goes on when the entry opens an epoch.
+func reopened(b *pos.Checkpoint, e pos.Entry) error {
+	if e.Kind != pos.KindEpochOpened {
+		return nil
+	}
+	opened, err := openedBody(e)
+	if err == nil {
+		b.Suite, b.PublicKey, b.Epochs = opened.Suite, opened.PublicKey, b.Epochs+1
+	}
+	return err
 }
 
 func openedBody(e pos.Entry) (*pos.EpochOpened, error) {

@@ -77,7 +77,7 @@ func TestEntriesGoNinetyDaysAfterTheirReceiptAndTheRestVerifies(t *testing.T) {
 		t.Fatalf("%+v %v", r, err)
 	}
 	tl.reopen(t)
-	id := pos.RefundID(tl.id())
+	id := tl.id()
 	tl.write(t, tl.draft(pos.KindRefundMoved, old, pos.RefundMoved{
 		RefundID: id, To: pos.RefundIntent, Amount: 40, Caller: "screen", Key: "r1", BodyHash: "h",
 	}))
@@ -202,7 +202,7 @@ func TestForgedCheckpoints(t *testing.T) {
 			}
 			db.SetMaxOpenConns(1)
 			var triggers []string
-			rows, err := db.Query(`SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'`)
+			rows, err := db.QueryContext(t.Context(), `SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'`)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -214,7 +214,7 @@ func TestForgedCheckpoints(t *testing.T) {
 				}
 				names, triggers = append(names, n), append(triggers, q)
 			}
-			if err := rows.Close(); err != nil {
+			if err := rows.Err(); err != nil {
 				t.Fatal(err)
 			}
 			for _, n := range names {
@@ -253,7 +253,7 @@ func TestForgedCheckpoints(t *testing.T) {
 
 func change(t *testing.T, db *sql.DB, q string) {
 	t.Helper()
-	if _, err := db.Exec(q); err != nil {
+	if _, err := db.ExecContext(t.Context(), q); err != nil {
 		t.Fatalf("%s: %v", q, err)
 	}
 }
@@ -294,10 +294,10 @@ func TestTheTriggerKeepsWhatTheCentreLacks(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = db.Close() }()
-	if _, err := db.Exec(`DELETE FROM journal WHERE seq = (SELECT max(seq) FROM journal)`); err == nil {
+	if _, err := db.ExecContext(t.Context(), `DELETE FROM journal WHERE seq = (SELECT max(seq) FROM journal)`); err == nil {
 		t.Fatal("a row that the centre lacks was removed")
 	}
-	if _, err := db.Exec(`UPDATE checkpoint SET seq = 1000; DELETE FROM journal WHERE seq = (SELECT max(seq) FROM journal)`); err == nil {
+	if _, err := db.ExecContext(t.Context(), `UPDATE checkpoint SET seq = 1000; DELETE FROM journal WHERE seq = (SELECT max(seq) FROM journal)`); err == nil {
 		t.Fatal("behind a forged checkpoint a row that the centre lacks was removed")
 	}
 }

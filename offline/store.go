@@ -72,7 +72,7 @@ func Create(ctx context.Context, cfg Config, first pos.EpochOpened, epoch uint32
 	}
 	draft := cfg
 	draft.Path += ".new"
-	err := errors.Join(clear(draft.Path), dropBookmark(cfg.Path))
+	err := errors.Join(takeAway(draft.Path), dropBookmark(cfg.Path))
 	if err == nil {
 		err = fill(ctx, draft, first, epoch, at, date)
 	}
@@ -82,14 +82,14 @@ func Create(ctx context.Context, cfg Config, first pos.EpochOpened, epoch uint32
 	if err == nil {
 		err = syncDir(filepath.Dir(cfg.Path))
 	}
-	if err := errors.Join(err, clear(draft.Path)); err != nil {
+	if err := errors.Join(err, takeAway(draft.Path)); err != nil {
 		return nil, pos.NewError(pos.ErrStorage, fmt.Errorf("create journal: %w", err))
 	}
 	return Open(ctx, cfg)
 }
 
-// clear takes away a file that was never called a journal, and its companions.
-func clear(path string) error {
+// takeAway removes a file that was never called a journal, and its companions.
+func takeAway(path string) error {
 	var errs []error
 	for _, suffix := range append(Suffixes(), "") {
 		if err := os.Remove(path + suffix); !errors.Is(err, fs.ErrNotExist) {

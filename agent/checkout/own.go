@@ -122,10 +122,8 @@ func (t *Till) ownPaper(v pos.JournalView, j pos.PrintJob) (r receipt.Receipt, o
 	if err != nil {
 		return r, false, fmt.Errorf("read receipt: %w", err)
 	}
-	if !ok || json.Unmarshal(doc, &r) != nil {
-		return r, false, nil
-	}
-	return r, true, nil
+	ok = ok && json.Unmarshal(doc, &r) == nil
+	return r, ok, nil
 }
 
 // Preview is the receipt as this till would print it, and its printer's columns: with the

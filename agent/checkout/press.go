@@ -164,26 +164,21 @@ func (t *Till) claim(ctx context.Context) (job pos.PrintJob, paper receipt.Recei
 		}
 		var drafts []pos.Draft
 		var shows pos.State
-		for _, j := range open {
-			if j.Ask || j.State == pos.PrintSending {
+		for _, job = range open {
+			if job.Ask || job.State == pos.PrintSending {
 				continue
 			}
-			if t.tooOld(j) {
-				drafts = append(drafts, t.shelved(j))
+			if t.tooOld(job) {
+				drafts = append(drafts, t.shelved(job))
 				continue
 			}
-			if paper, shows, ok, err = t.paper(ctx, v, j); err != nil {
-				return nil, err
+			if paper, shows, ok, err = t.paper(ctx, v, job); ok || err != nil {
+				break
 			}
-			if !ok {
-				drafts = append(drafts, t.lost(j))
-				continue
-			}
-			job = j
-			break
+			drafts = append(drafts, t.lost(job))
 		}
-		if !ok {
-			return drafts, nil
+		if !ok || err != nil {
+			return drafts, err
 		}
 		if job.Duplicate, err = duplicate(v, job, shows); err != nil {
 			return nil, err

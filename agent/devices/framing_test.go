@@ -61,6 +61,7 @@ type line struct {
 }
 
 func newLine(t *testing.T, opt device.ScannerOptions) *line {
+	t.Helper()
 	l := &line{T: t, memory: &notebook{}, box: device.NewScanner(opt)}
 	l.socket = device.Socket{Path: filepath.Join(t.TempDir(), "scanner")}
 	if err := l.socket.Plug(t.Context(), l.box); err != nil {

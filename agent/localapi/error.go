@@ -55,13 +55,16 @@ func writeError(w http.ResponseWriter, status int, e *pos.Error) {
 // HTTPStatus is the HTTP status of a code.
 func HTTPStatus(c pos.Code) int {
 	switch c {
-	case pos.ErrBadRequest, pos.ErrBadCode, pos.ErrEvidence, pos.ErrEvidenceForged, pos.ErrWalletUnknown:
+	case pos.ErrBadRequest, pos.ErrBadCode, pos.ErrEvidence, pos.ErrEvidenceForged, pos.ErrWalletUnknown, pos.ErrPolicyForged:
 		return http.StatusUnprocessableEntity
 	case pos.ErrNotFound:
 		return http.StatusNotFound
 	case pos.ErrKeyConflict, pos.ErrOrderOpen, pos.ErrOrderUnknown, pos.ErrOrderPaid, pos.ErrIllegalMove,
 		pos.ErrCodeUsed, pos.ErrEvidenceSeen, pos.ErrRefundTooMuch, pos.ErrNotRefundable, pos.ErrExpired,
 		pos.ErrLimitPayment, pos.ErrLimitTotal, pos.ErrLimitCount, pos.ErrLimitAge, pos.ErrLimitWallet,
+		pos.ErrLimitSplit, pos.ErrLimitTier, pos.ErrPolicyNone, pos.ErrPolicyExpired, pos.ErrPolicyOld, pos.ErrPolicyScope,
+		pos.ErrRevocationOld, pos.ErrEnvelopeUnknown, pos.ErrEnvelopeScope, pos.ErrEnvelopeWindow, pos.ErrEnvelopeSum,
+		pos.ErrCatalogueOld, pos.ErrFareAgain,
 		pos.ErrClock, pos.ErrEnvironment, pos.ErrUnsentMoney, pos.ErrInsufficient, pos.ErrDeclinedGeneral,
 		pos.ErrEvidenceAmount, pos.ErrEvidenceReplay, pos.ErrEvidenceLate, pos.ErrEvidenceOther,
 		pos.ErrWalletExpired, pos.ErrWalletRevoked, pos.ErrTapTorn, pos.ErrTapMany, pos.ErrTapNoWallet, pos.ErrTapRefused:

@@ -19,7 +19,7 @@ const tea = `{"items":[{"kind":"text","text":"茶馆 Teahouse","size":"double","
 	{"kind":"columns","cells":[{"text":"品名 Item"},{"text":"数量","width":6,"align":"right"},{"text":"金额","width":10,"align":"right"}]},
 	{"kind":"pair","cells":[{"text":"龙井 Longjing"},{"text":"￥38.00"}]},{"kind":"qr","text":"https://tea.example.cn/r/1"},{"kind":"feed"},{"kind":"cut"}]}`
 
-func ownBody(receipt string) string { return `{"kind":"receipt","receipt":` + receipt + `}` }
+func ownBody(doc string) string { return `{"kind":"receipt","receipt":` + doc + `}` }
 
 func TestAVendorsOwnReceiptOverTheAPI(t *testing.T) {
 	r := newRig(t)

@@ -38,7 +38,9 @@ func Adjusted(key, code string, of pos.Date, to string, fen pos.Money, today pos
 // the institution kept, credit what has arrived; what is not there goes into suspense.
 func Settled(key, code string, date pos.Date, gross, fees, credit pos.Money) Transaction {
 	return Transaction{key, date, []Posting{
-		{Receivable(code), -gross}, {Fees(code), fees}, {Settlement(code), credit},
+		{Receivable(code), -gross},
+		{Fees(code), fees},
+		{Settlement(code), credit},
 		{SuspenseBreaks(code, date), gross - fees - credit},
 	}}
 }

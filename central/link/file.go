@@ -224,9 +224,10 @@ func (t *fileTaking) keep(ctx context.Context) error {
 		k := newKeeping(tx)
 		outcomes = nil
 		for _, x := range t.pieces {
-			o, err := outcome{reject: x.reason}, error(nil)
+			var o outcome
+			var err error
 			if x.reason != "" {
-				err = k.reject(ctx, x)
+				o.reject, err = x.reason, k.reject(ctx, x)
 			} else {
 				o, err = k.keepPiece(ctx, x)
 			}

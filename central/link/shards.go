@@ -206,20 +206,11 @@ type trouble struct {
 // to the road. A task that workers fail at again and again ends it with what they said.
 func (s *Shards) Offer(ctx context.Context, tasks map[string][]byte, done func(n int)) error {
 	missing := maps.Clone(tasks)
-	troubles := make(chan trouble, 64)
-	sub, err := s.nc.Subscribe(shardTrouble, func(m *nats.Msg) {
-		var t trouble
-		if json.Unmarshal(m.Data, &t) == nil {
-			select {
-			case troubles <- t:
-			default: // there are enough already
-			}
-		}
-	})
+	troubles, quiet, err := s.troubles()
 	if err != nil {
 		return fmt.Errorf("offer shards: %w", err)
 	}
-	defer func() { _ = sub.Unsubscribe() }()
+	defer quiet()
 	watch, err := s.kv.WatchAll(ctx, jetstream.UpdatesOnly(), jetstream.MetaOnly())
 	if err != nil {
 		return fmt.Errorf("watch manifest: %w", err)
@@ -243,10 +234,10 @@ func (s *Shards) Offer(ctx context.Context, tasks map[string][]byte, done func(n
 				delete(missing, entry.Key())
 			}
 		case t := <-troubles:
-			if _, due := missing[t.Key]; !due {
-				continue
+			if _, due := missing[t.Key]; due {
+				failed[t.Key]++
 			}
-			if failed[t.Key]++; failed[t.Key] >= maxTroubles {
+			if failed[t.Key] >= maxTroubles {
 				return fmt.Errorf("workers failed %d times at one task: %s", maxTroubles, t.What)
 			}
 		case <-recheck.C: // a watch may miss what happens while the connection is down
@@ -257,6 +248,21 @@ func (s *Shards) Offer(ctx context.Context, tasks map[string][]byte, done func(n
 		done(len(tasks) - len(missing))
 	}
 	return nil
+}
+
+// troubles is what workers say that could not do a task, until end is called.
+func (s *Shards) troubles() (said <-chan trouble, end func(), err error) {
+	heard := make(chan trouble, 64)
+	sub, err := s.nc.Subscribe(shardTrouble, func(m *nats.Msg) {
+		var t trouble
+		if json.Unmarshal(m.Data, &t) == nil {
+			select {
+			case heard <- t:
+			default: // there are enough already
+			}
+		}
+	})
+	return heard, func() { _ = sub.Unsubscribe() }, err
 }
 
 func (s *Shards) offer(ctx context.Context, tasks map[string][]byte) error {

@@ -113,6 +113,7 @@ func (s *Summary) class(kind pos.BreakKind) *int64 {
 		return &s.DuplicateTheirs
 	case pos.Matched:
 		return &s.Matched
+	case pos.CreditMismatch: // of the account, never of a line
 	}
 	return new(int64)
 }

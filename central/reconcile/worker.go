@@ -226,7 +226,7 @@ func (w *Worker) partition(ctx context.Context, o *opened, n int) (outcome, erro
 	in.Part(part.Begin, part.End)
 	in.last = placesPerSide
 	p := r.newPartitioner(1 << o.Depth)
-	if p.print, err = segment.NewPrint(printKey(o.spec.Secret)); err != nil {
+	if p.print, err = segment.NewPrint(printKey(o.Secret)); err != nil {
 		return outcome{}, err
 	}
 	lines := in.NewLines()

@@ -462,12 +462,9 @@ func (x *site) somebody(rt *rapid.T) {
 		}
 		_, err = x.desk.Decide(x.ctx, remedies[len(remedies)-1].ID, rapid.Bool().Draw(rt, "approve"), "why", who)
 	}
-	switch code := pos.CodeOf(err); code {
-	case "", pos.ErrIllegalMove, pos.ErrForbidden:
-	default:
-		if err == nil || err.Error() != "killed" {
-			rt.Fatal(err)
-		}
+	code := pos.CodeOf(err)
+	if err != nil && code != pos.ErrIllegalMove && code != pos.ErrForbidden && err.Error() != "killed" {
+		rt.Fatal(err)
 	}
 }
 

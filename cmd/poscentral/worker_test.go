@@ -32,7 +32,8 @@ func TestAWorkersKeyIsMadeOnceAndPrinted(t *testing.T) {
 		t.Errorf("%v %v", info.Mode(), err)
 	}
 	for _, args := range [][]string{
-		{"worker", "--key", path}, {"worker", "--key", path + ".none", "--url", "nats://127.0.0.1:1", "--segments", "x"},
+		{"worker", "--key", path},
+		{"worker", "--key", path + ".none", "--url", "nats://127.0.0.1:1", "--segments", "x"},
 		{"worker", "--key", path, "--url", "nats://127.0.0.1:1", "--segments", "s3+https://host/bucket"},
 	} {
 		var errs bytes.Buffer

@@ -36,7 +36,8 @@ func (c *counter) close() {
 func (c *counter) edit(statements ...string) {
 	c.t.Helper()
 	db := must[*sql.DB](c.t)(sql.Open("sqlite3", "file:"+c.cfg.Path+"?_journal_mode=DELETE"))
-	rows := must[*sql.Rows](c.t)(db.QueryContext(c.t.Context(), "SELECT name, sql FROM sqlite_master WHERE type = 'trigger'"))
+	rows, err := db.QueryContext(c.t.Context(), "SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")
+	ok(c.t, err)
 	var all []string
 	for rows.Next() {
 		var name, text string

@@ -233,14 +233,14 @@ func roads(t *testing.T) []attack {
 			s.sale(1) // behind them on the same road: when it is booked they were looked at
 			s.send(bytesOf(s.batch(s.entries[4:])))
 			return eventually(t, "the next sale is booked", func() error {
-				switch n := s.owed() - before; n {
-				case 0, 1000:
+				n := s.owed() - before
+				if n == 0 || n == 1000 {
 					return nil
-				case 1001:
-					return found("kept once")
-				default:
-					return found(fmt.Sprintf("owed %d", n))
 				}
+				if n == 1001 {
+					return found("kept once")
+				}
+				return found(fmt.Sprintf("owed %d", n))
 			})
 		}},
 	}

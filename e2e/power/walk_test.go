@@ -176,8 +176,6 @@ func (s *sturdyTill) life(folder string, payments int) (l told, err error) {
 	return l, fmt.Errorf("the till ended: %s", s.errs.String())
 }
 
-func (s *sturdyTill) stop() error { return errors.Join(s.in.Close(), s.process.Wait()) }
-
 // walk takes one kind of fault over the first operations of many lives.
 type walk struct {
 	t     *testing.T

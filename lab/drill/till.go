@@ -127,7 +127,7 @@ type Status struct {
 		Version     uint64 `json:"version"`
 		NextVersion uint64 `json:"next_version"`
 	} `json:"rules"`
-	Findings  []struct {
+	Findings []struct {
 		Code   string   `json:"code"`
 		Text   pos.Text `json:"text"`
 		Detail string   `json:"detail"`

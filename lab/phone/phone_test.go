@@ -14,7 +14,7 @@ func TestMessages(t *testing.T) {
 	p := phone.New()
 	ask := func(method, path, body string) (int, string) {
 		w := httptest.NewRecorder()
-		p.Handler().ServeHTTP(w, httptest.NewRequest(method, path, strings.NewReader(body)))
+		p.Handler().ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), method, path, strings.NewReader(body)))
 		return w.Code, w.Body.String()
 	}
 	for i := range 3 {

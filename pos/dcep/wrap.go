@@ -36,7 +36,7 @@ func ContentKey(s Suite) []byte {
 
 // ContentCipher is the suite's cipher under a content key; nonces have 12 bytes.
 func ContentCipher(s Suite, key []byte) (cipher.AEAD, error) {
-	block, err := aes.NewCipher, error(nil)
+	block := aes.NewCipher
 	if s.Name() == SM2SM3 {
 		block = sm4.NewCipher
 	}

@@ -132,24 +132,29 @@ func stations(b Bench, _ []sysfs.Device) []Finding {
 			f.Code, f.Severity, f.Hint = "health", Error, d.Advice
 			f.Text = pos.Text{ZH: role.ZH + ":" + d.Ill.ZH, EN: role.EN + ": " + d.Ill.EN}
 		}
-		out = append(out, f)
-		if d.Learned {
-			out = append(out, Finding{
-				Code: "framing", Severity: Info, Evidence: d.Name + ": " + d.Framing,
-				Text: pos.Text{ZH: role.ZH + "的条码结束符是自动学习的,重启后保留", EN: "how this " + role.EN + "'s codes end was learned, and is kept over a restart"},
-				Hint: pos.Text{
-					ZH: "扫码枪重新设置后:posctl devices --forget " + d.Name + ";要固定请在 posagent.yaml 写 framing: {end: cr}",
-					EN: "after it was set up anew: posctl devices --forget " + d.Name + "; to fix it, write framing: {end: cr} in posagent.yaml",
-				},
-			})
-		}
-		if d.Hung > 0 {
-			out = append(out, Finding{
-				Code: "hung", Severity: Warning, Evidence: fmt.Sprintf("%s: %d", d.Name, d.Hung),
-				Text: pos.Text{ZH: role.ZH + "曾经卡死并被自动恢复", EN: role.EN + " has hung and was healed"},
-				Hint: pos.Text{ZH: "更换 USB 线或接口;若反复出现请升级固件或更换设备", EN: "try another cable and socket; if it comes again, update its firmware or replace it"},
-			})
-		}
+		out = append(append(out, f), history(d, role)...)
+	}
+	return out
+}
+
+// history is what a device has been through: a framing that was learned, a hang that was healed.
+func history(d Device, role pos.Text) (out []Finding) {
+	if d.Learned {
+		out = append(out, Finding{
+			Code: "framing", Severity: Info, Evidence: d.Name + ": " + d.Framing,
+			Text: pos.Text{ZH: role.ZH + "的条码结束符是自动学习的,重启后保留", EN: "how this " + role.EN + "'s codes end was learned, and is kept over a restart"},
+			Hint: pos.Text{
+				ZH: "扫码枪重新设置后:posctl devices --forget " + d.Name + ";要固定请在 posagent.yaml 写 framing: {end: cr}",
+				EN: "after it was set up anew: posctl devices --forget " + d.Name + "; to fix it, write framing: {end: cr} in posagent.yaml",
+			},
+		})
+	}
+	if d.Hung > 0 {
+		out = append(out, Finding{
+			Code: "hung", Severity: Warning, Evidence: fmt.Sprintf("%s: %d", d.Name, d.Hung),
+			Text: pos.Text{ZH: role.ZH + "曾经卡死并被自动恢复", EN: role.EN + " has hung and was healed"},
+			Hint: pos.Text{ZH: "更换 USB 线或接口;若反复出现请升级固件或更换设备", EN: "try another cable and socket; if it comes again, update its firmware or replace it"},
+		})
 	}
 	return out
 }

@@ -25,7 +25,7 @@ type chip struct {
 
 func newChip(t *testing.T) *chip {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "tpm") // a socket's path is short
+	dir, err := os.MkdirTemp("", "tpm") //nolint:usetesting // a socket's path is short
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,7 +46,7 @@ func (c *chip) start(t *testing.T) {
 		t.Fatalf("swtpm (tools/setup.sh installs it): %v", err)
 	}
 	for end := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
-		if conn, err := net.Dial("unix", c.socket); err == nil {
+		if conn, err := new(net.Dialer).DialContext(t.Context(), "unix", c.socket); err == nil {
 			_ = conn.Close()
 			return
 		}

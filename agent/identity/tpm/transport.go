@@ -1,6 +1,7 @@
 package tpm
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -64,7 +65,9 @@ func (w *wire) exchange(command []byte) ([]byte, error) {
 		SetDeadline(t time.Time) error
 	} = w.file
 	if w.file == nil {
-		c, err := net.DialTimeout("unix", w.path, commandTime)
+		ctx, cancel := context.WithTimeout(context.Background(), commandTime) // go-tpm's commands have none
+		defer cancel()
+		c, err := new(net.Dialer).DialContext(ctx, "unix", w.path)
 		if err != nil {
 			return nil, err
 		}

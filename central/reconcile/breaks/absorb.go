@@ -193,9 +193,9 @@ func sideOf(kind pos.BreakKind) string {
 		return carry.Ours
 	case pos.MissingOurs:
 		return carry.Theirs
-	default:
-		return ""
+	case pos.AmountMismatch, pos.StatusMismatch, pos.FieldMismatch, pos.DuplicateOurs, pos.DuplicateTheirs, pos.Matched, pos.CreditMismatch:
 	}
+	return ""
 }
 
 // dissolve takes back what a group has cancelled, because a line of it has changed: its other

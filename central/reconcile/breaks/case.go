@@ -37,7 +37,7 @@ func lineOf(c *pos.BreakCase) (match.Line, bool) {
 		l.Side, l.Amount, l.Status = carry.Ours, c.Ours, c.OursStatus
 	case pos.MissingOurs:
 		l.Side, l.Amount, l.Status = carry.Theirs, c.Theirs, c.TheirStatus
-	default:
+	case pos.AmountMismatch, pos.StatusMismatch, pos.FieldMismatch, pos.DuplicateOurs, pos.DuplicateTheirs, pos.Matched, pos.CreditMismatch:
 		return l, false
 	}
 	return l, true

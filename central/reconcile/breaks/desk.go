@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -228,14 +229,10 @@ func (d *Desk) Propose(ctx context.Context, id string, kind pos.RemedyKind, reas
 		if err != nil {
 			return err
 		}
-		for _, have := range all {
-			if !have.State.Live() {
-				continue
+		if i := slices.IndexFunc(all, func(r pos.Remedy) bool { return r.State.Live() }); i >= 0 {
+			if r = all[i]; r.Kind != kind {
+				return busy(&r)
 			}
-			if have.Kind != kind {
-				return busy(&have)
-			}
-			r = have
 			return nil
 		}
 		if c.State != pos.BreakExplained {
@@ -369,11 +366,11 @@ func (d *Desk) refund(ctx context.Context, r pos.Remedy) (pos.Remedy, error) {
 			ID: RefundID(r.ID, payment), Payment: payment, Amount: -r.Amount, Taken: c.Theirs,
 			Source: ledger.SuspenseBreaks(c.Bank, c.Date), Operator: r.ProposedBy,
 		})
-		switch code := pos.CodeOf(err); code {
-		case "":
-		case pos.ErrInternal, pos.ErrStorage:
+		code := pos.CodeOf(err)
+		if code == pos.ErrInternal || code == pos.ErrStorage {
 			return r, err // not known: Resume asks again
-		default:
+		}
+		if err != nil {
 			word = RefundWord{State: pos.RefundDeclined, Reason: code, Detail: err.Error()}
 		}
 	}

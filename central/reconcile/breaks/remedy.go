@@ -42,9 +42,9 @@ func target(k pos.RemedyKind, c *pos.BreakCase) string {
 		return ledger.Merchant(c.Merchant)
 	case pos.RemedyClaim:
 		return ledger.Claim(c.Bank)
-	default:
-		return ledger.WriteOff(c.Bank)
+	case pos.RemedyRefund, pos.RemedyWriteOff:
 	}
+	return ledger.WriteOff(c.Bank)
 }
 
 // ends is the state of a case that the remedy has closed.

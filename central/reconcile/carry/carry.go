@@ -118,7 +118,7 @@ func missing(b *reconcile.Break, date string) (Item, bool) {
 		item.Side, l = Ours, b.Ours
 	case pos.MissingOurs:
 		item.Side, l = Theirs, b.Theirs
-	case pos.AmountMismatch, pos.StatusMismatch, pos.FieldMismatch, pos.DuplicateOurs, pos.DuplicateTheirs, pos.Matched:
+	case pos.AmountMismatch, pos.StatusMismatch, pos.FieldMismatch, pos.DuplicateOurs, pos.DuplicateTheirs, pos.Matched, pos.CreditMismatch:
 	}
 	if l == nil {
 		return item, false

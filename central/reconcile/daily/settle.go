@@ -100,9 +100,9 @@ func (d *Desk) credited(ctx context.Context, date pos.Date, v *Verdict) (pos.Mon
 	case errors.Is(err, institution.ErrNotReady):
 		v.Kind, v.Reason = Missing, pos.Text{ZH: "机构尚未生成,请稍后重跑", EN: "the institution has not made it yet: run again later"}
 		return 0, nil
-	case err != nil:
+	case err != nil: // the verdict says it
 		v.Kind, v.Reason = Missing, pos.Text{ZH: "无法获取:" + err.Error(), EN: "cannot be had: " + err.Error()}
-		return 0, nil
+		return 0, nil //nolint:nilerr // see above
 	}
 	sum := sha256.Sum256(b.Bytes())
 	v.File, v.Size = hex.EncodeToString(sum[:]), int64(b.Len())
@@ -110,7 +110,7 @@ func (d *Desk) credited(ctx context.Context, date pos.Date, v *Verdict) (pos.Mon
 	if err != nil {
 		e := pos.AsError(err)
 		v.Kind, v.Reason = Refused, pos.Text{ZH: e.Text.ZH + " " + err.Error(), EN: err.Error()}
-		return 0, nil //nolint:nilerr // the verdict says it
+		return 0, nil
 	}
 	v.Kind, v.InUse, v.Lines = Accepted, true, int64(len(s.Entries))
 	return s.Credit(date), nil

@@ -75,7 +75,7 @@ func fromBreak(b *reconcile.Break, today string) (Line, bool) {
 		l.Side, of = carry.Ours, b.Ours
 	case pos.MissingOurs:
 		l.Side, of = carry.Theirs, b.Theirs
-	case pos.AmountMismatch, pos.StatusMismatch, pos.FieldMismatch, pos.DuplicateOurs, pos.DuplicateTheirs, pos.Matched:
+	case pos.AmountMismatch, pos.StatusMismatch, pos.FieldMismatch, pos.DuplicateOurs, pos.DuplicateTheirs, pos.Matched, pos.CreditMismatch:
 	}
 	if of == nil {
 		return l, false

@@ -297,7 +297,7 @@ func (p *pool) result() (*Result, error) {
 		}
 	}
 	for _, l := range p.lines {
-		if days > 0 && l.Item.Age(p.today) <= days {
+		if days > 0 && l.Age(p.today) <= days {
 			r.Carried = append(r.Carried, l)
 		} else {
 			r.Broken = append(r.Broken, l)

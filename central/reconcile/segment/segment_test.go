@@ -2,7 +2,6 @@ package segment_test
 
 import (
 	"bytes"
-
 	"crypto/sha256"
 	"errors"
 	"io"
