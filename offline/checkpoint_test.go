@@ -206,6 +206,7 @@ func TestForgedCheckpoints(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			defer func() { _ = rows.Close() }()
 			var names []string
 			for rows.Next() {
 				var n, q string

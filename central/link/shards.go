@@ -241,9 +241,7 @@ func (s *Shards) Offer(ctx context.Context, tasks map[string][]byte, done func(n
 				return fmt.Errorf("workers failed %d times at one task: %s", maxTroubles, t.What)
 			}
 		case <-recheck.C: // a watch may miss what happens while the connection is down
-			if err := s.recheck(ctx, missing); err != nil {
-				s.log.WarnContext(ctx, "manifest is not readable", "err", err)
-			}
+			s.recheck(ctx, missing)
 		}
 		done(len(tasks) - len(missing))
 	}
@@ -283,18 +281,21 @@ func (s *Shards) offer(ctx context.Context, tasks map[string][]byte) error {
 const perSubject = "per subject"
 
 // recheck asks the manifest for every task that is missing and offers it again: an offer may
-// have been lost with the queue's disk.
-func (s *Shards) recheck(ctx context.Context, missing map[string][]byte) error {
+// have been lost with the queue's disk. What fails is tried at the next one.
+func (s *Shards) recheck(ctx context.Context, missing map[string][]byte) {
 	for key := range missing {
 		note, err := s.Load(ctx, key)
 		if err != nil {
-			return err
+			s.log.WarnContext(ctx, "manifest is not readable", "err", err)
+			return
 		}
 		if note != nil {
 			delete(missing, key)
 		}
 	}
-	return s.offer(ctx, missing)
+	if err := s.offer(ctx, missing); err != nil {
+		s.log.WarnContext(ctx, "shards are not offered again", "err", err)
+	}
 }
 
 // Serve does tasks, so many at once, until ctx ends. A task whose worker is silent for the

@@ -157,16 +157,19 @@ func TestLearning(t *testing.T) {
 		},
 		{
 			"CR where CRLF was learned", append(scans("", "\r\n", "1", "2", "3"), scans("", "\r", "4", "5", "6")...),
-			[]string{"1", "2", "3", "4", "5", "6"}, drivers.EndCR, true,
+			[]string{"1", "2", "3", "4", "5", "6"},
+			drivers.EndCR, true,
 		},
 		{
 			"CRLF where LF was learned leaves no CR in the code", append(scans("", "\n", "1", "2", "3"), scans("", "\r\n", "4", "5")...),
-			[]string{"1", "2", "3", "4", "5"}, drivers.EndLF, true,
+			[]string{"1", "2", "3", "4", "5"},
+			drivers.EndLF, true,
 		},
 		{
 			"a scanner that sends no end any more is heard again, though somebody tries once a second",
 			append(scans("", "\r", "1", "2", "3"), scans("", "", "4", "5", "6", "7", "8", "9", "10", "11", "12")...),
-			[]string{"1", "2", "3", "9", "10", "11", "12"}, drivers.EndIdle, true,
+			[]string{"1", "2", "3", "9", "10", "11", "12"},
+			drivers.EndIdle, true,
 		},
 		{"empty lines prove nothing", ops{say("\r\r\r\r\n\n\n1\n")}, []string{"1"}, "", false},
 	} {

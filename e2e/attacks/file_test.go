@@ -38,6 +38,7 @@ func (c *counter) edit(statements ...string) {
 	db := must[*sql.DB](c.t)(sql.Open("sqlite3", "file:"+c.cfg.Path+"?_journal_mode=DELETE"))
 	rows, err := db.QueryContext(c.t.Context(), "SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")
 	ok(c.t, err)
+	defer func() { _ = rows.Close() }()
 	var all []string
 	for rows.Next() {
 		var name, text string

@@ -18,7 +18,7 @@ import (
 // that nobody can verify.
 func SM2Device(x, y []byte, sign func(e []byte) (r, s []byte, err error)) (Signer, error) {
 	key := &ecdsa.PublicKey{Curve: sm2.P256(), X: new(big.Int).SetBytes(x), Y: new(big.Int).SetBytes(y)} //nolint:staticcheck // as below
-	if !key.Curve.IsOnCurve(key.X, key.Y) { //nolint:staticcheck // the curve is SM2's, which crypto/ecdh does not have
+	if !key.Curve.IsOnCurve(key.X, key.Y) {                                                              //nolint:staticcheck // the curve is SM2's, which crypto/ecdh does not have
 		return nil, fmt.Errorf("public key of the device: the point is not on the SM2 curve")
 	}
 	public, err := smx509.MarshalPKIXPublicKey(key)
