@@ -135,14 +135,15 @@ func (d *Desk) read(ctx context.Context) (more bool, err error) {
 	err = d.turn(ctx, func(t *turn) error {
 		for i, e := range entries {
 			last := i+1 == len(entries) || entries[i+1].Terminal != e.Terminal || entries[i+1].Epoch != e.Epoch
-			if e.Kind != pos.KindPaymentMoved && e.Kind != pos.KindRefundMoved && !last {
+			asks := e.Kind == pos.KindPaymentMoved || e.Kind == pos.KindRefundMoved
+			if !asks && !last {
 				continue // the position jumps over it
 			}
 			unread, err := t.Read(ctx, e.Position)
 			if err != nil {
 				return err
 			}
-			if !unread {
+			if !unread || !asks {
 				continue
 			}
 			if err := d.heed(ctx, t, e); err != nil {

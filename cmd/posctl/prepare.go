@@ -33,5 +33,8 @@ func (c *ReconcilePrepareCmd) Run(ctx context.Context, out *cli.Streams) error {
 	progress, finish := progressOn(out.Err, cli.Language())
 	defer finish()
 	job.Progress = progress
-	return cli.Exit(cli.Usage, reconcile.PrepareIn(ctx, c.Segments, job))
+	if err := reconcile.PrepareIn(ctx, c.Segments, job); err != nil {
+		return cli.Exit(cli.Usage, err)
+	}
+	return nil
 }

@@ -100,24 +100,34 @@ func TestWalletByHand(t *testing.T) {
 	run(cli.Unreachable, "institution_unavailable", "code", "--lab=", "--url", url, "--key", "x")
 	run(cli.Usage, "--lab", "code", "--lab=")
 	run(cli.OK, "离线,余额未知", "show", "--lab=")
-	challenge, err := dcep.EncodeChallenge(dcep.Challenge{
-		Env: pos.Lab, Terminal: "T", Merchant: "M", Payment: pos.NewPaymentID(time.Now(), [10]byte{}), Amount: 1,
-		Nonce: make([]byte, dcep.NonceSize), ExpiresMS: time.Now().Add(time.Minute).UnixMilli(),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	challenge, other := challengeText(t, 1), challengeText(t, 2)
 	first, err := dcep.DecodeEvidence(strings.TrimSpace(run(cli.OK, dcep.EvidencePrefix, "answer", challenge)))
 	if err != nil || first.Counter != 1 {
 		t.Errorf("evidence with counter %d: %v", first.Counter, err)
 	}
 	run(cli.OK, `"counter":1,`, "answer", "--double-spend", "--json", challenge)
-	run(cli.OK, `"counter":2,`, "answer", "--json", challenge)
+	run(cli.OK, `"counter":1,`, "answer", "--json", challenge) // the same question is one payment
+	run(cli.OK, `"counter":2,`, "answer", "--json", other)
 	run(cli.Usage, "bad_code", "answer", "hello")
 
 	_, stop = running(t, dir) // the books are where they were
 	run(cli.OK, "余额 ¥12.34,红包 ¥4.00", "show")
 	stop()
+}
+
+// challengeText is the n-th challenge of a till.
+func challengeText(t *testing.T, n byte) string {
+	t.Helper()
+	nonce := make([]byte, dcep.NonceSize)
+	nonce[0] = n
+	text, err := dcep.EncodeChallenge(dcep.Challenge{
+		Env: pos.Lab, Terminal: "T", Merchant: "M", Payment: pos.NewPaymentID(time.Now(), [10]byte{n}), Amount: 1,
+		Nonce: nonce, ExpiresMS: time.Now().Add(time.Minute).UnixMilli(),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
 }
 
 // order opens an order of ¥1.00 at BOC and gives its QR.

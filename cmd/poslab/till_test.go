@@ -164,7 +164,6 @@ func TestACounterThatCannotBeIsRefused(t *testing.T) {
 		{"--printer", "star-line"},
 		{"--scanner", "keyboard"},
 		{"--nfc", "acr122u"},
-		{"--display", "epson-dm-d-shared"},
 		{"--width", "70"},
 		{"--script", "/nonexistent"},
 	} {

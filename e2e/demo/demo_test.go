@@ -15,6 +15,7 @@ import (
 	"dcpos/internal/testbin"
 	"dcpos/internal/testpg"
 	"dcpos/pos"
+	"dcpos/pos/dcep"
 )
 
 type report struct {
@@ -105,8 +106,8 @@ func lookAtReceipts(t *testing.T, till string) {
 			t.Errorf("%s: no QR: %v", path, err)
 			continue
 		}
-		id, ok := strings.CutPrefix(code.GetText(), "dcpos:pay:")
-		if _, err := pos.ParsePaymentID(id); !ok || err != nil {
+		proof, ok := strings.CutPrefix(code.GetText(), "dcpos:pay:")
+		if s, err := dcep.ParseSlip(proof); !ok || err != nil || s.Env != pos.Lab || s.Terminal == "" {
 			t.Errorf("%s: QR says %q", path, code.GetText())
 		}
 		text, err := os.ReadFile(strings.TrimSuffix(path, ".png") + ".txt")

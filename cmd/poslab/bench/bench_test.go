@@ -27,6 +27,7 @@ func TestEveryBenchMeasures(t *testing.T) {
 		"offline-decision": 12, "online-sale": 4, "agent-size": 5, "journal-append": 4,
 		"drain": 3, "ingest": 2, "reconcile": 11, "signatures": 4,
 		"scan": 2, "receipt": 6, "plug": 2, "idle-devices": 2,
+		"tap": 4, "stored": 5,
 	}
 	for _, name := range Names() {
 		t.Run(name, func(t *testing.T) {

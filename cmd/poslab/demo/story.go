@@ -359,8 +359,17 @@ func (d *day) printSlips(ctx context.Context) error {
 		if err != nil || len(list) == 0 {
 			return errors.Join(err, fmt.Errorf("%s has no payment to print", class))
 		}
-		printed, err := t.client.Print(ctx, list[0].ID)
+		printed, err := t.client.QueuePrint(ctx, sdk.PrintRequest{Kind: pos.PrintPayment, Payment: &list[0].ID})
 		if err != nil {
+			return err
+		}
+		// A printer that was slow to answer is asked again by the till.
+		if err := until(ctx, time.Minute, class+" has printed", func() bool {
+			if j, err := t.client.PrintJob(ctx, printed.ID); err == nil {
+				printed = j
+			}
+			return printed.State.Final() || printed.State == pos.PrintUnknown
+		}); err != nil {
 			return err
 		}
 		d.check("receipt."+class, string(pos.PrintConfirmed), string(printed.State), "")
