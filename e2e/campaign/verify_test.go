@@ -25,7 +25,7 @@ import (
 )
 
 var (
-	cases = flag.Int("cases", 400, "bundles on which both verifiers must agree; 1000 is the long form")
+	cases = flag.Int("cases", 150, "bundles on which both verifiers must agree; 1000 is the long form")
 	seed  = flag.Uint64("seed", uint64(time.Now().UnixNano()), "of the cases") //nolint:gosec // any number
 )
 
