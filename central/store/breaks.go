@@ -192,8 +192,12 @@ func (s breakStore) Cases(ctx context.Context, f pos.BreakFilter) (all []pos.Bre
 		sql   string
 		value string
 	}{
-		{"date = ?", string(f.Date)}, {"bank = ?", f.Bank}, {"kind = ?", string(f.Kind)}, {"state = ?", string(f.State)},
-		{"txn = ?", f.Txn}, {"assignee = ?", f.Assignee},
+		{"date = ?", string(f.Date)},
+		{"bank = ?", f.Bank},
+		{"kind = ?", string(f.Kind)},
+		{"state = ?", string(f.State)},
+		{"txn = ?", f.Txn},
+		{"assignee = ?", f.Assignee},
 	} {
 		if c.value != "" {
 			query, args = query+" AND "+c.sql, append(args, validText(c.value))

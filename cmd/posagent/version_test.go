@@ -66,8 +66,14 @@ func TestOlder(t *testing.T) {
 		a, b string
 		want bool
 	}{
-		{"v1.9.0", "v1.10.0", true}, {"v1.10.0", "v1.9.0", false}, {"v1.2.3", "v1.2.3", false}, {"1.2.3", "v2.0.0", true},
-		{"dev", "v9.9.9", false}, {"v1.0.0", "", false}, {"v1.0", "v2.0.0", false}, {"v1.0.-1", "v2.0.0", false},
+		{"v1.9.0", "v1.10.0", true},
+		{"v1.10.0", "v1.9.0", false},
+		{"v1.2.3", "v1.2.3", false},
+		{"1.2.3", "v2.0.0", true},
+		{"dev", "v9.9.9", false},
+		{"v1.0.0", "", false},
+		{"v1.0", "v2.0.0", false},
+		{"v1.0.-1", "v2.0.0", false},
 	} {
 		if got := cli.Older(c.a, c.b); got != c.want {
 			t.Errorf("Older(%q, %q) = %v", c.a, c.b, got)
