@@ -7,12 +7,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/makiuchi-d/gozxing"
-	"github.com/makiuchi-d/gozxing/qrcode"
-
 	"dcpos/agent/slip"
 	"dcpos/drivers/receipt/draw"
 	"dcpos/drivers/scanner"
+	"dcpos/internal/testqr"
 	"dcpos/pos"
 	"dcpos/pos/dcep"
 )
@@ -54,22 +52,18 @@ func TestTheProofFitsTheNarrowestPaper(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	bitmap, err := gozxing.NewBinaryBitmapFromImage(img)
+	read, err := testqr.Read(img)
 	if err != nil {
 		t.Fatal(err)
 	}
-	read, err := qrcode.NewQRCodeReader().Decode(bitmap, map[gozxing.DecodeHintType]any{gozxing.DecodeHintType_TRY_HARDER: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if read.GetText() != scanner.PaymentPrefix+text {
-		t.Fatalf("read %q", read.GetText())
+	if read != scanner.PaymentPrefix+text {
+		t.Fatalf("read %q", read)
 	}
 	v, err := suite.Verifier(key.Public())
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := dcep.ParseSlip(strings.TrimPrefix(read.GetText(), scanner.PaymentPrefix))
+	got, err := dcep.ParseSlip(strings.TrimPrefix(read, scanner.PaymentPrefix))
 	if err != nil || got.Verify(v) != nil || got.Amount != s.Amount {
 		t.Fatalf("%+v %v", got, err)
 	}
