@@ -84,8 +84,8 @@ func (w *world) repeat(rng *rand.Rand, command string) {
 	before := w.standing() // opens the centre and does nothing else
 	opening := time.Since(begun)
 	killed, steps := 0, 0
-	for try := range int64(24) {
-		ctx, cancel := context.WithTimeout(w.Context(), time.Duration(int64(opening)*(4+try)/12+rng.Int64N(int64(opening)/12+1)))
+	for try := range *kills {
+		ctx, cancel := context.WithTimeout(w.Context(), time.Duration(int64(opening)*(4 + 24*try / *kills)/12+rng.Int64N(int64(opening)/12+1)))
 		cmd := exec.CommandContext(ctx, filepath.Join(testbin.Dir(w.T), "poscentral"), "--config", w.config, "campaign", command, name)
 		err := cmd.Run() // ends by SIGKILL
 		cancel()
