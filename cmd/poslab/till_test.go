@@ -300,10 +300,13 @@ func TestTheCounterServesAnAgent(t *testing.T) {
 	})
 	t.Run("pulled while it prints", func(t *testing.T) {
 		p.types(":hangup 60")
-		if r, err := printed(); err == nil && r.State == drivers.PrintConfirmed {
-			t.Errorf("confirmed without a cable: %+v", r)
-		}
-		eventually(t, "the printer is gone", func() bool { return !state(set, "printer").Works() })
+		// On a busy machine a print may end before its 60th byte: the next one is cut then.
+		eventually(t, "the printer is gone", func() bool {
+			if r, err := printed(); err == nil && r.State == drivers.PrintConfirmed {
+				t.Errorf("confirmed without a cable: %+v", r)
+			}
+			return !state(set, "printer").Works()
+		})
 		p.types(":plug printer")
 		eventually(t, "the printer works again", works(set, "printer"))
 	})
