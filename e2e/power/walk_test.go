@@ -23,7 +23,7 @@ import (
 )
 
 var (
-	faults   = flag.Int("faults", 5, "faults of each kind; 400 for the long forms")
+	faults   = flag.Int("faults", 10, "faults of each kind; 400 for the long forms")
 	faultMax = flag.Int("fault-max", 300, "the n-th write or fsync of a till's life fails, n evenly from 1 to this (fsyncs: to a fifth of it); 400 and 2000 for the long forms")
 )
 
