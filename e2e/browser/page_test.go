@@ -134,7 +134,7 @@ func tab(ctx context.Context, t *testing.T, s *shop, name, path string, width, h
 	t.Helper()
 	c, cancel := chromedp.NewContext(ctx, chromedp.WithNewBrowserContext())
 	t.Cleanup(cancel)
-	c, stop := context.WithTimeout(c, 50*time.Second)
+	c, stop := context.WithTimeout(c, 3*time.Minute)
 	t.Cleanup(stop)
 	p := &page{T: t, ctx: c, dir: t.ArtifactDir(), name: name}
 	p.do(chromedp.EmulateViewport(width, height), chromedp.Navigate(s.url+localapi.EnterPath+"?key="+key))
@@ -177,7 +177,7 @@ func (p *page) see(selector string, words ...string) {
 	text := ""
 	look := chromedp.Evaluate[string](fmt.Sprintf(`[...document.querySelectorAll(%q)].filter(e => e.checkVisibility())
 		.map(e => e.innerText + " " + (e.value ?? "")).join("\n")`, selector))
-	for deadline := time.Now().Add(25 * time.Second); time.Now().Before(deadline); time.Sleep(40 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(40 * time.Millisecond) {
 		var err error
 		if text, err = chromedp.Run(p.ctx, look); err != nil {
 			continue // the page is being loaded
@@ -198,7 +198,7 @@ func (p *page) see(selector string, words ...string) {
 func (p *page) gone(selector string) {
 	p.Helper()
 	text := ""
-	for deadline := time.Now().Add(25 * time.Second); time.Now().Before(deadline); time.Sleep(40 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(40 * time.Millisecond) {
 		text = p.js(fmt.Sprintf(`[...document.querySelectorAll(%q)].filter(e => e.checkVisibility()).map(e => e.innerText || "an empty one").join()`, selector))
 		if text == "" {
 			return

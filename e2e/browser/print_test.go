@@ -53,7 +53,7 @@ func (j journey) aPrinterInTrouble() {
 	p.see("#print-ask", "小票完整打出来了吗?", "补打")
 	p.sizes("came-out", counters()...)
 	p.click("#came-not")
-	for end := time.Now().Add(10 * time.Second); len(s.Printer.Jobs()) != 3; time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); len(s.Printer.Jobs()) != 3; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("%d papers", len(s.Printer.Jobs()))
 		}

@@ -42,7 +42,7 @@ func (s *shop) told(p pos.Payment) error {
 
 func TestAnAnswerAfterTheCustomerLeftIsRefundedAndTold(t *testing.T) {
 	s := open(t)
-	s.must(s.Fault(t.Context(), "ICBC", api.Fault{Op: api.OpPayments, Kind: api.Slow, DelayMS: 2500}))
+	s.must(s.Fault(t.Context(), "ICBC", api.Fault{Op: api.OpPayments, Kind: api.Slow, DelayMS: 5000}))
 	p := s.named(pos.BScanC, 12_34)
 	asked := make(chan error, 1)
 	body := s.code()

@@ -64,9 +64,9 @@ func TestForgetfsSQLiteOnAFailingMedium(t *testing.T) {
 func TestForgetfsSQLiteOnAFullMediumStopsAndKeepsAll(t *testing.T) {
 	m := mountEmpty(t)
 	first := startWriter(t, m.Path, "FULL")
-	time.Sleep(200 * time.Millisecond)
+	first.begin(t)
 	ok(t, m.SetFaults(forgetfs.Faults{Full: true}))
-	last, byItself := first.wait(20 * time.Second)
+	last, byItself := first.wait(time.Minute)
 	if !byItself {
 		t.Error("the program goes on with a full disk")
 	}
@@ -75,12 +75,22 @@ func TestForgetfsSQLiteOnAFullMediumStopsAndKeepsAll(t *testing.T) {
 	}
 	ok(t, m.SetFaults(forgetfs.Faults{}))
 	again := startWriter(t, m.Path, "FULL")
-	time.Sleep(200 * time.Millisecond)
+	again.begin(t)
 	ok(t, m.Cut())
 	more := again.kill()
 	ok(t, m.Stop())
 	if left := survived(t, m.Backing); more <= last || left < more {
 		t.Errorf("%d rows before the disk was full, %d after it had room again, %d left", last, more, left)
+	}
+}
+
+// begin waits for the writer's first acknowledged row.
+func (w *writer) begin(t *testing.T) {
+	t.Helper()
+	select {
+	case <-w.begun:
+	case <-time.After(time.Minute):
+		t.Fatalf("nothing was acknowledged; the last row is %d", w.kill())
 	}
 }
 

@@ -344,7 +344,7 @@ func TestForgetfsStopFreesAHungMountAndNoOther(t *testing.T) {
 	if err := m.Stop(); err == nil {
 		t.Error("Stop says that a hung server was stopped in peace")
 	}
-	if took := time.Since(began); took > 30*time.Second {
+	if took := time.Since(began); took > time.Minute {
 		t.Errorf("Stop took %v", took)
 	}
 	select {
@@ -352,7 +352,7 @@ func TestForgetfsStopFreesAHungMountAndNoOther(t *testing.T) {
 		if err == nil {
 			t.Error("the stuck fsync says that it succeeded")
 		}
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		t.Error("whoever was stuck is still stuck")
 	}
 	_ = file.Close()

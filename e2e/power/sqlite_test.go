@@ -94,6 +94,7 @@ func write(ctx context.Context, dir, synchronous string, out io.Writer) error {
 // writer is the program under test, running.
 type writer struct {
 	process *exec.Cmd
+	begun   chan struct{} // closed at the first row that it acknowledges
 	last    chan int64
 }
 
@@ -101,7 +102,7 @@ func startWriter(t *testing.T, dir, synchronous string) *writer {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	t.Cleanup(cancel)
-	w := &writer{process: exec.CommandContext(ctx, os.Args[0], writerCommand, dir, synchronous), last: make(chan int64, 1)}
+	w := &writer{process: exec.CommandContext(ctx, os.Args[0], writerCommand, dir, synchronous), begun: make(chan struct{}), last: make(chan int64, 1)}
 	out, err := w.process.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -113,6 +114,9 @@ func startWriter(t *testing.T, dir, synchronous string) *writer {
 		var last int64
 		for lines := bufio.NewScanner(out); lines.Scan(); {
 			if id, err := strconv.ParseInt(lines.Text(), 10, 64); err == nil {
+				if last == 0 {
+					close(w.begun)
+				}
 				last = id
 			}
 		}

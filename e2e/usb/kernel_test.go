@@ -114,11 +114,16 @@ func options(t *testing.T, dir, selected string) guest.Options {
 	}
 	return guest.Options{
 		Dir: dir, Program: self, Network: true,
-		Args: []string{
-			"-test.v", "-test.count=1", "-test.run=" + selected, "-test.timeout=" + lifetime().String(),
-			"-seed=" + strconv.FormatUint(*seed, 10), "-cycles=" + strconv.Itoa(*cycles),
-		},
-		Bin: programs(testbin.Dir(t)), Files: []string{device.DefaultFont}, Modules: modules(),
+		Args: arguments(selected),
+		Bin:  programs(testbin.Dir(t)), Files: []string{device.DefaultFont}, Modules: modules(),
+	}
+}
+
+// arguments are this binary's in the guest.
+func arguments(selected string) []string {
+	return []string{
+		"-test.v", "-test.count=1", "-test.run=" + selected, "-test.timeout=" + lifetime().String(),
+		"-seed=" + strconv.FormatUint(*seed, 10), "-cycles=" + strconv.Itoa(*cycles),
 	}
 }
 

@@ -1,7 +1,6 @@
 package usb_test
 
 import (
-	"context"
 	"errors"
 	"flag"
 	"fmt"
@@ -22,7 +21,6 @@ import (
 	"dcpos/sdk"
 )
 
-// A boot of an emulated machine and the start of an agent in it are most of what a cut costs.
 var cuts = flag.Int("cuts", 1, "times that the plug of the till's machine is pulled; 100 for the long form")
 
 // Between the host and the machine that loses its power.
@@ -47,34 +45,21 @@ func TestPowerCut(t *testing.T) {
 		t.Fatalf("make a file system: %v: %s", err, out)
 	}
 	world, site := serveSite(t)
-	machine := func(step string, env ...string) (*guest.Machine, context.CancelFunc) {
+	o := options(t, t.TempDir(), "")
+	o.Disk = disk
+	frozen := freeze(t, o)
+	machine := func(step string, env ...string) *guest.Machine {
 		t.Helper()
-		ctx, cancel := context.WithTimeout(t.Context(), lifetime())
-		o := options(t, t.TempDir(), "^TestPowerCut$/^"+step)
-		o.Disk, o.Env = disk, append(env, world)
-		o.Modules = append(o.Modules, "virtio_blk", "crc32c_generic", "ext4")
-		m, err := guest.Boot(ctx, o)
+		m, err := frozen.Thaw(t.Context(), t.TempDir(), arguments("^TestPowerCut$/^"+step), append(env, world))
 		ok(t, err)
-		return m, cancel
+		return m
 	}
 	var payments []string
 	for n := range *cuts {
-		for try := 1; ; try++ {
-			m, end := machine("sell", knownToHost+"="+strings.Join(payments, ","))
-			more, booted := cut(t, m, uint64(n))
-			end()
-			payments = append(payments, more...)
-			if booted {
-				break
-			}
-			if try == 2 {
-				t.Fatal("the guest did not come up twice")
-			}
-		}
+		payments = append(payments, cut(t, machine("sell", knownToHost+"="+strings.Join(payments, ",")), uint64(n))...)
 		t.Logf("cut %d: %d payments acknowledged so far", n+1, len(payments))
 	}
-	last, end := machine("start", knownToHost+"="+strings.Join(payments, ","))
-	defer end()
+	last := machine("start", knownToHost+"="+strings.Join(payments, ","))
 	_, err := last.Wait()
 	root := readReport(last.Report())
 	if len(root.children) == 0 || err != nil {
@@ -110,22 +95,31 @@ func arrivedOnce(t *testing.T, s *drill.Site, payments []string) {
 	})
 }
 
-// cut pulls the plug at a moment after some payments, and tells which were acknowledged; false
-// for a machine that did not come up, as emulated ones may on a host that is short of time.
-func cut(t *testing.T, m *guest.Machine, n uint64) (payments []string, booted bool) {
+// freeze boots the till's machine once for all cuts; once more if it did not come up, as
+// emulated ones may on a host that is short of time.
+func freeze(t *testing.T, o guest.Options) *guest.Frozen {
+	t.Helper()
+	f, err := guest.Freeze(t.Context(), o)
+	if errors.Is(err, guest.ErrNotClean) {
+		t.Log(err)
+		o.Dir = t.TempDir()
+		f, err = guest.Freeze(t.Context(), o)
+	}
+	ok(t, err)
+	return f
+}
+
+// cut pulls the plug at a moment after some payments, and tells which were acknowledged.
+func cut(t *testing.T, m *guest.Machine, n uint64) (payments []string) {
 	t.Helper()
 	const enough = 4
 	for deadline := time.Now().Add(lifetime()); strings.Count(m.Report(), acknowledged) < enough; time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) || strings.Contains(m.Report(), "--- FAIL") {
 			m.Kill()
-			if m.Report() == "" {
-				return nil, false
-			}
 			t.Fatalf("the guest does not sell:\n%s\n%s", m.Console(), m.Report())
 		}
 	}
 	wait := rand.New(rand.NewPCG(*seed, n)).IntN(1000)
-	t.Logf("-seed=%d: the plug is pulled after %d ms more", *seed, wait)
 	time.Sleep(time.Duration(wait) * time.Millisecond)
 	m.Kill()
 	for line := range strings.Lines(m.Report()) {
@@ -133,15 +127,16 @@ func cut(t *testing.T, m *guest.Machine, n uint64) (payments []string, booted bo
 			payments = append(payments, id)
 		}
 	}
-	t.Logf("%d payments were acknowledged", len(payments))
-	return payments, true
+	t.Logf("-seed=%d: %v after the start the plug was pulled, %d ms after payment %d; %d were acknowledged",
+		*seed, time.Since(m.Started).Round(time.Millisecond), wait, enough, len(payments))
+	return payments
 }
 
 // mountDisk mounts the machine's disk.
 func mountDisk(t *testing.T) (data string) {
 	t.Helper()
 	ok(t, os.MkdirAll("/disk", 0o700))
-	ok(t, unix.Mount("/dev/vda", "/disk", "ext4", 0, ""))
+	ok(t, unix.Mount(guest.DiskDevice, "/disk", "ext4", 0, ""))
 	t.Cleanup(func() { _ = unix.Unmount("/disk", 0) }) // the machine ends
 	return "/disk/till"
 }

@@ -19,6 +19,8 @@ const (
 	initPath   = "/init"
 	ordersPath = "/orders.json"
 	reportPath = "/dev/ttyS1" // apart from the kernel's console
+	thawPath   = "/dev/ttyS2"
+	DiskDevice = "/dev/vda"
 )
 
 // HostAddress is the host's loopback as the guest sees it in QEMU's user-mode network.
@@ -37,10 +39,20 @@ const (
 
 // orders is what the host tells the guest's init.
 type orders struct {
-	Modules []string `json:"modules"` // files, in order
-	Network bool     `json:"network"`
-	Args    []string `json:"args"`
-	Env     []string `json:"env"`
+	Modules     []string `json:"modules"` // files, in order
+	Network     bool     `json:"network"`
+	Frozen      bool     `json:"frozen"`       // what to do is told when the machine is thawed
+	DiskModules []string `json:"disk_modules"` // loaded last: a frozen machine has not seen its disk
+	Job         job      `json:"job"`
+}
+
+// job is what the machine does.
+type job struct {
+	Args []string `json:"args"`
+	Env  []string `json:"env"`
+	// Now and Seed make the machine that was thawed differ from the one that was frozen.
+	Now  time.Time `json:"now"`
+	Seed []byte    `json:"seed"`
 }
 
 // Inside reports that this process runs in a guest.
@@ -108,7 +120,17 @@ func initialise() (int, error) {
 			return 0, err
 		}
 	}
-	return work(o)
+	if o.Frozen {
+		if o.Job, err = thawed(); err != nil {
+			return 0, err
+		}
+	}
+	for _, m := range o.DiskModules {
+		if err := load(m); err != nil {
+			return 0, err
+		}
+	}
+	return work(o.Job)
 }
 
 func load(file string) error {
@@ -156,7 +178,7 @@ func raise(name string, ip []byte) error {
 }
 
 // work runs the program, reaps what is left to process 1, and ends with the program.
-func work(o orders) (int, error) {
+func work(j job) (int, error) {
 	report, err := os.OpenFile(reportPath, os.O_WRONLY|unix.O_NOCTTY, 0)
 	if err != nil {
 		return 0, err
@@ -164,8 +186,8 @@ func work(o orders) (int, error) {
 	if err := raw(report); err != nil {
 		return 0, err
 	}
-	program := exec.Command(initPath, o.Args...) //nolint:gosec,noctx // lives as long as the machine
-	program.Env = append([]string{"PATH=/bin", "HOME=/tmp", "TMPDIR=/tmp", insideVariable + "=1"}, o.Env...)
+	program := exec.Command(initPath, j.Args...) //nolint:gosec,noctx // lives as long as the machine
+	program.Env = append([]string{"PATH=/bin", "HOME=/tmp", "TMPDIR=/tmp", insideVariable + "=1"}, j.Env...)
 	program.Stdout, program.Stderr = report, report
 	program.Dir = "/tmp"
 	if err := program.Start(); err != nil {
@@ -191,14 +213,14 @@ func work(o orders) (int, error) {
 	}
 }
 
-// raw keeps the line from changing what is reported.
+// raw keeps the line from changing what is said on it.
 func raw(f *os.File) error {
 	t, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
 	if err != nil {
 		return fmt.Errorf("set %s: %w", f.Name(), err)
 	}
+	t.Iflag, t.Lflag = 0, 0
 	t.Oflag &^= unix.OPOST
-	t.Lflag = 0
 	if err := unix.IoctlSetTermios(int(f.Fd()), unix.TCSETS, t); err != nil {
 		return fmt.Errorf("set %s: %w", f.Name(), err)
 	}

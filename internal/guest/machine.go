@@ -35,8 +35,8 @@ type Options struct {
 	// Network lets the guest call the host's loopback at HostAddress, and nothing of the
 	// guest be called (module virtio_net).
 	Network bool
-	// Disk, if set, is a file that the guest has as /dev/vda (module virtio_blk). What the
-	// guest flushed is in the file, whatever happens to the machine.
+	// Disk, if set, is a file with an ext4 file system that the guest has as DiskDevice. What
+	// the guest flushed is in the file, whatever happens to the machine.
 	Disk string
 }
 
@@ -56,14 +56,14 @@ func Boot(ctx context.Context, o Options) (*Machine, error) {
 		return nil, err
 	}
 	initrd := filepath.Join(o.Dir, "initrd")
-	if err := build(ctx, initrd, k, o); err != nil {
+	if err := build(ctx, initrd, k, o, false); err != nil {
 		return nil, fmt.Errorf("build guest: %w", err)
 	}
 	return start(ctx, k, initrd, o)
 }
 
 // build writes the guest's file system.
-func build(ctx context.Context, to string, k kernel, o Options) (err error) {
+func build(ctx context.Context, to string, k kernel, o Options, frozen bool) (err error) {
 	f, err := os.Create(to) //nolint:gosec // in the caller's folder
 	if err != nil {
 		return err
@@ -86,17 +86,14 @@ func build(ctx context.Context, to string, k kernel, o Options) (err error) {
 			return err
 		}
 	}
-	list := orders{Network: o.Network, Args: o.Args, Env: o.Env}
-	modules, err := moduleFiles(k.modules, o.Modules)
-	if err != nil {
+	list := orders{Network: o.Network, Frozen: frozen, Job: job{Args: o.Args, Env: o.Env}}
+	if list.Modules, err = addModules(a, k, o.Modules); err != nil {
 		return err
 	}
-	for _, m := range modules {
-		at := "lib/modules/" + filepath.Base(m)
-		if err := a.copy(at, m); err != nil {
+	if o.Disk != "" {
+		if list.DiskModules, err = addModules(a, k, diskModules()); err != nil {
 			return err
 		}
-		list.Modules = append(list.Modules, "/"+at)
 	}
 	b, err := json.Marshal(list)
 	if err != nil {
@@ -106,7 +103,24 @@ func build(ctx context.Context, to string, k kernel, o Options) (err error) {
 	return a.close()
 }
 
-func start(ctx context.Context, k kernel, initrd string, o Options) (*Machine, error) {
+// addModules adds modules of the kernel with what they need, and gives their places in the
+// order in which they are loaded.
+func addModules(a *archive, k kernel, names []string) (places []string, err error) {
+	files, err := moduleFiles(k.modules, names)
+	if err != nil {
+		return nil, err
+	}
+	for _, m := range files {
+		at := "lib/modules/" + filepath.Base(m)
+		if err := a.copy(at, m); err != nil {
+			return nil, err
+		}
+		places = append(places, "/"+at)
+	}
+	return places, nil
+}
+
+func start(ctx context.Context, k kernel, initrd string, o Options, further ...string) (*Machine, error) {
 	memory := o.MemoryMiB
 	if memory == 0 {
 		memory = 1024
@@ -122,7 +136,7 @@ func start(ctx context.Context, k kernel, initrd string, o Options) (*Machine, e
 	if o.Disk != "" {
 		args = append(args, "-drive", "file="+o.Disk+",if=virtio,format=raw,cache=writethrough")
 	}
-	m.qemu = exec.CommandContext(ctx, "qemu-system-x86_64", args...)
+	m.qemu = exec.CommandContext(ctx, "qemu-system-x86_64", append(args, further...)...)
 	m.qemu.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	var complaint bytes.Buffer
 	m.qemu.Stdout, m.qemu.Stderr = &complaint, &complaint
