@@ -44,6 +44,7 @@ func TestOnARealKernel(t *testing.T) {
 		t.Run("program", testProgram)
 		return
 	}
+	t.Parallel()
 	root := bootTwice(t)
 	if len(root.children) == 0 {
 		t.Fatalf("nothing ran in the guest:\n%s", strings.Join(root.output, "\n"))

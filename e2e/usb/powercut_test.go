@@ -21,7 +21,7 @@ import (
 	"dcpos/sdk"
 )
 
-var cuts = flag.Int("cuts", 1, "times that the plug of the till's machine is pulled; 100 for the long form")
+var cuts = flag.Int("cuts", 10, "times that the plug of the till's machine is pulled; 100 for the long form")
 
 // Between the host and the machine that loses its power.
 const (
@@ -38,6 +38,7 @@ func TestPowerCut(t *testing.T) {
 		t.Run("start again", startAgain)
 		return
 	}
+	t.Parallel() // an emulated machine waits for one processor most of its time
 	disk := filepath.Join(t.TempDir(), "disk")
 	ok(t, os.WriteFile(disk, nil, 0o600))
 	ok(t, os.Truncate(disk, 64<<20))
