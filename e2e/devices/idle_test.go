@@ -19,7 +19,7 @@ import (
 
 // What an idle agent with five devices may use.
 const (
-	idleFor    = time.Minute
+	idleFor    = 30 * time.Second
 	idleCPU    = 0.5 // percent of one core
 	idleMemory = 40  // MiB resident
 )

@@ -333,6 +333,7 @@ func TestForgetfsCarriesLargeFiles(t *testing.T) {
 
 // A server that hangs must not hang the test: Stop aborts its own connection.
 func TestForgetfsStopFreesAHungMountAndNoOther(t *testing.T) {
+	t.Parallel()
 	other := mountEmpty(t)
 	keep := put(t, filepath.Join(other.Path, "f"), "alive", 0)
 	m := mountEmpty(t)

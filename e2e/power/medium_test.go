@@ -102,6 +102,7 @@ func (c *counter) sell() pos.Payment {
 // A disk that fails stops sales at once and says so; when it is well the till sells on by
 // itself, and what it had accepted is still there after a power cut.
 func TestATillHealsByItselfWhenItsDiskIsWell(t *testing.T) {
+	t.Parallel()
 	c := openCounter(t)
 	var accepted []pos.Payment
 	for name, fault := range map[string]func(forgetfs.Status) forgetfs.Faults{
@@ -176,6 +177,7 @@ func (c *counter) credited(payments []pos.Payment) error {
 
 // While a commit waits five seconds for its fsync, whoever looks at the till sees it at once.
 func TestASlowDiskBlocksNoScreen(t *testing.T) {
+	t.Parallel()
 	c := openCounter(t)
 	c.sell()
 	ok(t, c.till.Disk.SetFaults(forgetfs.Faults{StallPercent: 100, StallMillis: 5000}))

@@ -34,6 +34,7 @@ func programs(t *testing.T) string {
 
 // TestPowerCutsOfTillAndCentreLoseNothing is the short form of poslab kill's cuts.
 func TestPowerCutsOfTillAndCentreLoseNothing(t *testing.T) {
+	t.Parallel()
 	t.Logf("seed %d", *seed)
 	want := map[drill.Strike]int{drill.AgentCut: *rounds * 3 / 4, drill.CentreCut: *rounds * 3 / 8}
 	r, err := drill.Run(t.Context(), drill.Options{Bin: programs(t), Dir: t.TempDir(), Seed: *seed, Strikes: want})
@@ -57,6 +58,7 @@ int fdatasync(int fd) { (void)fd; return 0; }
 // TestATillWhoseFsyncDoesNothingIsSeenToLose is the control: the same program, the same
 // cut as in the drill, but its fsyncs are lies. The loss must be seen.
 func TestATillWhoseFsyncDoesNothingIsSeenToLose(t *testing.T) {
+	t.Parallel()
 	ctx, dir := t.Context(), t.TempDir()
 	library := filepath.Join(dir, "deaf.so")
 	if err := os.WriteFile(filepath.Join(dir, "deaf.c"), []byte(deaf), 0o600); err != nil {
