@@ -22,7 +22,7 @@ demo: build ## a day at a shop: `make demo`, or `make demo ARGS="--once --dir DI
 	@bin/poslab demo $(ARGS)
 
 check: lint ## fast, no root: format, lint, unit tests
-	$(GO) test -race $$($(GO) list ./... | grep -v /e2e/)
+	$(GO) test -race -vet=off $$($(GO) list ./... | grep -v /e2e/)
 
 test: setup ## everything that CI runs: check, then e2e/ one package at a time
 	@$(MAKE) --no-print-directory check
@@ -31,7 +31,7 @@ test: setup ## everything that CI runs: check, then e2e/ one package at a time
 e2e: setup ## whole programs: kills, power cuts, browser, demo, a kernel with USB devices
 	@mkdir -p bin/race
 	$(GO) build -race -o bin/race/ ./cmd/...
-	DCPOS_BIN=$(CURDIR)/bin/race $(GO) test -count=1 -timeout 20m -p 1 ./e2e/...
+	DCPOS_BIN=$(CURDIR)/bin/race $(GO) test -vet=off -count=1 -timeout 20m -p 1 ./e2e/...
 
 fmt: ## format every file
 	$(LINT) fmt ./...

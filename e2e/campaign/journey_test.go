@@ -54,6 +54,7 @@ func (p *page) open(url string) {
 // TestACitizensWay walks the campaign through on a phone, from a day before registration
 // to her own check of the draw.
 func TestACitizensWay(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, "")
 	w.start()
 	browser := launch(t)

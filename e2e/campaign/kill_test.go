@@ -23,8 +23,10 @@ import (
 // drawing at random moments. Every receipt that was given out is kept, nobody is in the
 // list twice, and the draw verifies.
 func TestKilledCampaign(t *testing.T) {
+	t.Parallel()
 	for _, engine := range []string{"sqlite", "postgres"} {
 		t.Run(engine, func(t *testing.T) {
+			t.Parallel()
 			t.Logf("-seed %d", *seed)
 			rng := rand.New(rand.NewPCG(*seed, 2)) //nolint:gosec // moments, not secrets
 			url := ""

@@ -27,8 +27,14 @@ type report struct {
 }
 
 func TestADayAtAShop(t *testing.T) {
-	t.Run("SQLite", func(t *testing.T) { playDay(t) })
-	t.Run("PostgreSQL", func(t *testing.T) { playDay(t, "--database", testpg.Start(t)) })
+	t.Run("SQLite", func(t *testing.T) {
+		t.Parallel()
+		playDay(t)
+	})
+	t.Run("PostgreSQL", func(t *testing.T) {
+		t.Parallel()
+		playDay(t, "--database", testpg.Start(t))
+	})
 }
 
 func playDay(t *testing.T, args ...string) {
