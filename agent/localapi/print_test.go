@@ -26,7 +26,7 @@ func (r *rig) print(a answer) checkout.Print {
 func (r *rig) until(id string, state pos.PrintState) checkout.Print {
 	r.Helper()
 	var p checkout.Print
-	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 		if p = r.print(r.do("GET", "/v1/prints/"+id, "")); p.State == state {
 			return p
 		}

@@ -59,7 +59,7 @@ func askMark(t *testing.T, c *centre, nc *nats.Conn, till *till, req wire.MarkRe
 
 func waitReceipt(t *testing.T, marks chan wire.Mark, epoch uint32, seq uint64) dcep.Receipt {
 	t.Helper()
-	timeout := time.After(15 * time.Second)
+	timeout := time.After(time.Minute)
 	for {
 		select {
 		case m := <-marks:
@@ -154,7 +154,7 @@ func TestLostMessageIsAskedFor(t *testing.T) {
 		if m.ResendFrom != 1 || m.ResendEpoch != 1 || m.Receipt != nil {
 			t.Fatalf("%+v", m)
 		}
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("no mark after a gap")
 	}
 }
@@ -255,7 +255,7 @@ func expectDenied(t *testing.T, denied chan string, subject string) {
 		if !strings.Contains(text, "permissions violation") || !strings.Contains(text, strings.ToLower(subject)) {
 			t.Fatalf("%s: %s", subject, text)
 		}
-	case <-time.After(5 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatalf("%s: not denied", subject)
 	}
 }
@@ -432,7 +432,7 @@ func TestNudgeCarriesVerdicts(t *testing.T) {
 		if len(m.Verdicts) != 2 || m.Verdicts[0].Number != 2 || m.Verdicts[1].Number != 3 {
 			t.Fatalf("%+v", m)
 		}
-	case <-time.After(5 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("no nudge")
 	}
 }

@@ -78,7 +78,7 @@ func (p *trainer) leaves() int {
 	select {
 	case code := <-p.code:
 		return code
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		p.t.Fatalf("it does not end: %s%s", p.out.String(), p.err.String())
 		return 0
 	}

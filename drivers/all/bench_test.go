@@ -345,7 +345,7 @@ func TestACustomerDisplayOnARealLine(t *testing.T) {
 		t.Fatal(err)
 	}
 	for start := time.Now(); !slices.Equal(model.Lines(), []string{"Total", "12.50"}); time.Sleep(time.Millisecond) {
-		if time.Since(start) > 5*time.Second {
+		if time.Since(start) > time.Minute {
 			t.Fatalf("shown %q", model.Lines())
 		}
 	}
@@ -405,7 +405,7 @@ func TestADisplayBehindAPrinter(t *testing.T) {
 		t.Fatal(err)
 	}
 	for start := time.Now(); !slices.Equal(display.Lines(), []string{"Paid", "1.00"}); time.Sleep(time.Millisecond) {
-		if time.Since(start) > 5*time.Second {
+		if time.Since(start) > time.Minute {
 			t.Fatalf("shown %q", display.Lines())
 		}
 	}

@@ -162,7 +162,7 @@ func TestSlowAnswerIsBookedAtOnce(t *testing.T) {
 		came <- r.Status
 	}()
 	for get[api.Result](t, l, "/payments/"+p.RequestID).Status != api.Success {
-		if time.Since(began) > 5*time.Second {
+		if time.Since(began) > time.Minute {
 			t.Fatal("not booked")
 		}
 	}
