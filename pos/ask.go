@@ -22,6 +22,8 @@ type AskPresent struct {
 	Amount      Money       `json:"amount"`
 	Institution string      `json:"institution,omitempty"` // empty: the centre's default for the terminal
 	ValidMS     int64       `json:"valid_ms"`              // how long the QR is to live, milliseconds
+	Channel     string      `json:"channel,omitempty"`     // empty: in_store
+	Lines       []Line      `json:"lines,omitempty"`       // what is bought; empty: not told
 	ExpiresMS   int64       `json:"expires_ms"`
 	SentMS      int64       `json:"sent_ms"`
 }

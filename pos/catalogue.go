@@ -108,3 +108,14 @@ func policyCatalogue() map[Code][4]string {
 		ErrFareAgain:       {"刚刚已刷过", "this wallet has just paid", "请通行;如需再付一人,请稍后再刷", "go through; to pay for another person, wait a moment and tap again"},
 	}
 }
+
+// shopCatalogue is the catalogue's part about merchants' web shops.
+func shopCatalogue() map[Code][4]string {
+	return map[Code][4]string{
+		ErrSignature:     {"请求签名不正确", "the request's signature does not hold", "请按接口文档核对密钥编号、被签内容与正文摘要", "check the key, what is covered and the digest of the body, as the API's description says"},
+		ErrSignatureTime: {"请求时间超出允许范围", "the request was not signed just now", "请校准服务器时钟后重新签名提交", "set the server's clock right, sign anew and send again"},
+		ErrReplay:        {"该请求已收到过", "this very request was received before", "重试请使用新的随机数重新签名,请求编号保持不变", "to try again, sign anew with another nonce and keep the idempotency key"},
+		ErrShopLimit:     {"超过该网店的限额", "over the limit of this web shop", "请降低金额,或联系收款中心调整限额", "take a smaller amount, or let the centre raise the limit"},
+		ErrShopCategory:  {"该网店不能售卖此类商品", "this web shop may not sell goods of this category", "请使用已登记的商品类别,或联系收款中心登记", "use a registered category, or let the centre register it"},
+	}
+}

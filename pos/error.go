@@ -80,6 +80,11 @@ const (
 	ErrInternal        Code = "internal"
 	ErrDeclinedGeneral Code = "declined"
 	ErrNotSent         Code = "not_sent"
+	ErrSignature       Code = "signature"
+	ErrSignatureTime   Code = "signature_time"
+	ErrReplay          Code = "replay"
+	ErrShopLimit       Code = "limit_shop"
+	ErrShopCategory    Code = "category"
 )
 
 // Error is an error that a person can act on: a code, what happened and what to
@@ -164,6 +169,9 @@ func (c Code) sentences() (text, hint Text) {
 	}
 	if !ok {
 		s, ok = policyCatalogue()[c]
+	}
+	if !ok {
+		s, ok = shopCatalogue()[c]
 	}
 	if !ok {
 		s = [4]string{"请求未完成", "the request was not completed", "请联系店内技术人员", "call store IT"}

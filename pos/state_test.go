@@ -82,6 +82,7 @@ func TestEveryCodeSaysWhatToDoInTwoLanguages(t *testing.T) {
 		pos.ErrInsufficient, pos.ErrInstitution, pos.ErrRefundTooMuch, pos.ErrNotRefundable, pos.ErrChainBroken,
 		pos.ErrFork, pos.ErrStorage, pos.ErrSchema, pos.ErrNotEnrolled, pos.ErrQuarantined, pos.ErrUnsentMoney,
 		pos.ErrPrinter, pos.ErrTooLarge, pos.ErrTooMany, pos.ErrConfig, pos.ErrInternal, pos.ErrDeclinedGeneral, pos.ErrNotSent,
+		pos.ErrSignature, pos.ErrSignatureTime, pos.ErrReplay, pos.ErrShopLimit, pos.ErrShopCategory,
 	} {
 		unknown := pos.NewError("no such code", nil)
 		e := pos.NewError(c, nil)

@@ -57,6 +57,10 @@ type OrderRequest struct {
 	Terminal     string        `json:"terminal"`
 	Amount       pos.Money     `json:"amount_fen"`
 	ValidUntilMS int64         `json:"valid_until_ms"`
+	// Channel and Lines tell where and for what, so that the institution can hold an
+	// envelope to its scope; empty: in_store, not told.
+	Channel string     `json:"channel,omitempty"`
+	Lines   []pos.Line `json:"lines,omitempty"`
 }
 
 // RefundRequest gives money of a payment back.

@@ -69,20 +69,31 @@ func (d *Desk) takePresent(ctx context.Context, terminal string, ask pos.AskPres
 	if valid == 0 {
 		valid = defaultQR
 	}
+	if err == nil {
+		err = pos.CheckLines(ask.Lines, ask.Amount)
+	}
 	if err == nil && (ask.ValidMS < 0 || ask.ValidMS > maxQR.Milliseconds() || valid < minQR) {
 		err = pos.FieldError(pos.ErrBadRequest, "valid_ms", fmt.Errorf("want %s to %s", minQR, maxQR))
 	}
 	if err != nil {
 		return d.rejected(ctx, ask.Payment, pos.RefundID{}, err)
 	}
+	body := []any{"present", terminal, ask.Payment, ask.Merchant, int64(ask.Amount), code}
+	if ask.Channel != "" {
+		body = append(body, ask.Channel)
+		for _, l := range ask.Lines {
+			body = append(body, l.Category, int64(l.Amount))
+		}
+	}
 	rec := Record{
 		ID: ask.Payment, Terminal: terminal, Merchant: ask.Merchant, Mode: pos.CScanB, Amount: ask.Amount,
 		Institution: m.Code, State: pos.Asking, ExpiresMS: ask.ExpiresMS,
 		ValidUntilMS: d.nowMS() + valid.Milliseconds(),
-		Body:         d.fingerprint("present", terminal, ask.Payment, ask.Merchant, int64(ask.Amount), code),
+		Body:         d.fingerprint(body...),
 	}
 	order := institution.OrderRequest{
 		ID: ask.Payment, Merchant: ask.Merchant, Terminal: terminal, Amount: ask.Amount, ValidUntilMS: rec.ValidUntilMS,
+		Channel: ask.Channel, Lines: ask.Lines,
 	}
 	return d.start(ctx, rec, m, func(ctx context.Context) (institution.Answer, error) {
 		a, err := m.Adapter.Order(ctx, order)

@@ -189,6 +189,9 @@ func (d *Desk) giveUp(ctx context.Context, t *turn, terminal string, id pos.Paym
 	case pos.Asking, pos.Unknown:
 		r.State, r.Step, r.NextMS, r.UpdatedMS = pos.Abandoned, 0, t.now, t.now
 	case pos.Paid:
+		if Online(terminal) {
+			return r, nil // a web shop is answered "paid", and gives back by a refund of its own
+		}
 		if r, err = d.paidAbandoned(ctx, t, r); err != nil {
 			return r, err
 		}

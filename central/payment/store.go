@@ -43,10 +43,12 @@ type Tx interface {
 	Read(ctx context.Context, at pos.Position) (bool, error)
 	// AppendVerdict gives the terminal's next verdict its number.
 	AppendVerdict(ctx context.Context, terminal string, v pos.Verdict) (number uint64, err error)
+	// Announce keeps an event for its web shop; an id that is kept already changes nothing.
+	Announce(ctx context.Context, e Event) error
 	ledger.Tx
 }
 
-// Terminal is what an enrolled terminal may do here.
+// Terminal is what an enrolled terminal, or a web shop, may do here.
 type Terminal struct {
 	Merchant   string
 	Quarantine bool

@@ -173,6 +173,9 @@ func (t paymentTx) PutRefund(ctx context.Context, r payment.Refund) error {
 // Terminal implements payment.Tx; a suspended terminal asks for no more money than a
 // quarantined one.
 func (t paymentTx) Terminal(ctx context.Context, name string) (payment.Terminal, bool, error) {
+	if payment.Online(name) {
+		return t.onlineTerminal(ctx, name)
+	}
 	v, found, err := fleetTx(t).Terminal(ctx, name)
 	return payment.Terminal{Merchant: v.Merchant, Quarantine: v.State != fleet.Active}, found, err
 }

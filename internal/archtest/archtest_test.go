@@ -25,7 +25,7 @@ type room struct {
 func rooms() []room {
 	nouns := []string{
 		"central/ledger/", "central/institution/", "central/payment/", "central/fleet/", "central/link/",
-		"central/reconcile/", "central/campaign/", "central/issuance/", "central/console/", "central/httpapi/",
+		"central/reconcile/", "central/campaign/", "central/issuance/", "central/console/", "central/httpapi/", "central/webshop/",
 	}
 	centre := []string{"pos/", "sync/wire", "firmware-profiles/", "web/", "central/ledger/", "central/institution/"}
 	everything := []string{""}

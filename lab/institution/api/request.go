@@ -40,17 +40,25 @@ func (p *Payment) Check() error {
 // Order asks for a QR that a wallet may pay once (C-scan-B, 主扫). It cannot be
 // closed, as with real e-CNY: only ValidUntilMS ends it.
 type Order struct {
-	RequestID    string    `json:"request_id"`
-	Merchant     string    `json:"merchant"`
-	Terminal     string    `json:"terminal"`
-	Amount       pos.Money `json:"amount_fen"`
-	ValidUntilMS int64     `json:"valid_until_ms"`
+	RequestID    string     `json:"request_id"`
+	Merchant     string     `json:"merchant"`
+	Terminal     string     `json:"terminal"`
+	Amount       pos.Money  `json:"amount_fen"`
+	ValidUntilMS int64      `json:"valid_until_ms"`
+	Channel      string     `json:"channel,omitempty"` // in_store when empty, or online
+	Lines        []pos.Line `json:"lines,omitempty"`   // what is bought, by category
 }
 
 // Check implements Checker.
 func (o *Order) Check() error {
 	if o.ValidUntilMS <= 0 {
 		return bad("valid_until_ms", "want Unix milliseconds")
+	}
+	if o.Channel != "" && o.Channel != pos.ChannelInStore && o.Channel != pos.ChannelOnline {
+		return bad("channel", "want %s or %s", pos.ChannelInStore, pos.ChannelOnline)
+	}
+	if err := pos.CheckLines(o.Lines, o.Amount); err != nil {
+		return err
 	}
 	return first(
 		checkID("request_id", o.RequestID), checkLabel("merchant", o.Merchant),
