@@ -34,6 +34,7 @@ type Config struct {
 	Suspense ledger.Suspense
 	Runs     Runs   // nil: none yet
 	Breaks   Breaks // nil: none
+	Webshops Webshops
 	Actions  Actions
 	// Secure marks the session cookie as for TLS only; set when a proxy ends TLS.
 	Secure bool
@@ -70,7 +71,7 @@ func New(cfg Config) (*Console, error) {
 	if c.dummy, err = hashPassword("", standard()); err != nil {
 		return nil, err
 	}
-	names := []string{"login", "overview", "payments", "payment", "ledger", "account", "runs", "run", "breaks", "break", "suspense", "enrol", "policies", "audit", "error"}
+	names := []string{"login", "overview", "payments", "payment", "ledger", "account", "runs", "run", "breaks", "break", "suspense", "enrol", "policies", "webshops", "audit", "error"}
 	for _, lang := range []string{"zh", "en"} {
 		for _, name := range names {
 			t, err := template.New("layout.html").Funcs(web.Funcs(lang)).Funcs(c.funcs(lang)).
@@ -101,6 +102,7 @@ func (c *Console) routes() {
 	c.mux.Handle("GET /console/policies", c.page(Viewer, c.policies))
 	c.mux.Handle("POST /console/policies", c.form(Approver, c.publish))
 	c.breakRoutes()
+	c.webshopRoutes()
 	c.mux.Handle("GET /console/suspense", c.page(Viewer, c.suspense))
 	c.mux.Handle("POST /console/suspense/propose", c.form(Operator, c.proposeFor))
 	c.mux.Handle("POST /console/suspense/decide", c.form(Approver, c.decideHeld))

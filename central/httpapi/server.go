@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -145,11 +146,20 @@ func (w *watched) WriteHeader(status int) {
 func (w *watched) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // Run serves on the listener until ctx ends, then lets running requests finish.
-func (s *Server) Run(ctx context.Context, l net.Listener) error {
+func (s *Server) Run(ctx context.Context, l net.Listener) error { return Serve(ctx, s, l, nil) }
+
+// Serve serves a handler with this package's patience until ctx ends, then lets running
+// requests finish. With a certificate it speaks TLS 1.2 or newer.
+func Serve(ctx context.Context, h http.Handler, l net.Listener, certificate *tls.Certificate) error {
+	if certificate != nil {
+		l = tls.NewListener(l, &tls.Config{
+			Certificates: []tls.Certificate{*certificate}, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"},
+		})
+	}
 	streams, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	srv := &http.Server{
-		Handler: s, ReadHeaderTimeout: headerWait, ReadTimeout: readWait, WriteTimeout: writeWait,
+		Handler: h, ReadHeaderTimeout: headerWait, ReadTimeout: readWait, WriteTimeout: writeWait,
 		IdleTimeout: idleWait, MaxHeaderBytes: 32 << 10,
 		BaseContext: func(net.Listener) context.Context { return streams },
 	}

@@ -21,6 +21,7 @@ import (
 	"dcpos/central/reconcile/daily"
 	"dcpos/central/reconcile/match"
 	"dcpos/central/store"
+	"dcpos/central/webshop"
 	"dcpos/internal/cli"
 	"dcpos/pos/dcep"
 )
@@ -39,6 +40,7 @@ type centre struct {
 	daily    *daily.Desk
 	shards   *link.Shards // set by serve, when others may share reconciliations
 	breaks   *breaks.Desk
+	online   *webshop.Desk
 	metrics  *prometheus.Registry
 
 	changed func(terminal string) // set by serve: rights changed
@@ -114,6 +116,9 @@ func (c *centre) rooms() error {
 		Key: c.keys.questions, Log: c.log, Nudge: func(terminal string) { c.nudge(terminal) }, Observe: observe,
 	})
 	if err != nil {
+		return err
+	}
+	if c.online, err = c.webshopRoom(); err != nil {
 		return err
 	}
 	rules, err := match.Read(c.settings.Reconcile.Rules)

@@ -32,6 +32,7 @@ type settings struct {
 
 	Reconcile reconcileSettings `yaml:"reconcile"`
 	Campaign  campaignSettings  `yaml:"campaign"`
+	Webshop   webshopSettings   `yaml:"webshop"`
 }
 
 type httpSettings struct {
@@ -119,6 +120,11 @@ campaign:
   per_source: 60               # submissions a minute of one network (/24, /56) or device. 每网段每分钟提交数
   look_ups: 120                # results a minute of one network. 每网段每分钟查询数
   clock: ""                    # lab: file with the duration that is added to the clock. 测试时钟偏移文件
+webshop:
+  listen: ""                   # API of merchants' web shops; empty: off. 网店接口监听地址
+  address_file: ""             # write the address that was picked to this file. 地址写入此文件
+  tls_cert: ""                 # PEM certificate; without it a proxy must end TLS. 证书
+  tls_key: ""                  # its PEM key. 私钥
 `
 
 // load reads the file; no file is all defaults.
@@ -175,6 +181,9 @@ func (s settings) check() error {
 	}
 	if (s.NATS.TLSCert == "") != (s.NATS.TLSKey == "") {
 		return errors.New("nats: tls_cert and tls_key belong together")
+	}
+	if err := s.Webshop.check(); err != nil {
+		return err
 	}
 	return s.Campaign.check(s.Env)
 }

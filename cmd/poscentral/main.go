@@ -27,6 +27,7 @@ type grammar struct {
 	Reconcile  reconcileCmd  `cmd:"" help:"Reconcile one settlement date now. 立即对账。"`
 	Worker     workerCmd     `cmd:"" help:"Take shards of a centre's reconciliations, on any machine. 对账工作节点。"`
 	Campaign   campaignCmd   `cmd:"" help:"Red-envelope campaigns: publish, close, draw. 红包活动。"`
+	Webshop    webshopCmd    `cmd:"" help:"Merchants' web shops: register, keys, webhooks. 网店。"`
 	Ledger     ledgerCmd     `cmd:"" help:"Show balances, terminals and, if asked, every payment and posting. 查看总账。"`
 	Take       takeCmd       `cmd:"" help:"Take in the file of a till that cannot send: posctl journal export. 导入终端导出文件。"`
 	Suspense   suspenseCmd   `cmd:"" help:"What waits in suspense for a person, and deciding it by four eyes. 挂账处理。"`

@@ -54,9 +54,13 @@ func (c *centre) serve(ctx context.Context) (err error) {
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
+	shops, err := c.shops(ctx)
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
 	c.log.InfoContext(ctx, "centre is up", "http", listener.Addr().String(), "nats", l.URL(),
 		"institutions", len(c.banks.Codes()), "database", string(c.store.Engine()))
-	return cli.Together(ctx, append(campaigns,
+	return cli.Together(ctx, append(append(campaigns, shops...),
 		func(ctx context.Context) error { return server.Run(ctx, listener) },
 		func(ctx context.Context) error { return c.watchTrust(ctx, l.TrustChanged) },
 		c.desk.Run, c.breaks.Run, c.work, c.everyDay)...)
@@ -105,7 +109,8 @@ func (c *centre) pages(ctx context.Context) (net.Listener, *httpapi.Server, erro
 	c.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	page, err := console.New(console.Config{
 		Env: c.settings.Env, Store: c.store.Console(), Ledger: c.store.Ledger(), Suspense: c.store.Suspense(), Runs: c.store.ConsoleRuns(),
-		Breaks:  store.ConsoleBreaks(c.breaks, c.store),
+		Breaks:   store.ConsoleBreaks(c.breaks, c.store),
+		Webshops: console.Webshops{List: c.listWebshops, Switch: c.switchWebshop},
 		Actions: console.Actions{IssueCode: c.issueCode, Release: c.fleet.Release, Policies: c.listPolicies, Publish: c.fleet.Publish}, Log: c.log, Now: time.Now,
 	})
 	if err != nil {

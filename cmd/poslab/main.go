@@ -17,6 +17,7 @@ type grammar struct {
 	Play         PlayCmd         `cmd:"" help:"Be the device of a recording. 回放录制的外设。"`
 	Witness      WitnessCmd      `cmd:"" help:"Co-sign the checkpoints of public logs. 公开日志见证方。"`
 	Phone        PhoneCmd        `cmd:"" help:"Everybody's phone: receive short messages. 模拟手机短信。"`
+	Shop         ShopCmd         `cmd:"" help:"A merchant's web shop to look at. 样板网店。"`
 	Proxy        ProxyCmd        `cmd:"" help:"Stand between till and centre and be a bad network. 模拟差网络。"`
 	Forgetfs     ForgetfsCmd     `cmd:"" help:"Mount a file system that forgets what was not fsynced. 模拟断电丢数据的磁盘。"`
 	Kill         KillCmd         `cmd:"" help:"Kill programs and cut their power under load, then judge. 杀进程与断电演练。"`
