@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	"dcpos/central/payment"
@@ -185,23 +186,19 @@ func (t webshopTx) Payment(ctx context.Context, id pos.PaymentID) (p webshop.Pay
 	if err != nil || len(all) == 0 {
 		return p, false, err
 	}
-	return all[0], true, t.addRefunds(ctx, &all[0], &p)
+	err = t.addRefunds(ctx, &all[0])
+	return all[0], true, err
 }
 
-// addRefunds gives the payment with its refunds.
-func (t webshopTx) addRefunds(ctx context.Context, from, into *webshop.Payment) error {
-	*into = *from
-	refunds, err := paymentTx(t).RefundsOf(ctx, from.ID)
-	if err != nil {
-		return err
-	}
-	into.Refunds = nil
+// addRefunds gives the payment its refunds.
+func (t webshopTx) addRefunds(ctx context.Context, p *webshop.Payment) error {
+	refunds, err := paymentTx(t).RefundsOf(ctx, p.ID)
 	for _, r := range refunds {
-		into.Refunds = append(into.Refunds, webshop.Refund{
+		p.Refunds = append(p.Refunds, webshop.Refund{
 			ID: r.ID, Amount: r.Amount, State: r.State, Auto: r.Auto, Reason: r.Reason, Txn: r.Txn, Date: r.Date, CreatedMS: r.CreatedMS,
 		})
 	}
-	return nil
+	return err
 }
 
 // OrderPayments implements webshop.Tx.
@@ -212,13 +209,13 @@ func (t webshopTx) OrderPayments(ctx context.Context, shop, order string, limit 
 	if err != nil {
 		return nil, err
 	}
-	oldest := make([]webshop.Payment, len(all))
+	slices.Reverse(all)
 	for i := range all {
-		if err := t.addRefunds(ctx, &all[i], &oldest[len(all)-1-i]); err != nil {
+		if err := t.addRefunds(ctx, &all[i]); err != nil {
 			return nil, err
 		}
 	}
-	return oldest, nil
+	return all, nil
 }
 
 // PutPayment implements webshop.Tx.
@@ -318,4 +315,3 @@ func (t paymentTx) onlineTerminal(ctx context.Context, name string) (payment.Ter
 	s, found, err := webshopTx(t).Shop(ctx, id)
 	return payment.Terminal{Merchant: s.Merchant}, found, err
 }
-

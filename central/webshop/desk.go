@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"sync"
 	"time"
 
 	"dcpos/pos"
@@ -45,6 +46,7 @@ type Desk struct {
 	cfg    Config
 	limits limiter
 	hookID string
+	turns  turns
 }
 
 // New checks the configuration.
@@ -62,6 +64,30 @@ func New(cfg Config) (*Desk, error) {
 		cfg.HTTP = outbound(cfg.Env)
 	}
 	return &Desk{cfg: cfg, limits: limiter{full: map[string]*bucket{}}, hookID: HookKeyID(cfg.HookKey)}, nil
+}
+
+// turns let a shop's orders be written one after the other. Each reads the shop's total
+// of the day, so that two at once could only make the database refuse one and start anew;
+// other processes are held apart by the database alone.
+type turns struct {
+	mu   sync.Mutex
+	shop map[string]*sync.Mutex
+}
+
+// take waits for the shop's turn; the returned function gives it back.
+func (t *turns) take(shop string) (give func()) {
+	t.mu.Lock()
+	if t.shop == nil {
+		t.shop = map[string]*sync.Mutex{}
+	}
+	m := t.shop[shop]
+	if m == nil {
+		m = new(sync.Mutex)
+		t.shop[shop] = m
+	}
+	t.mu.Unlock()
+	m.Lock()
+	return m.Unlock
 }
 
 func (d *Desk) nowMS() int64 { return d.cfg.Now().UnixMilli() }
@@ -84,6 +110,7 @@ func (d *Desk) Pay(ctx context.Context, c Caller, key string, o Order) (Payment,
 		return Payment{}, err
 	}
 	var p Payment
+	give := d.turns.take(c.Shop.ID)
 	err := d.cfg.Store.Write(ctx, func(tx Tx) error {
 		r, found, err := tx.Request(ctx, c.Shop.ID, key)
 		if err == nil && found {
@@ -98,6 +125,7 @@ func (d *Desk) Pay(ctx context.Context, c Caller, key string, o Order) (Payment,
 		}
 		return err
 	})
+	give()
 	if err != nil {
 		return Payment{}, err
 	}

@@ -111,7 +111,7 @@ func (c *centre) pages(ctx context.Context) (net.Listener, *httpapi.Server, erro
 		Env: c.settings.Env, Store: c.store.Console(), Ledger: c.store.Ledger(), Suspense: c.store.Suspense(), Runs: c.store.ConsoleRuns(),
 		Breaks:   store.ConsoleBreaks(c.breaks, c.store),
 		Webshops: console.Webshops{List: c.listWebshops, Switch: c.switchWebshop},
-		Actions: console.Actions{IssueCode: c.issueCode, Release: c.fleet.Release, Policies: c.listPolicies, Publish: c.fleet.Publish}, Log: c.log, Now: time.Now,
+		Actions:  console.Actions{IssueCode: c.issueCode, Release: c.fleet.Release, Policies: c.listPolicies, Publish: c.fleet.Publish}, Log: c.log, Now: time.Now,
 	})
 	if err != nil {
 		return nil, nil, err

@@ -190,7 +190,9 @@ func (a *API) payments(api huma.API) {
 			return answer(ctx, a, a.withID(in.ID, func(id pos.PaymentID) (webshop.Payment, error) { return a.cfg.Desk.Find(ctx, callerOf(ctx), id) }))
 		})
 	huma.Register(api, op("order", http.MethodGet, "", "The payments of an order, oldest first", ""),
-		func(ctx context.Context, in *orderInput) (*orderOutput, error) { return answer(ctx, a, a.order(ctx, in)) })
+		func(ctx context.Context, in *orderInput) (*orderOutput, error) {
+			return answer(ctx, a, a.order(ctx, in))
+		})
 	huma.Register(api, op("cancel", http.MethodPost, "/{id}/cancel", "Give a payment up",
 		"A digital-yuan QR cannot be closed: the payment is watched until its validity plus a margin, and money that comes is refunded by itself. What is paid stays paid."),
 		func(ctx context.Context, in *idInput) (*paymentOutput, error) {
@@ -198,7 +200,9 @@ func (a *API) payments(api huma.API) {
 		})
 	huma.Register(api, op("refund", http.MethodPost, "/{id}/refunds", "Give money back",
 		"Own money first, then red envelopes; after a campaign's end the envelope's part is recalled. All refunds together never exceed the payment.", http.StatusConflict),
-		func(ctx context.Context, in *refundInput) (*refundOutput, error) { return answer(ctx, a, a.refund(ctx, in)) })
+		func(ctx context.Context, in *refundInput) (*refundOutput, error) {
+			return answer(ctx, a, a.refund(ctx, in))
+		})
 }
 
 func (a *API) nowMS() int64 { return a.cfg.Now().UnixMilli() }
