@@ -30,15 +30,15 @@ func Categories() []Category {
 // Goods is what is on the shelves.
 func Goods() []Good {
 	return []Good{
-		{"noodles", "food", pos.Text{ZH: "手工挂面", EN: "Hand-made noodles"}, 12_80, "🍜"},
-		{"tea", "food", pos.Text{ZH: "碧螺春 100 克", EN: "Biluochun tea, 100 g"}, 88_00, "🍵"},
-		{"mooncakes", "food", pos.Text{ZH: "苏式月饼", EN: "Suzhou mooncakes"}, 45_00, "🥮"},
-		{"garden", "books", pos.Text{ZH: "《园冶》", EN: "The Craft of Gardens"}, 39_50, "📗"},
-		{"atlas", "books", pos.Text{ZH: "江南地图集", EN: "Atlas of Jiangnan"}, 126_00, "🗺️"},
-		{"umbrella", "household", pos.Text{ZH: "油纸伞", EN: "Oil-paper umbrella"}, 68_00, "☂️"},
-		{"silk", "household", pos.Text{ZH: "桑蚕丝枕套", EN: "Silk pillowcase"}, 159_00, "🛏️"},
-		{"headphones", "electronics", pos.Text{ZH: "无线耳机", EN: "Wireless headphones"}, 299_00, "🎧"},
-		{"lamp", "electronics", pos.Text{ZH: "阅读灯", EN: "Reading lamp"}, 119_00, "💡"},
+		{"noodles", "food", pos.Text{ZH: "手工挂面", EN: "Hand-made noodles"}, 12_80, "面"},
+		{"tea", "food", pos.Text{ZH: "碧螺春 100 克", EN: "Biluochun tea, 100 g"}, 88_00, "茶"},
+		{"mooncakes", "food", pos.Text{ZH: "苏式月饼", EN: "Suzhou mooncakes"}, 45_00, "饼"},
+		{"garden", "books", pos.Text{ZH: "《园冶》", EN: "The Craft of Gardens"}, 39_50, "书"},
+		{"atlas", "books", pos.Text{ZH: "江南地图集", EN: "Atlas of Jiangnan"}, 126_00, "图"},
+		{"umbrella", "household", pos.Text{ZH: "油纸伞", EN: "Oil-paper umbrella"}, 68_00, "伞"},
+		{"silk", "household", pos.Text{ZH: "桑蚕丝枕套", EN: "Silk pillowcase"}, 159_00, "枕"},
+		{"headphones", "electronics", pos.Text{ZH: "无线耳机", EN: "Wireless headphones"}, 299_00, "耳"},
+		{"lamp", "electronics", pos.Text{ZH: "阅读灯", EN: "Reading lamp"}, 119_00, "灯"},
 	}
 }
 

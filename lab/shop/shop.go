@@ -42,6 +42,17 @@ type Order struct {
 	Heard   []Event // by webhook
 }
 
+// Left is what can still be given back.
+func (o Order) Left() pos.Money {
+	left := o.Payment.Amount
+	for _, r := range o.Payment.Refunds {
+		if r.Status != "declined" {
+			left -= r.Amount // never below zero: the centre lets no refund exceed the payment
+		}
+	}
+	return left
+}
+
 // Shop sells. It is safe for concurrent use.
 type Shop struct {
 	Client *Client
