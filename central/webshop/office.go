@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -48,7 +49,7 @@ func (d *Desk) AddKey(ctx context.Context, shop string, public ed25519.PublicKey
 		}
 	}
 	if len(public) != ed25519.PublicKeySize {
-		return k, nil, pos.FieldError(pos.ErrBadRequest, "public", fmt.Errorf("want an Ed25519 key"))
+		return k, nil, pos.FieldError(pos.ErrBadRequest, "public", errors.New("want an Ed25519 key"))
 	}
 	k = Key{ID: newKeyID(), Shop: shop, Public: public, CreatedMS: d.nowMS()}
 	err = d.cfg.Store.Write(ctx, func(tx Tx) error {

@@ -474,3 +474,36 @@ func linesOf(r shop.PayRequest) (lines []webshop.Line) {
 	}
 	return lines
 }
+
+// TestWhatEverybodyMaySee: the description names every operation; the rest is for signed
+// requests alone.
+func TestWhatEverybodyMaySee(t *testing.T) {
+	h := newHouse(t, "sqlite")
+	get := func(path string) (int, string) {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, h.server.URL+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = res.Body.Close() }()
+		b, err := io.ReadAll(res.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return res.StatusCode, string(b)
+	}
+	status, text := get("/shop/v1/openapi.json")
+	for _, want := range []string{`"/shop/v1/payments"`, `"/shop/v1/payments/{id}/cancel"`, `"/shop/v1/payments/{id}/refunds"`, `"/shop/v1/events"`, `"Idempotency-Key"`} {
+		if status != http.StatusOK || !strings.Contains(text, want) {
+			t.Errorf("the description is %d and lacks %s", status, want)
+		}
+	}
+	for _, path := range []string{"/", "/shop/v1/payments?order_id=A1", "/shop/v1/events", "/shop/v1/openapi.json/..", "/console/"} {
+		if status, _ := get(path); status != http.StatusUnauthorized {
+			t.Errorf("%s is %d without a signature", path, status)
+		}
+	}
+}
