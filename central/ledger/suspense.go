@@ -29,8 +29,8 @@ func (d Decision) Text() pos.Text {
 	return pos.Text{ZH: string(d), EN: string(d)}
 }
 
-// Held is one transaction whose money waits in suspense: of a fork's second branch, or of entries that a salvage
-// file brought without those before them.
+// Held is one transaction whose money waits in suspense: of a fork's second branch, of entries that a salvage
+// file brought without those before them, or of evidence in conflict.
 type Held struct {
 	Transaction
 	Terminal string
@@ -42,6 +42,24 @@ type Held struct {
 
 // Payment is the id of the payment or refund that the transaction is of.
 func (h Held) Payment() string { return h.Key[strings.LastIndexByte(h.Key, ':')+1:] }
+
+// Conflict reports evidence in conflict, such as a wallet's that has spent its counter twice.
+func (h Held) Conflict() bool { return kindOf(h.Key) == "conflict" }
+
+// settle is what the decision posts.
+func (h Held) settle(d Decision, date pos.Date) Transaction {
+	switch {
+	case h.Conflict() && d == DecideCredit:
+		return CreditConflict(h.Transaction, h.Terminal, h.Merchant, date)
+	case h.Conflict():
+		return WriteOffConflict(h.Transaction, h.Terminal, date)
+	case d != DecideCredit:
+		return WrittenOff(h.Transaction, date)
+	case strings.HasPrefix(h.Key, ForkKey("evidence:")): // not honoured by the institution yet
+		return Credit(h.Transaction, h.Terminal, Pending(h.Merchant), date)
+	}
+	return Credit(h.Transaction, h.Terminal, Merchant(h.Merchant), date)
+}
 
 // Proposal is one person's finding that another has to confirm.
 type Proposal struct {
@@ -112,15 +130,7 @@ func Confirm(ctx context.Context, s Suspense, key, by string, date pos.Date) err
 		if h.Proposal.By == by {
 			return pos.NewError(pos.ErrForbidden, fmt.Errorf("%s proposed it: another person has to confirm", by))
 		}
-		t := WrittenOff(h.Transaction, date)
-		if h.Proposal.Decision == DecideCredit {
-			into := Merchant(h.Merchant)
-			if strings.HasPrefix(key, ForkKey("evidence:")) { // not honoured by the institution yet
-				into = Pending(h.Merchant)
-			}
-			t = Credit(h.Transaction, h.Terminal, into, date)
-		}
-		if _, err := Post(ctx, tx, t); err != nil {
+		if _, err := Post(ctx, tx, h.settle(h.Proposal.Decision, date)); err != nil {
 			return err
 		}
 		if err := tx.CloseProposal(ctx, h.Proposal.Number, by, true); err != nil {

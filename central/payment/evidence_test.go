@@ -120,7 +120,7 @@ func TestTheCentreVerifiesEvidenceAgain(t *testing.T) {
 			if c.want == "" {
 				h.holds(5000, 5000, 0)
 			} else {
-				h.holds(0, 0, 0)
+				h.holds(0, 0, 5000) // a person decides
 			}
 			if got := h.balances(); got["in_transit:ICBC"] != 0 || got["pending:M1"] != 0 {
 				t.Errorf("books are %v", got)

@@ -242,11 +242,15 @@ func (d *Desk) judgeEvidence(ctx context.Context, t *turn, r Record, h heard, w 
 		err = d.book(ctx, t, ledger.Credited(p.merchant, p.transit, p.Payment))
 	} else {
 		r.State = pos.Refused
+		booking := ledger.Refused(p.merchant, p.transit, p.Payment)
 		if h.Reason == "double_spend" {
-			r.State = pos.Conflict
+			r.State, booking = pos.Conflict, ledger.Conflicted(p.merchant, p.transit, p.Payment)
 		}
 		r.Reason, r.Detail = h.reason(w)
-		err = d.book(ctx, t, ledger.Refused(p.merchant, p.transit, p.Payment))
+		err = d.book(ctx, t, booking)
+	}
+	if err == nil {
+		err = d.ended(ctx, t, r)
 	}
 	if err != nil || p.state != pos.AcceptedEvidence {
 		return r, err
@@ -281,7 +285,7 @@ func (d *Desk) pos(ctx context.Context, t *turn, r Record) (p booked, known bool
 		}
 		p.merchant = is.Merchant
 	}
-	p.ID, p.Institution, p.SettlementDate, p.LatePaid = r.ID, r.Institution, r.SettlementDate, r.LatePaid
+	p.ID, p.Terminal, p.Institution, p.SettlementDate, p.LatePaid = r.ID, r.Terminal, r.Institution, r.SettlementDate, r.LatePaid
 	if r.Amount > 0 {
 		p.Amount = r.Amount
 	}

@@ -40,6 +40,12 @@ func (d *Desk) Run(ctx context.Context) error {
 func (d *Desk) round(ctx context.Context, wait *sync.WaitGroup) error {
 	for more := true; more; {
 		var err error
+		if more, err = d.index(ctx); err != nil {
+			return err
+		}
+	}
+	for more := true; more; {
+		var err error
 		if more, err = d.read(ctx); err != nil {
 			return err
 		}
@@ -132,21 +138,34 @@ func (d *Desk) read(ctx context.Context) (more bool, err error) {
 	if err != nil || len(entries) == 0 {
 		return false, err
 	}
+	evidence := d.lookAll(entries)
 	err = d.turn(ctx, func(t *turn) error {
 		for i, e := range entries {
-			last := i+1 == len(entries) || entries[i+1].Terminal != e.Terminal || entries[i+1].Epoch != e.Epoch
+			last := i+1 == len(entries) || !e.sameBranch(entries[i+1])
 			asks := e.Kind == pos.KindPaymentMoved || e.Kind == pos.KindRefundMoved
 			if !asks && !last {
 				continue // the position jumps over it
 			}
-			unread, err := t.Read(ctx, e.Position)
+			unread, err := t.Read(ctx, e.Position, e.Branch)
 			if err != nil {
 				return err
 			}
 			if !unread || !asks {
 				continue
 			}
-			if err := d.heed(ctx, t, e); err != nil {
+			var l *looked
+			if v, ok := evidence[i]; ok {
+				l = &v
+			}
+			if e.Branch > 0 {
+				if l == nil {
+					continue // its money is in suspense, and nothing is asked for it
+				}
+				err = d.witness(ctx, t, e.Entry, *l)
+			} else {
+				err = d.heed(ctx, t, e.Entry, l)
+			}
+			if err != nil {
 				return err
 			}
 		}
@@ -157,7 +176,7 @@ func (d *Desk) read(ctx context.Context) (more bool, err error) {
 
 // heed does what an entry of a till asks of the centre. An entry that cannot be
 // followed is logged and left: one till's mistake must not stop the others.
-func (d *Desk) heed(ctx context.Context, t *turn, e pos.Entry) error {
+func (d *Desk) heed(ctx context.Context, t *turn, e pos.Entry, l *looked) error {
 	body, err := dcep.Body(e)
 	if err != nil {
 		d.cfg.Log.WarnContext(ctx, "entry not understood", "terminal", e.Terminal, "seq", e.Seq, "err", err)
@@ -165,7 +184,7 @@ func (d *Desk) heed(ctx context.Context, t *turn, e pos.Entry) error {
 	}
 	switch b := body.(type) {
 	case *pos.PaymentMoved:
-		err = d.heedMove(ctx, t, e, b)
+		err = d.heedMove(ctx, t, e, b, l)
 	case *pos.RefundMoved:
 		if b.To == pos.RefundUnknown || b.To == pos.RefundRefunded {
 			err = d.heedRefund(ctx, t, e, b.RefundID)
@@ -178,13 +197,13 @@ func (d *Desk) heed(ctx context.Context, t *turn, e pos.Entry) error {
 	return err
 }
 
-func (d *Desk) heedMove(ctx context.Context, t *turn, e pos.Entry, m *pos.PaymentMoved) error {
+func (d *Desk) heedMove(ctx context.Context, t *turn, e pos.Entry, m *pos.PaymentMoved, l *looked) error {
 	switch m.To {
 	case pos.Abandoned:
 		_, err := d.giveUp(ctx, t, e.Terminal, e.Payment)
 		return err
 	case pos.AcceptedEvidence:
-		return d.heedEvidence(ctx, t, e, m)
+		return d.heedEvidence(ctx, t, e, m, l)
 	case pos.Unknown, pos.Paid:
 		r, found, err := t.Payment(ctx, e.Payment)
 		if err != nil {
@@ -212,26 +231,6 @@ func (d *Desk) heedMove(ctx context.Context, t *turn, e pos.Entry, m *pos.Paymen
 	case pos.Created, pos.Asking, pos.Cancelled, pos.Credited, pos.Refused, pos.Conflict, pos.Stored:
 	}
 	return nil
-}
-
-// heedEvidence takes up a wallet's signed statement, to be submitted until the
-// institution's word is final.
-func (d *Desk) heedEvidence(ctx context.Context, t *turn, e pos.Entry, m *pos.PaymentMoved) error {
-	if _, found, err := t.Payment(ctx, e.Payment); err != nil || found {
-		return err
-	}
-	r, err := d.orphan(ctx, t, e.Terminal, e.Payment, pos.AcceptedEvidence)
-	if err != nil {
-		return err
-	}
-	r.Mode, r.Institution, r.Evidence = pos.Evidence, m.Institution, m.Evidence
-	if why := d.doubt(e, m, r.Amount); why != nil {
-		d.cfg.Log.WarnContext(ctx, "evidence is not what the till says", "terminal", e.Terminal, "payment", e.Payment.String(), "err", why)
-		if r, err = d.dispute(ctx, t, r, why); err != nil {
-			return err
-		}
-	}
-	return t.PutPayment(ctx, r)
 }
 
 // heedRefund takes up a refund whose end the till does not know, and one that is done

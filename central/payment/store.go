@@ -21,9 +21,22 @@ type Store interface {
 	// DueRefunds is the same for refunds.
 	DueRefunds(ctx context.Context, nowMS int64, limit int) ([]Refund, error)
 	// UnreadEntries lists kept journal entries that Tx.Read has not named, in the
-	// order of each (terminal, epoch), at most limit. Of kinds other than payment_moved
+	// order of each (terminal, epoch, branch), at most limit. Of kinds other than payment_moved
 	// and refund_moved, position and kind are enough.
-	UnreadEntries(ctx context.Context, limit int) ([]pos.Entry, error)
+	UnreadEntries(ctx context.Context, limit int) ([]Unread, error)
+	// Unindexed lists payments with evidence that MarkIndexed has not named.
+	Unindexed(ctx context.Context, limit int) ([]Record, error)
+}
+
+// Unread is an entry with the branch of its journal: 0 is the journal proper, others are a fork's
+// further branches and the islands of salvage files.
+type Unread struct {
+	pos.Entry
+	Branch int
+}
+
+func (u Unread) sameBranch(o Unread) bool {
+	return u.Terminal == o.Terminal && u.Epoch == o.Epoch && u.Branch == o.Branch
 }
 
 // Tx is one transaction. The boolean tells whether there is such a row.
@@ -40,7 +53,19 @@ type Tx interface {
 	// Journaled gives a payment as the ingested entries of the till say.
 	Journaled(ctx context.Context, terminal string, id pos.PaymentID) (pos.Payment, bool, error)
 	// Read remembers that the entry was seen; false when it was before.
-	Read(ctx context.Context, at pos.Position) (bool, error)
+	Read(ctx context.Context, at pos.Position, branch int) (bool, error)
+	// SignedUnder lists the statements of a wallet under a counter, the first seen first.
+	SignedUnder(ctx context.Context, institution, wallet string, counter uint64) ([]Signed, error)
+	// PutSigned inserts a statement, or replaces the one that was apart.
+	PutSigned(ctx context.Context, s Signed) error
+	// Rivals lists the payments, of journals proper, whose evidence was signed under the counter of
+	// this one's, the first seen first.
+	Rivals(ctx context.Context, id pos.PaymentID) ([]pos.PaymentID, error)
+	// AppendConflict remembers that a counter has several statements; false when it was known.
+	AppendConflict(ctx context.Context, institution, wallet string, counter uint64) (bool, error)
+	MarkIndexed(ctx context.Context, id pos.PaymentID) error
+	// Audit adds to the trail of operations.
+	Audit(ctx context.Context, actor, what, subject, detail string) error
 	// AppendVerdict gives the terminal's next verdict its number.
 	AppendVerdict(ctx context.Context, terminal string, v pos.Verdict) (number uint64, err error)
 	ledger.Tx

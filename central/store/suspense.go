@@ -25,11 +25,12 @@ func (s suspenseStore) Write(ctx context.Context, fn func(tx ledger.SuspenseTx) 
 const heldQuery = `SELECT t.key, t.date, t.posted_ms, p.account, p.amount, n.merchant,
 		COALESCE(o.number, 0), COALESCE(o.decision, ''), COALESCE(o.reason, ''), COALESCE(o.proposed_by, ''), COALESCE(o.proposed_ms, 0)
 	FROM postings p JOIN ledger_transactions t ON t.number = p.number
-	JOIN terminals n ON n.id = SUBSTR(p.account, 15)
+	JOIN terminals n ON n.id = SUBSTR(p.account, CASE WHEN SUBSTR(p.account, 10, 1) = 'c' THEN 19 ELSE 15 END)
 	LEFT JOIN suspense_proposals o ON o.key = t.key AND o.state = 'open'
-	WHERE p.account >= 'suspense:fork:' AND p.account < 'suspense:fork;' AND t.key LIKE 'fork:%'
-		AND NOT EXISTS (SELECT 1 FROM ledger_transactions d
-			WHERE d.key IN ('fork_credit:' || t.key, 'fork_off:' || t.key, 'rejoined:' || t.key))`
+	WHERE (p.account >= 'suspense:fork:' AND p.account < 'suspense:fork;' AND t.key LIKE 'fork:%'
+			OR p.account >= 'suspense:conflict:' AND p.account < 'suspense:conflict;' AND t.key LIKE 'refused:%')
+		AND NOT EXISTS (SELECT 1 FROM ledger_transactions d WHERE d.key IN ('fork_credit:' || t.key, 'fork_off:' || t.key,
+			'rejoined:' || t.key, 'conflict_credit:' || t.key, 'conflict_off:' || t.key))`
 
 // Waiting implements ledger.Suspense.
 func (s suspenseStore) Waiting(ctx context.Context, limit int) (all []ledger.Held, err error) {
@@ -61,7 +62,8 @@ func heldRows(rows *sql.Rows, err error) ([]ledger.Held, error) {
 			&p.Number, &p.Decision, &p.Reason, &p.By, &p.AtMS); err != nil {
 			return h, err
 		}
-		h.Terminal, h.Amount = strings.TrimPrefix(account, ledger.SuspenseFork("")), -h.Amount
+		h.Terminal = strings.TrimPrefix(strings.TrimPrefix(account, ledger.SuspenseFork("")), ledger.SuspenseConflict(""))
+		h.Amount = -h.Amount
 		if p.Number > 0 {
 			p.Key = h.Key
 			h.Proposal = &p
