@@ -19,6 +19,9 @@ type Store interface {
 	Open(ctx context.Context) (Open, error)
 	Payments(ctx context.Context, f Filter) ([]PaymentLine, error)
 	Payment(ctx context.Context, id pos.PaymentID) (PaymentDetail, bool, error)
+	// DoubleSpends lists counters under which a wallet has signed several statements, the newest
+	// first, below the number before (0: from the end).
+	DoubleSpends(ctx context.Context, before int64, limit int) ([]DoubleSpend, error)
 	// AuditLog lists the trail, newest first, below the number before (0: from the end).
 	AuditLog(ctx context.Context, before int64, limit int) ([]AuditLine, error)
 }
@@ -118,6 +121,29 @@ type EntryLine struct {
 	Text     string // such as "asking → paid"
 	Late     bool
 	Fault    string
+}
+
+// DoubleSpend is a counter of a wallet with more than one statement: each side is a signed proof.
+type DoubleSpend struct {
+	Number      int64
+	Institution string
+	Wallet      string
+	Counter     uint64
+	FoundMS     int64
+	Sides       []SpentSide // the first seen first
+}
+
+// SpentSide is one of the statements, and where its money stands.
+type SpentSide struct {
+	Payment  string
+	Terminal string
+	Amount   pos.Money
+	SeenMS   int64
+	Apart    bool      // of a forked or incomplete journal: the money is in suspense there
+	State    pos.State // the centre's word; empty while it is apart
+	Waits    bool      // for the institution's word on another side
+	Decided  string    // what people decided about a conflict: credit, write_off; empty: nothing yet
+	Evidence []byte    // canonical bytes
 }
 
 // AuditLine is one line of the trail.

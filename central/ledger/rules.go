@@ -75,9 +75,12 @@ func Credited(merchant, transit string, p pos.Payment) Transaction {
 	}}
 }
 
+// RefusedKey is the key of evidence that ended without credit.
+func RefusedKey(id pos.PaymentID) string { return "refused:" + id.String() }
+
 // Refused takes evidence back that was refused.
 func Refused(merchant, transit string, p pos.Payment) Transaction {
-	return Transaction{"refused:" + p.ID.String(), p.BusinessDate, []Posting{
+	return Transaction{RefusedKey(p.ID), p.BusinessDate, []Posting{
 		{InTransit(transit), -p.Amount}, {Pending(merchant), p.Amount},
 	}}
 }

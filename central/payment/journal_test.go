@@ -72,6 +72,10 @@ func (h *house) journalAt(till string, branch int, id pos.PaymentID, bodies ...a
 				if t, ok := ledger.Moved(shop, before, after, decoded); ok {
 					if branch > 0 {
 						t = ledger.Forked(till, shop, t)
+					} else if have, err := tx.LedgerTransactions(ctx, []string{ledger.ForkKey(t.Key)}); err != nil {
+						return err
+					} else if held, waits := have[ledger.ForkKey(t.Key)]; waits {
+						posts = append(posts, ledger.Rejoined(held))
 					}
 					posts = append(posts, t)
 				}
@@ -79,7 +83,9 @@ func (h *house) journalAt(till string, branch int, id pos.PaymentID, bodies ...a
 			if err := tx.AppendEntries(ctx, []link.Kept{{Entry: e, Branch: branch}}); err != nil {
 				return err
 			}
-			if err := tx.PutHead(ctx, till, 1, link.Head{Branch: branch, Seq: seq, Hash: e.Hash, First: 1}); err != nil {
+			if err := tx.PutHead(ctx, till, 1, link.Head{
+				Branch: branch, Seq: seq, Hash: e.Hash, First: 1, Parent: -min(branch, 1),
+			}); err != nil {
 				return err
 			}
 		}

@@ -15,6 +15,7 @@ import (
 	"dcpos/central/payment"
 	"dcpos/central/store"
 	"dcpos/pos"
+	"dcpos/pos/dcep"
 )
 
 const (
@@ -36,6 +37,7 @@ type house struct {
 
 	observe func(string, pos.Answer, time.Duration)
 	change  func(*payment.Config) // of the next desk; nil: none
+	trust   dcep.Trust
 }
 
 func newHouse(tb testing.TB) *house {

@@ -26,7 +26,7 @@ type Record struct {
 	ValidUntilMS   int64 // of the QR
 	ExpiresMS      int64 // of the question
 	Evidence       []byte
-	Indexed        bool // the evidence was looked at for the index of counters
+	Indexed        bool  // the evidence was looked at for the index of counters
 	LatePaid       bool  // money came after it was abandoned
 	Told           bool  // the till was given the verdict on the end of unknown
 	Step           int   // how many times it was asked about
