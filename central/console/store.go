@@ -22,6 +22,8 @@ type Store interface {
 	// DoubleSpends lists counters under which a wallet has signed several statements, the newest
 	// first, below the number before (0: from the end).
 	DoubleSpends(ctx context.Context, before int64, limit int) ([]DoubleSpend, error)
+	// Revocations lists what people did about wallets, the newest first.
+	Revocations(ctx context.Context, limit int) ([]Revocation, error)
 	// AuditLog lists the trail, newest first, below the number before (0: from the end).
 	AuditLog(ctx context.Context, before int64, limit int) ([]AuditLine, error)
 }
@@ -146,6 +148,19 @@ type SpentSide struct {
 	Evidence []byte    // canonical bytes
 }
 
+// Revocation is a wallet that people here have revoked, or ask to.
+type Revocation struct {
+	Institution string
+	Wallet      string
+	State       string // proposed, revoked, rejected, lifted
+	Text        pos.Text
+	Reason      string
+	ProposedBy  string
+	ProposedMS  int64
+	ClosedBy    string
+	ClosedMS    int64
+}
+
 // AuditLine is one line of the trail.
 type AuditLine struct {
 	Number  int64
@@ -215,6 +230,12 @@ type Actions struct {
 	Policies func(ctx context.Context) ([]Policy, error)
 	// Publish puts limits in force for the fleet, or one store or terminal, from an instant on.
 	Publish func(ctx context.Context, p pos.Policy, by string) (version uint64, err error)
+	// ProposeRevocation asks for a wallet to be revoked, DecideRevocation is a second person's word on it, and
+	// LiftRevocation takes the wallet off the list again. nil: wallets are not revoked here.
+	ProposeRevocation func(ctx context.Context, institution, wallet, reason, by string) error
+	DecideRevocation  func(ctx context.Context, institution, wallet string, confirm bool, by string) error
+	LiftRevocation    func(ctx context.Context, institution, wallet, by string) error
+	Take              Take // nil: files are not taken here
 }
 
 // Policy is a published policy and who published it.

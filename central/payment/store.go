@@ -26,6 +26,8 @@ type Store interface {
 	UnreadEntries(ctx context.Context, limit int) ([]Unread, error)
 	// Unindexed lists payments with evidence that MarkIndexed has not named.
 	Unindexed(ctx context.Context, limit int) ([]Record, error)
+	// Revoked lists the serials of the wallets whose revocation stands, sorted.
+	Revoked(ctx context.Context) ([]string, error)
 }
 
 // Unread is an entry with the branch of its journal: 0 is the journal proper, others are a fork's
@@ -64,6 +66,10 @@ type Tx interface {
 	// AppendConflict remembers that a counter has several statements; false when it was known.
 	AppendConflict(ctx context.Context, institution, wallet string, counter uint64) (bool, error)
 	MarkIndexed(ctx context.Context, id pos.PaymentID) error
+	// Revocation finds what is proposed or stands for a wallet.
+	Revocation(ctx context.Context, institution, wallet string) (Revocation, bool, error)
+	// PutRevocation inserts one without a number, else writes its end.
+	PutRevocation(ctx context.Context, r Revocation) error
 	// Audit adds to the trail of operations.
 	Audit(ctx context.Context, actor, what, subject, detail string) error
 	// AppendVerdict gives the terminal's next verdict its number.

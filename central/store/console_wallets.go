@@ -76,3 +76,19 @@ func (t *Tx) decidedConflict(ctx context.Context, id pos.PaymentID) (string, err
 	}
 	return "", nil
 }
+
+// Revocations implements console.Store.
+func (s consoleStore) Revocations(ctx context.Context, limit int) (all []console.Revocation, err error) {
+	err = s.view(ctx, func(t *Tx) error {
+		rows, err := t.Query(ctx, `SELECT number, `+revocationColumns+` FROM wallet_revocations ORDER BY number DESC LIMIT ?`, limit)
+		all, err = list(rows, err, "revocations", func(row interface{ Scan(...any) error }) (console.Revocation, error) {
+			r, err := scanRevocation(row)
+			return console.Revocation{
+				Institution: r.Institution, Wallet: r.Wallet, State: string(r.State), Text: r.State.Text(), Reason: r.Reason,
+				ProposedBy: r.ProposedBy, ProposedMS: r.ProposedMS, ClosedBy: r.ClosedBy, ClosedMS: r.ClosedMS,
+			}, err
+		})
+		return err
+	})
+	return all, err
+}

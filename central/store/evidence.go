@@ -82,3 +82,43 @@ func (s paymentStore) Unindexed(ctx context.Context, limit int) (old []payment.R
 	})
 	return old, err
 }
+
+const revocationColumns = `institution, wallet, state, reason, proposed_by, proposed_ms, closed_by, closed_ms`
+
+func scanRevocation(row interface{ Scan(...any) error }) (r payment.Revocation, err error) {
+	err = row.Scan(&r.Number, &r.Institution, &r.Wallet, &r.State, &r.Reason, &r.ProposedBy, &r.ProposedMS, &r.ClosedBy, &r.ClosedMS)
+	return r, err
+}
+
+// Revocation implements payment.Tx.
+func (t paymentTx) Revocation(ctx context.Context, institution, wallet string) (payment.Revocation, bool, error) {
+	return maybe(scanRevocation(t.QueryRow(ctx, `SELECT number, `+revocationColumns+` FROM wallet_revocations
+		WHERE institution = ? AND wallet = ? AND state IN ('proposed', 'revoked')`, validText(institution), validText(wallet))))
+}
+
+// PutRevocation implements payment.Tx.
+func (t paymentTx) PutRevocation(ctx context.Context, r payment.Revocation) error {
+	query, args := `INSERT INTO wallet_revocations (`+revocationColumns+`) VALUES `+rowsOf(8, 1),
+		[]any{r.Institution, r.Wallet, string(r.State), validText(r.Reason), r.ProposedBy, r.ProposedMS, r.ClosedBy, r.ClosedMS}
+	if r.Number > 0 {
+		query, args = `UPDATE wallet_revocations SET state = ?, closed_by = ?, closed_ms = ? WHERE number = ?`,
+			[]any{string(r.State), r.ClosedBy, r.ClosedMS, r.Number}
+	}
+	if _, err := t.Exec(ctx, query, args...); err != nil {
+		return fmt.Errorf("write revocation of wallet %s: %w", r.Wallet, err)
+	}
+	return nil
+}
+
+// Revoked implements payment.Store.
+func (s paymentStore) Revoked(ctx context.Context) (all []string, err error) {
+	err = s.view(ctx, func(t *Tx) error {
+		rows, err := t.Query(ctx, `SELECT wallet FROM wallet_revocations WHERE state = 'revoked' ORDER BY wallet, institution`)
+		all, err = list(rows, err, "revoked wallets", func(row interface{ Scan(...any) error }) (serial string, err error) {
+			err = row.Scan(&serial)
+			return serial, err
+		})
+		return err
+	})
+	return all, err
+}
