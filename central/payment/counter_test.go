@@ -86,8 +86,16 @@ type mortal struct {
 var errKilled = errors.New("killed")
 
 func (m mortal) PaymentTx(ctx context.Context, fn func(payment.Tx) error) error {
+	return m.within(ctx, m.Store.PaymentTx, fn)
+}
+
+func (m mortal) AnswerTx(ctx context.Context, fn func(payment.Tx) error) error {
+	return m.within(ctx, m.Store.AnswerTx, fn)
+}
+
+func (m mortal) within(ctx context.Context, do func(context.Context, func(payment.Tx) error) error, fn func(payment.Tx) error) error {
 	kill := m.kill()
-	err := m.Store.PaymentTx(ctx, func(tx payment.Tx) error {
+	err := do(ctx, func(tx payment.Tx) error {
 		if err := fn(tx); err != nil || kill != 1 {
 			return err
 		}

@@ -119,6 +119,7 @@ func (d *Desk) step(ctx context.Context, r Record) (Record, error) {
 	default:
 		h.Answer, h.err = m.Adapter.Payment(ctx, r.ID)
 	}
+	d.answered(r.ID)
 	return d.hear(context.WithoutCancel(ctx), r.ID, h)
 }
 

@@ -10,11 +10,13 @@ import (
 )
 
 // The pace of Run: how often it looks, how many it takes at once, how many of them
-// may wait for one institution.
+// may wait for one institution, and how many for an answer or its commit (below batch: a look at
+// what is due must find others).
 const (
 	pace           = 500 * time.Millisecond
 	batch          = 256
 	perInstitution = 32
+	maxBusy        = 192
 )
 
 // Run follows every payment and refund that is not final, and what the tills' journals
@@ -32,6 +34,7 @@ func (d *Desk) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-tick.C:
+			d.ill.Store(false)
 		case <-d.wake:
 		}
 	}
@@ -99,7 +102,7 @@ func (d *Desk) full() []string {
 // follow runs one step beside the others, unless it is being done or its institution
 // has enough to do; then a later round finds it again, at once when there is room.
 func (d *Desk) follow(ctx context.Context, wait *sync.WaitGroup, id pos.PaymentID, code string, step func() error) bool {
-	if d.loaded(code) >= perInstitution {
+	if d.fullFor(code) {
 		d.behind.Store(true)
 		return false
 	}
@@ -109,13 +112,12 @@ func (d *Desk) follow(ctx context.Context, wait *sync.WaitGroup, id pos.PaymentI
 	}
 	wait.Go(func() {
 		err := step()
+		if err != nil {
+			d.ill.Store(true)
+		}
 		release()
 		if err != nil && ctx.Err() == nil {
 			d.cfg.Log.ErrorContext(ctx, "payment not followed", "payment", id.String(), "err", err)
-			return // not at once again: the store may be down
-		}
-		if d.behind.Swap(false) {
-			d.poke()
 		}
 	})
 	return true

@@ -25,6 +25,11 @@ func (s paymentStore) PaymentTx(ctx context.Context, fn func(tx payment.Tx) erro
 	return s.tx(ctx, func(t *Tx) error { return fn(paymentTx{t}) })
 }
 
+// AnswerTx implements payment.Store.
+func (s paymentStore) AnswerTx(ctx context.Context, fn func(tx payment.Tx) error) error {
+	return s.answers.write(ctx, s.Store, func(t *Tx) error { return fn(paymentTx{t}) })
+}
+
 // FindPayment implements payment.Store.
 func (s paymentStore) FindPayment(ctx context.Context, id pos.PaymentID) (r payment.Record, found bool, err error) {
 	err = s.view(ctx, func(t *Tx) error {
