@@ -96,6 +96,10 @@ type PaymentDetail struct {
 	OrderID   string
 	Operator  string
 	UpdatedMS int64
+	// Settled is where the money stands: empty before its line of a statement was matched, waiting until the net
+	// credit of its date has arrived and agrees, settled then.
+	Settled   pos.SettlementState
+	SettledMS int64 // when it became so
 	Refunds   []RefundLine
 	Entries   []EntryLine
 }

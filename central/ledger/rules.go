@@ -107,9 +107,25 @@ func Refunded(merchant string, p pos.Payment, refund pos.RefundID, amount pos.Mo
 	}}
 }
 
+const lateKey = "late:"
+
+// PaidOut is what customers got back otherwise than through their institution, in a merchant's name.
+func PaidOut(merchant string) string { return "paid_out:" + merchant }
+
+// PaidOutLate ends late money that a customer got back otherwise.
+func PaidOutLate(late Transaction, merchant string, date pos.Date) Transaction {
+	out := Transaction{Key: "late_out:" + strings.TrimPrefix(late.Key, lateKey), Date: date}
+	for _, p := range late.Postings {
+		if strings.HasPrefix(p.Account, "suspense:late:") {
+			out.Postings = append(out.Postings, Posting{p.Account, -p.Amount}, Posting{PaidOut(merchant), p.Amount})
+		}
+	}
+	return out
+}
+
 // Late posts money that came for an abandoned payment.
 func Late(p pos.Payment) Transaction {
-	return Transaction{"late:" + p.ID.String(), day(p), []Posting{
+	return Transaction{lateKey + p.ID.String(), day(p), []Posting{
 		{Receivable(p.Institution), p.Amount}, {SuspenseLate(p.ID), -p.Amount},
 	}}
 }

@@ -140,7 +140,7 @@ func (d *Desk) heedEvidence(ctx context.Context, t *turn, e pos.Entry, m *pos.Pa
 // another: the institution is not asked, the till is told, and a person decides.
 func (d *Desk) dispute(ctx context.Context, t *turn, r Record, why error) (Record, error) {
 	r.State, r.NextMS, r.Reason, r.Detail = pos.Conflict, 0, pos.CodeOf(why), why.Error()
-	p, known, err := d.pos(ctx, t, r)
+	p, known, err := t.pos(ctx, r)
 	if err != nil || !known {
 		return r, err
 	}

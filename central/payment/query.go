@@ -208,7 +208,7 @@ func (d *Desk) paidAbandoned(ctx context.Context, t *turn, r Record) (Record, er
 	if err != nil || len(refunds) > 0 {
 		return r, err
 	}
-	p, _, err := d.pos(ctx, t, r)
+	p, _, err := t.pos(ctx, r)
 	if err != nil || p.state == pos.Paid {
 		return r, err
 	}

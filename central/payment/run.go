@@ -218,7 +218,7 @@ func (d *Desk) heedMove(ctx context.Context, t *turn, e pos.Entry, m *pos.Paymen
 		if m.To == pos.Paid {
 			return nil
 		}
-		after, err := d.tellEnd(ctx, t, r)
+		after, err := t.tellEnd(ctx, r)
 		if err != nil || after.Told == r.Told {
 			return err
 		}

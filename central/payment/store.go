@@ -57,6 +57,8 @@ type Tx interface {
 	Terminal(ctx context.Context, name string) (Terminal, bool, error)
 	// Journaled gives a payment as the ingested entries of the till say.
 	Journaled(ctx context.Context, terminal string, id pos.PaymentID) (pos.Payment, bool, error)
+	// TerminalOf names the terminal whose journal has the payment.
+	TerminalOf(ctx context.Context, id pos.PaymentID) (string, bool, error)
 	// Read remembers that the entry was seen; false when it was before.
 	Read(ctx context.Context, at pos.Position, branch int) (bool, error)
 	// SignedUnder lists the statements of a wallet under a counter, the first seen first.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 
+	"dcpos/central/payment"
 	"dcpos/central/reconcile/breaks"
 	"dcpos/pos"
 )
@@ -176,6 +177,13 @@ func (t breakTx) PutSettlement(ctx context.Context, s pos.Settlement) error {
 		return fmt.Errorf("write settlement of %s: %w", s.Bank, err)
 	}
 	return nil
+}
+
+// CompleteSale implements breaks.Tx.
+func (t breakTx) CompleteSale(ctx context.Context, s breaks.Sale) (done bool, err error) {
+	return payment.Complete(ctx, paymentTx(t), t.NowMS(), payment.Completion{
+		Payment: s.Payment, Institution: s.Bank, Merchant: s.Merchant, Amount: s.Amount, Date: s.Date, Remedy: s.Remedy,
+	})
 }
 
 // KnownMerchant implements breaks.Tx.

@@ -192,6 +192,12 @@ func (t paymentTx) Journaled(ctx context.Context, terminal string, id pos.Paymen
 	return p, true, dcep.Unmarshal(b, &p)
 }
 
+// TerminalOf implements payment.Tx.
+func (t paymentTx) TerminalOf(ctx context.Context, id pos.PaymentID) (terminal string, found bool, err error) {
+	found, err = one(t.QueryRow(ctx, `SELECT terminal FROM till_payments WHERE id = ? AND branch = '' ORDER BY terminal LIMIT 1`, id.String()), &terminal)
+	return terminal, found, err
+}
+
 // DuePayments implements payment.Store.
 func (s paymentStore) DuePayments(
 	ctx context.Context, nowMS int64, skip []string, limit int,

@@ -318,6 +318,9 @@ func (t *turn) carryOut(c *pos.BreakCase, r *pos.Remedy, by string) error {
 		if !known {
 			return no(pos.ErrIllegalMove, "merchant", "商户未在此登记:请追索或核销", fmt.Sprintf("merchant %.32q is not registered here: claim or write off", c.Merchant))
 		}
+		if done, err := t.completeSale(c, r, by); err != nil || done {
+			return err
+		}
 	}
 	tr := ledger.Adjusted("remedy:"+r.ID, c.Bank, c.Date, target(r.Kind, c), r.Amount, t.today)
 	if _, err := ledger.Post(t.ctx, t.tx, tr); err != nil {

@@ -43,6 +43,9 @@ type Tx interface {
 	AppendEvents(ctx context.Context, list []pos.BreakEvent) error
 	Settlement(ctx context.Context, bank string, date pos.Date) (pos.Settlement, bool, error)
 	PutSettlement(ctx context.Context, s pos.Settlement) error
+	// CompleteSale makes a payment paid that the statement proves to be, books it as paid, and tells its
+	// till; done is false where there is no sale to complete, and the money alone is to be booked.
+	CompleteSale(ctx context.Context, s Sale) (done bool, err error)
 	// KnownMerchant reports that we owe money to somebody of this name.
 	KnownMerchant(ctx context.Context, id string) (bool, error)
 	// Audit adds to the trail of operations.
