@@ -25,6 +25,11 @@ func (s breakStore) BreakTx(ctx context.Context, fn func(tx breaks.Tx) error) er
 	return s.tx(ctx, func(t *Tx) error { return fn(breakTx{t}) })
 }
 
+// BreakView implements breaks.Store.
+func (s breakStore) BreakView(ctx context.Context, fn func(tx breaks.Tx) error) error {
+	return s.view(ctx, func(t *Tx) error { return fn(breakTx{t}) })
+}
+
 const caseColumns = `id, date, kind, txn, bank, merchant, ours, theirs, ours_status, their_status, field, ours_value,
 	theirs_value, rule, outcome, batch, orig, party, difference, fees, booked, claimed, matched, state, assignee, cause,
 	note, until, file, revision, opened_ms, changed_ms`

@@ -12,6 +12,8 @@ type Store interface {
 	// BreakTx runs fn in one transaction that no other one can disturb; fn may be run again
 	// and has no effect but through tx.
 	BreakTx(ctx context.Context, fn func(tx Tx) error) error
+	// BreakView runs fn over one snapshot; fn only reads.
+	BreakView(ctx context.Context, fn func(tx Tx) error) error
 	Cases(ctx context.Context, f pos.BreakFilter) ([]pos.BreakCase, error)
 	// Case gives a case with its remedies and its history, oldest first.
 	Case(ctx context.Context, id string) (pos.BreakCase, []pos.Remedy, []pos.BreakEvent, bool, error)
