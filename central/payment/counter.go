@@ -54,12 +54,10 @@ func (d *Desk) enter(ctx context.Context, t *turn, r Record, l looked) (out Reco
 		if s.Apart {
 			continue
 		}
-		other, found, err := t.Payment(ctx, s.Payment)
-		if err != nil {
-			return r, nil, err
-		}
+		other, _, err := t.Payment(ctx, s.Payment)
 		switch {
-		case !found:
+		case err != nil:
+			return r, nil, err
 		case other.State == pos.Credited:
 			return r, spentBy(other), nil
 		case other.State == pos.AcceptedEvidence:
@@ -107,10 +105,11 @@ func (d *Desk) put(ctx context.Context, t *turn, s Signed) (rivals []Signed, err
 // witness keeps what a further branch of a journal has of a wallet's statements. Its money is in
 // suspense already.
 func (d *Desk) witness(ctx context.Context, t *turn, e pos.Entry, l looked) error {
-	if l.err != nil || l.wallet.Serial == "" || l.said.Challenge.Terminal != e.Terminal || l.said.Challenge.Payment != e.Payment {
+	genuine := l.err == nil && l.wallet.Serial != "" && l.said.Challenge.Terminal == e.Terminal && l.said.Challenge.Payment == e.Payment
+	m := evidenceOf(e)
+	if !genuine || m == nil {
 		return nil
 	}
-	m := evidenceOf(e)
 	_, err := d.put(ctx, t, signed(l, Record{ID: e.Payment, Terminal: e.Terminal, Evidence: m.Evidence}, true, t.now))
 	return err
 }

@@ -45,12 +45,12 @@ func look(trust dcep.Trust, evidence []byte) (l looked) {
 
 // lookAll looks at all evidence among the entries on all cores; signatures are the larger part of
 // reading a journal. Without a Trust it looks at none.
-func (d *Desk) lookAll(entries []Unread) map[int]looked {
+func (d *Desk) lookAll(entries []Unread) map[int]*looked {
 	if d.cfg.Trust == nil {
 		return nil
 	}
 	trust := d.cfg.Trust()
-	all := make(map[int]looked)
+	all := make(map[int]*looked)
 	var mu sync.Mutex
 	next := make(chan int)
 	var group sync.WaitGroup
@@ -60,7 +60,7 @@ func (d *Desk) lookAll(entries []Unread) map[int]looked {
 				if m := evidenceOf(entries[i].Entry); m != nil {
 					l := look(trust, m.Evidence)
 					mu.Lock()
-					all[i] = l
+					all[i] = &l
 					mu.Unlock()
 				}
 			}
@@ -114,7 +114,7 @@ func (d *Desk) heedEvidence(ctx context.Context, t *turn, e pos.Entry, m *pos.Pa
 	if _, found, err := t.Payment(ctx, e.Payment); err != nil || found {
 		return err
 	}
-	r, err := d.orphan(ctx, t, e.Terminal, e.Payment, pos.AcceptedEvidence)
+	r, err := unasked(ctx, t, e.Terminal, e.Payment, pos.AcceptedEvidence)
 	if err != nil {
 		return err
 	}

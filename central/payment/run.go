@@ -70,7 +70,8 @@ func (d *Desk) round(ctx context.Context, wait *sync.WaitGroup) error {
 // so that a slow one does not hold up the others.
 func (d *Desk) duePayments(ctx context.Context, wait *sync.WaitGroup) error {
 	for {
-		payments, err := d.cfg.Store.DuePayments(ctx, d.nowMS(), d.full(), batch)
+		skip, limit := d.full()
+		payments, err := d.cfg.Store.DuePayments(ctx, d.nowMS(), skip, limit)
 		if err != nil {
 			return err
 		}
@@ -80,23 +81,23 @@ func (d *Desk) duePayments(ctx context.Context, wait *sync.WaitGroup) error {
 				started++
 			}
 		}
-		if len(payments) < batch || started == 0 {
+		if len(payments) < limit || started == 0 {
 			return nil
 		}
 	}
 }
 
-// full lists the institutions that have enough to do.
-func (d *Desk) full() []string {
+// full lists the institutions that have enough to do, and how many payments are worth a look: those that
+// wait for their commit are due still, and no more can be started than there are places.
+func (d *Desk) full() (codes []string, limit int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	var codes []string
 	for code, n := range d.load {
 		if n >= perInstitution {
 			codes = append(codes, code)
 		}
 	}
-	return codes
+	return codes, min(batch, len(d.busy)+2*perInstitution)
 }
 
 // follow runs one step beside the others, unless it is being done or its institution
@@ -144,36 +145,31 @@ func (d *Desk) read(ctx context.Context) (more bool, err error) {
 	err = d.turn(ctx, func(t *turn) error {
 		for i, e := range entries {
 			last := i+1 == len(entries) || !e.sameBranch(entries[i+1])
-			asks := e.Kind == pos.KindPaymentMoved || e.Kind == pos.KindRefundMoved
-			if !asks && !last {
-				continue // the position jumps over it
-			}
-			unread, err := t.Read(ctx, e.Position, e.Branch)
-			if err != nil {
-				return err
-			}
-			if !unread || !asks {
-				continue
-			}
-			var l *looked
-			if v, ok := evidence[i]; ok {
-				l = &v
-			}
-			if e.Branch > 0 {
-				if l == nil {
-					continue // its money is in suspense, and nothing is asked for it
-				}
-				err = d.witness(ctx, t, e.Entry, *l)
-			} else {
-				err = d.heed(ctx, t, e.Entry, l)
-			}
-			if err != nil {
+			if err := d.readOne(ctx, t, e, last, evidence[i]); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
 	return len(entries) == batch, err
+}
+
+// readOne takes up one entry; last of its branch, it moves the position over those before it, too.
+func (d *Desk) readOne(ctx context.Context, t *turn, e Unread, last bool, l *looked) error {
+	asks := e.Kind == pos.KindPaymentMoved || e.Kind == pos.KindRefundMoved
+	if !asks && !last {
+		return nil // the position jumps over it
+	}
+	unread, err := t.Read(ctx, e.Position, e.Branch)
+	switch {
+	case err != nil || !unread || !asks:
+		return err
+	case e.Branch == 0:
+		return d.heed(ctx, t, e.Entry, l)
+	case l != nil:
+		return d.witness(ctx, t, e.Entry, *l)
+	}
+	return nil // its money is in suspense, and nothing is asked for it
 }
 
 // heed does what an entry of a till asks of the centre. An entry that cannot be
