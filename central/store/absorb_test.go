@@ -31,13 +31,16 @@ func (d *dying) BreakTx(ctx context.Context, fn func(tx breaks.Tx) error) error 
 	return d.Store.BreakTx(ctx, fn)
 }
 
+// line is an id of this site's alone: a case is known by date and id.
+func (x *site) line(n int) string { return fmt.Sprintf("%s-t%d", x.bank, n) }
+
 // ends are the cases without what differs from site to site.
 func (x *site) ends() (all []string) {
 	x.tb.Helper()
 	for _, date := range []pos.Date{"2026-11-21", "2026-11-22"} {
 		for n := range 6 {
-			c := x.of(fmt.Sprintf("t%d", n), date)
-			all = append(all, fmt.Sprintf("%s %s %s %s %s %s %d", c.Txn, c.Date, c.State, c.Outcome, c.Rule, c.Outstanding(), c.Revision))
+			c := x.of(x.line(n), date)
+			all = append(all, fmt.Sprintf("%d %s %s %s %s %s %d", n, c.Date, c.State, c.Outcome, c.Rule, c.Outstanding(), c.Revision))
 		}
 	}
 	return all
@@ -50,8 +53,8 @@ func TestADayIsAbsorbedInParts(t *testing.T) {
 		t.Helper()
 		days := func(x *site) (first, second []string) {
 			for n := range 6 {
-				first = append(first, x.missTheirs(fmt.Sprintf("t%d", n), 100+n))
-				second = append(second, x.missOurs(fmt.Sprintf("t%d", n), 100+n%4)) // two of them differ
+				first = append(first, x.missTheirs(x.line(n), 100+n))
+				second = append(second, x.missOurs(x.line(n), 100+n%4)) // two of them differ
 			}
 			return first, second
 		}
