@@ -38,8 +38,10 @@ type Config struct {
 	Actions  Actions
 	// Secure marks the session cookie as for TLS only; set when a proxy ends TLS.
 	Secure bool
-	Log    *slog.Logger
-	Now    func() time.Time
+	// MaxExport bounds an uploaded file of entries, in bytes; 0 is 512 MiB.
+	MaxExport int64
+	Log       *slog.Logger
+	Now       func() time.Time
 }
 
 // Console serves everything under /console/. It is safe for concurrent use.
@@ -51,6 +53,7 @@ type Console struct {
 	tries   *throttle
 	hashing chan struct{}
 	streams chan struct{}
+	taking  chan struct{} // one file at a time
 	dummy   string
 }
 
@@ -62,16 +65,19 @@ func New(cfg Config) (*Console, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
+	if cfg.MaxExport == 0 {
+		cfg.MaxExport = maxExport
+	}
 	c := &Console{
 		cfg: cfg, mux: http.NewServeMux(), pages: map[string]*template.Template{},
 		tries: &throttle{used: map[string]*allowance{}}, hashing: make(chan struct{}, 2),
-		streams: make(chan struct{}, maxStreams),
+		streams: make(chan struct{}, maxStreams), taking: make(chan struct{}, 1),
 	}
 	var err error
 	if c.dummy, err = hashPassword("", standard()); err != nil {
 		return nil, err
 	}
-	names := []string{"login", "overview", "payments", "payment", "ledger", "account", "runs", "run", "breaks", "break", "suspense", "enrol", "policies", "webshops", "audit", "error"}
+	names := []string{"login", "overview", "payments", "payment", "ledger", "account", "runs", "run", "breaks", "break", "suspense", "wallets", "take", "enrol", "policies", "webshops", "audit", "error"}
 	for _, lang := range []string{"zh", "en"} {
 		for _, name := range names {
 			t, err := template.New("layout.html").Funcs(web.Funcs(lang)).Funcs(c.funcs(lang)).
@@ -106,6 +112,11 @@ func (c *Console) routes() {
 	c.mux.Handle("GET /console/suspense", c.page(Viewer, c.suspense))
 	c.mux.Handle("POST /console/suspense/propose", c.form(Operator, c.proposeFor))
 	c.mux.Handle("POST /console/suspense/decide", c.form(Approver, c.decideHeld))
+	c.mux.Handle("GET /console/wallets", c.page(Viewer, c.wallets))
+	c.mux.Handle("POST /console/wallets/propose", c.form(Operator, c.proposeRevocation))
+	c.mux.Handle("POST /console/wallets/decide", c.form(Approver, c.decideRevocation))
+	c.mux.Handle("GET /console/take", c.page(Operator, c.takePage))
+	c.mux.Handle("POST /console/take", c.page(Operator, c.take)) // it looks at its token itself: the file is no short form
 	c.mux.Handle("GET /console/audit", c.page(Viewer, c.auditPage))
 	c.mux.Handle("GET /console/enrol", c.page(Operator, c.enrolPage))
 	c.mux.Handle("POST /console/enrol", c.form(Operator, c.enrol))

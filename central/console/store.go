@@ -19,6 +19,11 @@ type Store interface {
 	Open(ctx context.Context) (Open, error)
 	Payments(ctx context.Context, f Filter) ([]PaymentLine, error)
 	Payment(ctx context.Context, id pos.PaymentID) (PaymentDetail, bool, error)
+	// DoubleSpends lists counters under which a wallet has signed several statements, the newest
+	// first, below the number before (0: from the end).
+	DoubleSpends(ctx context.Context, before int64, limit int) ([]DoubleSpend, error)
+	// Revocations lists what people did about wallets, the newest first.
+	Revocations(ctx context.Context, limit int) ([]Revocation, error)
 	// AuditLog lists the trail, newest first, below the number before (0: from the end).
 	AuditLog(ctx context.Context, before int64, limit int) ([]AuditLine, error)
 }
@@ -91,6 +96,10 @@ type PaymentDetail struct {
 	OrderID   string
 	Operator  string
 	UpdatedMS int64
+	// Settled is where the money stands: empty before its line of a statement was matched, waiting until the net
+	// credit of its date has arrived and agrees, settled then.
+	Settled   pos.SettlementState
+	SettledMS int64 // when it became so
 	Refunds   []RefundLine
 	Entries   []EntryLine
 }
@@ -118,6 +127,42 @@ type EntryLine struct {
 	Text     string // such as "asking → paid"
 	Late     bool
 	Fault    string
+}
+
+// DoubleSpend is a counter of a wallet with more than one statement: each side is a signed proof.
+type DoubleSpend struct {
+	Number      int64
+	Institution string
+	Wallet      string
+	Counter     uint64
+	FoundMS     int64
+	Sides       []SpentSide // the first seen first
+}
+
+// SpentSide is one of the statements, and where its money stands.
+type SpentSide struct {
+	Payment  string
+	Terminal string
+	Amount   pos.Money
+	SeenMS   int64
+	Apart    bool      // of a forked or incomplete journal: the money is in suspense there
+	State    pos.State // the centre's word; empty while it is apart
+	Waits    bool      // for the institution's word on another side
+	Decided  string    // what people decided about a conflict: credit, write_off; empty: nothing yet
+	Evidence []byte    // canonical bytes
+}
+
+// Revocation is a wallet that people here have revoked, or ask to.
+type Revocation struct {
+	Institution string
+	Wallet      string
+	State       string // proposed, revoked, rejected, lifted
+	Text        pos.Text
+	Reason      string
+	ProposedBy  string
+	ProposedMS  int64
+	ClosedBy    string
+	ClosedMS    int64
 }
 
 // AuditLine is one line of the trail.
@@ -189,6 +234,12 @@ type Actions struct {
 	Policies func(ctx context.Context) ([]Policy, error)
 	// Publish puts limits in force for the fleet, or one store or terminal, from an instant on.
 	Publish func(ctx context.Context, p pos.Policy, by string) (version uint64, err error)
+	// ProposeRevocation asks for a wallet to be revoked, DecideRevocation is a second person's word on it, and
+	// LiftRevocation takes the wallet off the list again. nil: wallets are not revoked here.
+	ProposeRevocation func(ctx context.Context, institution, wallet, reason, by string) error
+	DecideRevocation  func(ctx context.Context, institution, wallet string, confirm bool, by string) error
+	LiftRevocation    func(ctx context.Context, institution, wallet, by string) error
+	Take              Take // nil: files are not taken here
 }
 
 // Policy is a published policy and who published it.

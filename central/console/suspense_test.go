@@ -42,6 +42,8 @@ func (h *held) CloseProposal(context.Context, int64, string, bool) error {
 	return nil
 }
 
+func (h *held) RetryLate(context.Context, ledger.Held, string) error { return nil }
+
 func (h *held) NowMS() int64                                                { return 1 }
 func (h *held) Audit(context.Context, string, string, string, string) error { return nil }
 

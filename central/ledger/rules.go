@@ -3,6 +3,7 @@ package ledger
 import (
 	"fmt"
 	"regexp"
+	"strings"
 
 	"dcpos/pos"
 )
@@ -41,6 +42,14 @@ func SuspenseLate(id pos.PaymentID) string { return "suspense:late:" + id.String
 // SuspenseFork holds the money of a fork's second branch until a person decides.
 func SuspenseFork(terminal string) string { return "suspense:fork:" + terminal }
 
+// SuspenseConflict holds what a merchant would get for evidence in conflict, until a person decides.
+func SuspenseConflict(terminal string) string { return "suspense:conflict:" + terminal }
+
+// Disputed is evidence in conflict: promises of wallets that their institution owes us for, or never will.
+func Disputed(code string) string { return disputed + institution(code) }
+
+const disputed = "disputed:"
+
 // Paid posts a payment that an institution has taken.
 func Paid(merchant string, p pos.Payment) Transaction {
 	return Transaction{"paid:" + p.ID.String(), day(p), []Posting{
@@ -66,11 +75,22 @@ func Credited(merchant, transit string, p pos.Payment) Transaction {
 	}}
 }
 
-// Refused takes evidence back that was refused or is in conflict.
+// RefusedKey is the key of evidence that ended without credit.
+func RefusedKey(id pos.PaymentID) string { return "refused:" + id.String() }
+
+// Refused takes evidence back that was refused.
 func Refused(merchant, transit string, p pos.Payment) Transaction {
-	return Transaction{"refused:" + p.ID.String(), p.BusinessDate, []Posting{
+	return Transaction{RefusedKey(p.ID), p.BusinessDate, []Posting{
 		{InTransit(transit), -p.Amount}, {Pending(merchant), p.Amount},
 	}}
+}
+
+// Conflicted takes evidence that is in conflict out of transit: what is claimed for it is disputed, and what the
+// merchant would get waits for a person. The key is that of Refused: evidence that is not credited ends once.
+func Conflicted(merchant, transit string, p pos.Payment) Transaction {
+	t := Refused(merchant, transit, p)
+	t.Postings = append(t.Postings, Posting{Disputed(transit), p.Amount}, Posting{SuspenseConflict(p.Terminal), -p.Amount})
+	return t
 }
 
 // Refunded posts a refund that is done; date is the institution's.
@@ -87,9 +107,25 @@ func Refunded(merchant string, p pos.Payment, refund pos.RefundID, amount pos.Mo
 	}}
 }
 
+const lateKey = "late:"
+
+// PaidOut is what customers got back otherwise than through their institution, in a merchant's name.
+func PaidOut(merchant string) string { return "paid_out:" + merchant }
+
+// PaidOutLate ends late money that a customer got back otherwise.
+func PaidOutLate(late Transaction, merchant string, date pos.Date) Transaction {
+	out := Transaction{Key: "late_out:" + strings.TrimPrefix(late.Key, lateKey), Date: date}
+	for _, p := range late.Postings {
+		if strings.HasPrefix(p.Account, "suspense:late:") {
+			out.Postings = append(out.Postings, Posting{p.Account, -p.Amount}, Posting{PaidOut(merchant), p.Amount})
+		}
+	}
+	return out
+}
+
 // Late posts money that came for an abandoned payment.
 func Late(p pos.Payment) Transaction {
-	return Transaction{"late:" + p.ID.String(), day(p), []Posting{
+	return Transaction{lateKey + p.ID.String(), day(p), []Posting{
 		{Receivable(p.Institution), p.Amount}, {SuspenseLate(p.ID), -p.Amount},
 	}}
 }
@@ -131,8 +167,10 @@ func state(merchant, transit string, p pos.Payment) (Transaction, bool) {
 		return Accepted(merchant, p), true
 	case pos.Credited:
 		return Credited(merchant, transit, p), true
-	case pos.Refused, pos.Conflict:
+	case pos.Refused:
 		return Refused(merchant, transit, p), true
+	case pos.Conflict:
+		return Conflicted(merchant, transit, p), true
 	case pos.Created, pos.Asking, pos.Declined, pos.Unknown, pos.Abandoned, pos.Cancelled, pos.Stored:
 		return Transaction{}, false
 	}
@@ -140,10 +178,14 @@ func state(merchant, transit string, p pos.Payment) (Transaction, bool) {
 }
 
 // Forked turns what an entry of a fork's second branch would post into suspense:
-// the institution's side stays, the merchant's waits until a person decides.
+// the institution's side stays, the merchant's waits until a person decides. A conflict there is
+// no second thing to decide on.
 func Forked(terminal, merchant string, t Transaction) Transaction {
 	out := Transaction{Key: ForkKey(t.Key), Date: t.Date}
 	for _, p := range t.Postings {
+		if p.Account == SuspenseConflict(terminal) || strings.HasPrefix(p.Account, disputed) {
+			continue
+		}
 		if p.Account == Merchant(merchant) || p.Account == Pending(merchant) {
 			p.Account = SuspenseFork(terminal)
 		}
@@ -155,11 +197,19 @@ func Forked(terminal, merchant string, t Transaction) Transaction {
 // ForkKey is the key under which Forked posts what would have the given key.
 func ForkKey(key string) string { return "fork:" + key }
 
-// CreditKey is the key of Credit for a transaction in suspense.
-func CreditKey(fork string) string { return "fork_credit:" + fork }
+// CreditKey is the key under which a transaction in suspense is credited.
+func CreditKey(held string) string { return kindOf(held) + "_credit:" + held }
 
-// WriteOffKey is the key of WrittenOff for a transaction in suspense.
-func WriteOffKey(fork string) string { return "fork_off:" + fork }
+// WriteOffKey is the key under which a transaction in suspense is written off.
+func WriteOffKey(held string) string { return kindOf(held) + "_off:" + held }
+
+// kindOf tells why a transaction is in suspense: its journal forked, or its evidence is in conflict.
+func kindOf(key string) string {
+	if strings.HasPrefix(key, ForkKey("")) {
+		return "fork"
+	}
+	return "conflict"
+}
 
 // negated is a transaction that undoes t under another key.
 func (t Transaction) negated(key string, date pos.Date) Transaction {
@@ -188,6 +238,31 @@ func Credit(fork Transaction, terminal, into string, date pos.Date) Transaction 
 // WrittenOff undoes a transaction of Forked: a person has found that it never was.
 func WrittenOff(fork Transaction, date pos.Date) Transaction {
 	return fork.negated(WriteOffKey(fork.Key), date)
+}
+
+// CreditConflict gives the merchant what Conflicted put into suspense; the institution is claimed on for it.
+func CreditConflict(held Transaction, terminal, merchant string, date pos.Date) Transaction {
+	out := Transaction{Key: CreditKey(held.Key), Date: date}
+	for _, p := range held.Postings {
+		if p.Account == SuspenseConflict(terminal) {
+			out.Postings = append(out.Postings, Posting{p.Account, -p.Amount}, Posting{Merchant(merchant), p.Amount})
+		}
+		if code, ok := strings.CutPrefix(p.Account, disputed); ok {
+			out.Postings = append(out.Postings, Posting{p.Account, -p.Amount}, Posting{Claim(code), p.Amount})
+		}
+	}
+	return out
+}
+
+// WriteOffConflict gives up what Conflicted put into suspense: the merchant bears it.
+func WriteOffConflict(held Transaction, terminal string, date pos.Date) Transaction {
+	out := Transaction{Key: WriteOffKey(held.Key), Date: date}
+	for _, p := range held.Postings {
+		if p.Account == SuspenseConflict(terminal) || strings.HasPrefix(p.Account, disputed) {
+			out.Postings = append(out.Postings, Posting{p.Account, -p.Amount})
+		}
+	}
+	return out
 }
 
 // String names the transaction for logs.

@@ -71,7 +71,9 @@ func TestRules(t *testing.T) {
 			"refused:" + id, "2021-02-10", []ledger.Posting{{"in_transit:ICBC", -1250}, {"pending:M", 1250}},
 		}},
 		"conflict": {payment(pos.Conflict), &pos.PaymentMoved{}, &ledger.Transaction{
-			"refused:" + id, "2021-02-10", []ledger.Posting{{"in_transit:ICBC", -1250}, {"pending:M", 1250}},
+			"refused:" + id, "2021-02-10", []ledger.Posting{
+				{"in_transit:ICBC", -1250}, {"pending:M", 1250}, {"disputed:ICBC", 1250}, {"suspense:conflict:t1", -1250},
+			},
 		}},
 		"late": {late, &pos.LatePaid{}, &ledger.Transaction{
 			"late:" + id, "2021-02-11", []ledger.Posting{{"receivable:ICBC", 1250}, {"suspense:late:" + id, -1250}},

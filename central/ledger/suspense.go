@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"dcpos/pos"
@@ -16,6 +17,8 @@ type Decision string
 const (
 	DecideCredit   Decision = "credit"    // it is real: the merchant gets it
 	DecideWriteOff Decision = "write_off" // it never was: the posting is undone
+	DecideRetry    Decision = "retry"     // of late money: its institution is asked for the refund once more
+	DecidePayOut   Decision = "pay_out"   // of late money: the customer got it back otherwise
 )
 
 // Text names the decision for a person.
@@ -25,12 +28,16 @@ func (d Decision) Text() pos.Text {
 		return pos.Text{ZH: "确认入账给商户", EN: "credit the merchant"}
 	case DecideWriteOff:
 		return pos.Text{ZH: "冲销(不成立)", EN: "write off: it never was"}
+	case DecideRetry:
+		return pos.Text{ZH: "再次请求退款", EN: "ask for the refund once more"}
+	case DecidePayOut:
+		return pos.Text{ZH: "已用其他方式退给顾客", EN: "the customer got it back otherwise"}
 	}
 	return pos.Text{ZH: string(d), EN: string(d)}
 }
 
-// Held is one transaction whose money waits in suspense: of a fork's second branch, or of entries that a salvage
-// file brought without those before them.
+// Held is one transaction whose money waits in suspense: of a fork's second branch, of entries that a salvage
+// file brought without those before them, of evidence in conflict, or late money whose refund was declined.
 type Held struct {
 	Transaction
 	Terminal string
@@ -42,6 +49,37 @@ type Held struct {
 
 // Payment is the id of the payment or refund that the transaction is of.
 func (h Held) Payment() string { return h.Key[strings.LastIndexByte(h.Key, ':')+1:] }
+
+// Conflict reports evidence in conflict, such as a wallet's that has spent its counter twice.
+func (h Held) Conflict() bool { return kindOf(h.Key) == "conflict" }
+
+// Late reports late money that its institution would not give back.
+func (h Held) Late() bool { return strings.HasPrefix(h.Key, lateKey) }
+
+// Decisions are those that fit.
+func (h Held) Decisions() []Decision {
+	if h.Late() {
+		return []Decision{DecideRetry, DecidePayOut}
+	}
+	return []Decision{DecideCredit, DecideWriteOff}
+}
+
+// settle is what the decision posts.
+func (h Held) settle(d Decision, date pos.Date) Transaction {
+	switch {
+	case h.Late():
+		return PaidOutLate(h.Transaction, h.Merchant, date)
+	case h.Conflict() && d == DecideCredit:
+		return CreditConflict(h.Transaction, h.Terminal, h.Merchant, date)
+	case h.Conflict():
+		return WriteOffConflict(h.Transaction, h.Terminal, date)
+	case d != DecideCredit:
+		return WrittenOff(h.Transaction, date)
+	case strings.HasPrefix(h.Key, ForkKey("evidence:")): // not honoured by the institution yet
+		return Credit(h.Transaction, h.Terminal, Pending(h.Merchant), date)
+	}
+	return Credit(h.Transaction, h.Terminal, Merchant(h.Merchant), date)
+}
 
 // Proposal is one person's finding that another has to confirm.
 type Proposal struct {
@@ -62,6 +100,8 @@ type SuspenseTx interface {
 	AppendProposal(ctx context.Context, p Proposal) error
 	// CloseProposal ends one, with who did and whether it was confirmed.
 	CloseProposal(ctx context.Context, number int64, by string, confirmed bool) error
+	// RetryLate asks the institution of late money for its refund once more, under an id of its own.
+	RetryLate(ctx context.Context, h Held, by string) error
 	NowMS() int64
 	Audit(ctx context.Context, actor, what, subject, detail string) error
 }
@@ -80,16 +120,16 @@ const maxReason = 300
 // waits under the key, pos.ErrKeyConflict while another proposal is open.
 func Propose(ctx context.Context, s Suspense, key string, d Decision, reason, by string) error {
 	reason = strings.TrimSpace(reason)
-	switch {
-	case d != DecideCredit && d != DecideWriteOff:
-		return pos.FieldError(pos.ErrBadRequest, "decision", fmt.Errorf("%.32q: want %s or %s", d, DecideCredit, DecideWriteOff))
-	case reason == "" || len(reason) > maxReason:
+	if reason == "" || len(reason) > maxReason {
 		return pos.FieldError(pos.ErrBadRequest, "reason", fmt.Errorf("say why, in at most %d bytes", maxReason))
 	}
 	return s.Write(ctx, func(tx SuspenseTx) error {
 		h, err := held(ctx, tx, key)
 		if err != nil {
 			return err
+		}
+		if !slices.Contains(h.Decisions(), d) {
+			return pos.FieldError(pos.ErrBadRequest, "decision", fmt.Errorf("%.32q: want one of %v", d, h.Decisions()))
 		}
 		if h.Proposal != nil {
 			return pos.FieldError(pos.ErrKeyConflict, "key", fmt.Errorf("%s proposed %s already", h.Proposal.By, h.Proposal.Decision))
@@ -112,15 +152,12 @@ func Confirm(ctx context.Context, s Suspense, key, by string, date pos.Date) err
 		if h.Proposal.By == by {
 			return pos.NewError(pos.ErrForbidden, fmt.Errorf("%s proposed it: another person has to confirm", by))
 		}
-		t := WrittenOff(h.Transaction, date)
-		if h.Proposal.Decision == DecideCredit {
-			into := Merchant(h.Merchant)
-			if strings.HasPrefix(key, ForkKey("evidence:")) { // not honoured by the institution yet
-				into = Pending(h.Merchant)
-			}
-			t = Credit(h.Transaction, h.Terminal, into, date)
+		if h.Proposal.Decision == DecideRetry {
+			err = tx.RetryLate(ctx, h, by)
+		} else {
+			_, err = Post(ctx, tx, h.settle(h.Proposal.Decision, date))
 		}
-		if _, err := Post(ctx, tx, t); err != nil {
+		if err != nil {
 			return err
 		}
 		if err := tx.CloseProposal(ctx, h.Proposal.Number, by, true); err != nil {

@@ -50,10 +50,12 @@ type Desk struct {
 	wake chan struct{}
 
 	mu   sync.Mutex
-	busy map[pos.PaymentID]bool // being asked about by this process; refunds too
-	load map[string]int         // how many of them per institution
+	busy map[pos.PaymentID]bool   // being asked about, or their answer written, by this process; refunds too
+	asks map[pos.PaymentID]string // those whose institution has not answered yet
+	load map[string]int           // how many of these per institution
 
 	behind atomic.Bool // something due was not started for want of room
+	ill    atomic.Bool // an answer was not written since the last tick: the store may be down
 }
 
 // New checks the configuration.
@@ -79,7 +81,7 @@ func New(cfg Config) (*Desk, error) {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	return &Desk{
-		cfg: cfg, wake: make(chan struct{}, 1), busy: map[pos.PaymentID]bool{}, load: map[string]int{},
+		cfg: cfg, wake: make(chan struct{}, 1), busy: map[pos.PaymentID]bool{}, asks: map[pos.PaymentID]string{}, load: map[string]int{},
 	}, nil
 }
 
@@ -108,8 +110,17 @@ type turn struct {
 
 // turn runs fn in a transaction and nudges after the commit.
 func (d *Desk) turn(ctx context.Context, fn func(t *turn) error) error {
+	return d.turnIn(ctx, d.cfg.Store.PaymentTx, fn)
+}
+
+// answer is turn in a transaction that other answers share.
+func (d *Desk) answer(ctx context.Context, fn func(t *turn) error) error {
+	return d.turnIn(ctx, d.cfg.Store.AnswerTx, fn)
+}
+
+func (d *Desk) turnIn(ctx context.Context, within func(context.Context, func(Tx) error) error, fn func(t *turn) error) error {
 	var told []string
-	err := d.cfg.Store.PaymentTx(ctx, func(tx Tx) error {
+	err := within(ctx, func(tx Tx) error {
 		t := &turn{Tx: tx, now: d.nowMS()}
 		err := fn(t)
 		told = t.told
@@ -158,20 +169,43 @@ func (d *Desk) claim(id pos.PaymentID, code string) (release func(), ok bool) {
 	if d.busy[id] {
 		return nil, false
 	}
-	d.busy[id] = true
+	d.busy[id], d.asks[id] = true, code
 	d.load[code]++
 	return func() {
+		d.answered(id)
 		d.mu.Lock()
 		defer d.mu.Unlock()
 		delete(d.busy, id)
-		d.load[code]--
+		d.room(len(d.busy), maxBusy)
 	}, true
 }
 
-func (d *Desk) loaded(code string) int {
+// answered gives the place at its institution to another: what was answered waits for its commit alone.
+func (d *Desk) answered(id pos.PaymentID) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.load[code]
+	code, asking := d.asks[id]
+	if !asking {
+		return
+	}
+	delete(d.asks, id)
+	d.load[code]--
+	d.room(d.load[code], perInstitution)
+}
+
+// room wakes Run when something due was left for want of room and half of it is free again: a look at
+// what is due costs more than one payment.
+func (d *Desk) room(used, of int) {
+	if used <= of/2 && !d.ill.Load() && d.behind.Swap(false) {
+		d.poke()
+	}
+}
+
+// fullFor reports that nothing more may be started for the institution.
+func (d *Desk) fullFor(code string) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.load[code] >= perInstitution || len(d.busy) >= maxBusy
 }
 
 // fingerprint is a keyed hash of a question: what makes it the same question.

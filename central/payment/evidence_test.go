@@ -11,9 +11,26 @@ import (
 
 // signatory is a wallet with the chain to its root.
 type signatory struct {
-	trust dcep.Trust
-	key   dcep.Signer
-	der   []byte
+	trust  dcep.Trust
+	key    dcep.Signer
+	der    []byte
+	issuer dcep.Signer
+}
+
+// sibling is another wallet of the same institution.
+func (s signatory) sibling(t *testing.T, now time.Time) signatory {
+	t.Helper()
+	var err error
+	if s.key, err = s.issuer.Suite().Generate(); err != nil {
+		t.Fatal(err)
+	}
+	s.der, err = dcep.Certify(dcep.Template{
+		Name: "w", Institution: "ICBC", Env: pos.Lab, From: now.Add(-time.Hour), Until: now.Add(time.Hour),
+	}, s.key.Public(), s.issuer, s.trust.Institutions[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
 }
 
 func newSignatory(t *testing.T, now time.Time) signatory {
@@ -35,7 +52,7 @@ func newSignatory(t *testing.T, now time.Time) signatory {
 			t.Fatal(err)
 		}
 	}
-	return signatory{dcep.Trust{Env: pos.Lab, Roots: der[:1], Institutions: der[1:2], IssuedMS: now.UnixMilli()}, keys[2], der[2]}
+	return signatory{dcep.Trust{Env: pos.Lab, Roots: der[:1], Institutions: der[1:2], IssuedMS: now.UnixMilli()}, keys[2], der[2], keys[1]}
 }
 
 // The centre looks at a wallet's statement itself: a till that journals another one than was
@@ -120,7 +137,7 @@ func TestTheCentreVerifiesEvidenceAgain(t *testing.T) {
 			if c.want == "" {
 				h.holds(5000, 5000, 0)
 			} else {
-				h.holds(0, 0, 0)
+				h.holds(0, 0, 5000) // a person decides
 			}
 			if got := h.balances(); got["in_transit:ICBC"] != 0 || got["pending:M1"] != 0 {
 				t.Errorf("books are %v", got)

@@ -69,7 +69,7 @@ func (h heard) reason(w word) (pos.Code, string) {
 // hear applies an answer. What was final before stays as it is.
 func (d *Desk) hear(ctx context.Context, id pos.PaymentID, h heard) (Record, error) {
 	var out Record
-	err := d.turn(ctx, func(t *turn) error {
+	err := d.answer(ctx, func(t *turn) error {
 		r, found, err := t.Payment(ctx, id)
 		if err != nil {
 			return err
@@ -138,7 +138,7 @@ func (r *Record) again(nowMS int64) {
 func (d *Desk) judgeAsked(ctx context.Context, t *turn, r Record, h heard, w word) (Record, error) {
 	switch w {
 	case yes:
-		p, known, err := d.pos(ctx, t, r)
+		p, known, err := t.pos(ctx, r)
 		if err != nil || !known {
 			r.again(t.now) // paid, but the journal has not told yet how much: nothing can be booked
 			return r, err
@@ -148,11 +148,11 @@ func (d *Desk) judgeAsked(ctx context.Context, t *turn, r Record, h heard, w wor
 		if err := d.book(ctx, t, ledger.Paid(p.merchant, p.Payment)); err != nil {
 			return r, err
 		}
-		return d.tellEnd(ctx, t, r)
+		return t.tellEnd(ctx, r)
 	case no, never:
 		r.State, r.NextMS = pos.Declined, 0
 		r.Reason, r.Detail = h.reason(w)
-		return d.tellEnd(ctx, t, r)
+		return t.tellEnd(ctx, r)
 	case silence:
 		if h.asked {
 			r.State = pos.Unknown
@@ -164,7 +164,7 @@ func (d *Desk) judgeAsked(ctx context.Context, t *turn, r Record, h heard, w wor
 }
 
 // tellEnd gives the verdict on the end of a payment whose till says unknown, once.
-func (d *Desk) tellEnd(ctx context.Context, t *turn, r Record) (Record, error) {
+func (t *turn) tellEnd(ctx context.Context, r Record) (Record, error) {
 	if r.Told || (r.State != pos.Paid && r.State != pos.Declined) {
 		return r, nil
 	}
@@ -196,7 +196,7 @@ func (d *Desk) judgeAbandoned(ctx context.Context, t *turn, r Record, h heard, w
 // late books money that came for an abandoned payment, tells the till, and starts
 // its refund.
 func (d *Desk) late(ctx context.Context, t *turn, r Record) (Record, error) {
-	p, known, err := d.pos(ctx, t, r)
+	p, known, err := t.pos(ctx, r)
 	if err != nil || !known {
 		r.again(t.now)
 		return r, err
@@ -231,7 +231,7 @@ func (d *Desk) judgeEvidence(ctx context.Context, t *turn, r Record, h heard, w 
 		r.again(t.now) // the wallet signed: only the institution's word ends this
 		return r, nil
 	}
-	p, known, err := d.pos(ctx, t, r)
+	p, known, err := t.pos(ctx, r)
 	if err != nil || !known {
 		r.again(t.now)
 		return r, err
@@ -242,11 +242,15 @@ func (d *Desk) judgeEvidence(ctx context.Context, t *turn, r Record, h heard, w 
 		err = d.book(ctx, t, ledger.Credited(p.merchant, p.transit, p.Payment))
 	} else {
 		r.State = pos.Refused
+		booking := ledger.Refused(p.merchant, p.transit, p.Payment)
 		if h.Reason == "double_spend" {
-			r.State = pos.Conflict
+			r.State, booking = pos.Conflict, ledger.Conflicted(p.merchant, p.transit, p.Payment)
 		}
 		r.Reason, r.Detail = h.reason(w)
-		err = d.book(ctx, t, ledger.Refused(p.merchant, p.transit, p.Payment))
+		err = d.book(ctx, t, booking)
+	}
+	if err == nil {
+		err = d.ended(ctx, t, r)
 	}
 	if err != nil || p.state != pos.AcceptedEvidence {
 		return r, err
@@ -268,7 +272,7 @@ type booked struct {
 
 // pos joins the row with the till's journal. known is false while neither tells the
 // amount.
-func (d *Desk) pos(ctx context.Context, t *turn, r Record) (p booked, known bool, err error) {
+func (t *turn) pos(ctx context.Context, r Record) (p booked, known bool, err error) {
 	till, found, err := t.Journaled(ctx, r.Terminal, r.ID)
 	if err != nil {
 		return p, false, err
@@ -281,7 +285,7 @@ func (d *Desk) pos(ctx context.Context, t *turn, r Record) (p booked, known bool
 		}
 		p.merchant = is.Merchant
 	}
-	p.ID, p.Institution, p.SettlementDate, p.LatePaid = r.ID, r.Institution, r.SettlementDate, r.LatePaid
+	p.ID, p.Terminal, p.Institution, p.SettlementDate, p.LatePaid = r.ID, r.Terminal, r.Institution, r.SettlementDate, r.LatePaid
 	if r.Amount > 0 {
 		p.Amount = r.Amount
 	}

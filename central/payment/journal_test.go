@@ -15,17 +15,32 @@ import (
 // projection, and what the ledger's rules say.
 func (h *house) journal(id pos.PaymentID, bodies ...any) {
 	h.t.Helper()
+	h.journalAt(till, 0, id, bodies...)
+}
+
+// journalAt is journal of another till, or on another branch, whose money is in suspense.
+func (h *house) journalAt(till string, branch int, id pos.PaymentID, bodies ...any) {
+	h.t.Helper()
+	name := ""
+	if branch > 0 {
+		name = fmt.Sprintf("1/%d", branch)
+	}
 	ctx := h.t.Context()
 	var posts []ledger.Transaction
 	err := h.store.Link().Write(ctx, func(tx link.Tx) error {
 		posts = nil
 		heads, err := tx.Heads(ctx, till, 1)
+		if branch >= 1000 {
+			heads, err = tx.Islands(ctx, till, 1)
+		}
 		if err != nil {
 			return err
 		}
 		var seq uint64
-		if len(heads) > 0 {
-			seq = heads[0].Seq
+		for _, head := range heads {
+			if head.Branch == branch {
+				seq = head.Seq
+			}
 		}
 		for _, body := range bodies {
 			seq++
@@ -38,7 +53,7 @@ func (h *house) journal(id pos.PaymentID, bodies ...any) {
 				Operator: "07", BusinessDate: "2021-02-10", Body: b, Hash: fmt.Appendf(nil, "hash of %d", seq),
 				At: pos.Instant{WallMS: h.clock.Load()},
 			}
-			before, known, err := tx.Payment(ctx, till, id, "")
+			before, known, err := tx.Payment(ctx, till, id, name)
 			if err != nil {
 				return err
 			}
@@ -47,7 +62,7 @@ func (h *house) journal(id pos.PaymentID, bodies ...any) {
 				return err
 			}
 			if changed {
-				if err := tx.PutPayment(ctx, shop, "", after); err != nil {
+				if err := tx.PutPayment(ctx, shop, name, after); err != nil {
 					return err
 				}
 				decoded, err := dcep.Body(e)
@@ -55,13 +70,22 @@ func (h *house) journal(id pos.PaymentID, bodies ...any) {
 					return err
 				}
 				if t, ok := ledger.Moved(shop, before, after, decoded); ok {
+					if branch > 0 {
+						t = ledger.Forked(till, shop, t)
+					} else if have, err := tx.LedgerTransactions(ctx, []string{ledger.ForkKey(t.Key)}); err != nil {
+						return err
+					} else if held, waits := have[ledger.ForkKey(t.Key)]; waits {
+						posts = append(posts, ledger.Rejoined(held))
+					}
 					posts = append(posts, t)
 				}
 			}
-			if err := tx.AppendEntries(ctx, []link.Kept{{Entry: e}}); err != nil {
+			if err := tx.AppendEntries(ctx, []link.Kept{{Entry: e, Branch: branch}}); err != nil {
 				return err
 			}
-			if err := tx.PutHead(ctx, till, 1, link.Head{Seq: seq, Hash: e.Hash, First: 1}); err != nil {
+			if err := tx.PutHead(ctx, till, 1, link.Head{
+				Branch: branch, Seq: seq, Hash: e.Hash, First: 1, Parent: -min(branch, 1),
+			}); err != nil {
 				return err
 			}
 		}
@@ -268,7 +292,7 @@ func TestEvidenceIsSubmittedUntilFinal(t *testing.T) {
 				want(t, h.desk.Refund(t.Context(), till, h.refund(h.id(), id, 2000)), pos.OutcomeRefunded, "")
 				h.holds(3000, 3000, 0)
 			} else {
-				h.holds(0, 0, 0)
+				h.holds(0, 0, map[bool]pos.Money{true: 5000}[c.to == pos.Conflict])
 			}
 			if got := h.balances(); got["in_transit:ICBC"] != 0 || got["pending:M1"] != 0 {
 				t.Errorf("books are %v", got)

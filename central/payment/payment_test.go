@@ -15,6 +15,7 @@ import (
 	"dcpos/central/payment"
 	"dcpos/central/store"
 	"dcpos/pos"
+	"dcpos/pos/dcep"
 )
 
 const (
@@ -36,11 +37,17 @@ type house struct {
 
 	observe func(string, pos.Answer, time.Duration)
 	change  func(*payment.Config) // of the next desk; nil: none
+	trust   dcep.Trust
 }
 
 func newHouse(tb testing.TB) *house {
 	tb.Helper()
-	h := &house{t: tb, url: "sqlite:" + filepath.Join(tb.TempDir(), "centre.db"), clock: new(atomic.Int64), told: new(atomic.Int32)}
+	return newHouseAt(tb, "sqlite:"+filepath.Join(tb.TempDir(), "centre.db"))
+}
+
+func newHouseAt(tb testing.TB, url string) *house {
+	tb.Helper()
+	h := &house{t: tb, url: url, clock: new(atomic.Int64), told: new(atomic.Int32)}
 	h.clock.Store(time.Date(2021, 2, 10, 21, 0, 0, 0, pos.Shanghai()).UnixMilli())
 	h.bank = newBank(tb, h.clock.Load)
 	h.open()

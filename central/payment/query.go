@@ -83,6 +83,15 @@ func (d *Desk) row(ctx context.Context, terminal string, id pos.PaymentID, state
 
 // orphan makes the row of a payment that this database never started.
 func (d *Desk) orphan(ctx context.Context, t *turn, terminal string, id pos.PaymentID, state pos.State) (Record, error) {
+	r, err := unasked(ctx, t, terminal, id, state)
+	if err != nil {
+		return Record{}, err
+	}
+	return r, t.PutPayment(ctx, r)
+}
+
+// unasked is what the journal tells of such a payment.
+func unasked(ctx context.Context, t *turn, terminal string, id pos.PaymentID, state pos.State) (Record, error) {
 	if id.IsZero() {
 		return Record{}, pos.FieldError(pos.ErrBadRequest, "payment", errors.New("want an id"))
 	}
@@ -97,11 +106,10 @@ func (d *Desk) orphan(ctx context.Context, t *turn, terminal string, id pos.Paym
 	if err != nil {
 		return Record{}, err
 	}
-	r := Record{
+	return Record{
 		ID: id, Terminal: terminal, Merchant: is.Merchant, Mode: till.Mode, Amount: till.Amount, State: state,
 		ExpiresMS: till.ExpiresMS, NextMS: t.now, CreatedMS: t.now, UpdatedMS: t.now,
-	}
-	return r, t.PutPayment(ctx, r)
+	}, nil
 }
 
 // step asks about a payment once and applies what is heard.
@@ -119,6 +127,7 @@ func (d *Desk) step(ctx context.Context, r Record) (Record, error) {
 	default:
 		h.Answer, h.err = m.Adapter.Payment(ctx, r.ID)
 	}
+	d.answered(r.ID)
 	return d.hear(context.WithoutCancel(ctx), r.ID, h)
 }
 
@@ -210,7 +219,7 @@ func (d *Desk) paidAbandoned(ctx context.Context, t *turn, r Record) (Record, er
 	if err != nil || len(refunds) > 0 {
 		return r, err
 	}
-	p, _, err := d.pos(ctx, t, r)
+	p, _, err := t.pos(ctx, r)
 	if err != nil || p.state == pos.Paid {
 		return r, err
 	}

@@ -1,8 +1,11 @@
 package payment
 
 import (
+	"context"
 	"crypto/sha256"
+	"fmt"
 
+	"dcpos/central/ledger"
 	"dcpos/pos"
 )
 
@@ -26,6 +29,7 @@ type Record struct {
 	ValidUntilMS   int64 // of the QR
 	ExpiresMS      int64 // of the question
 	Evidence       []byte
+	Indexed        bool  // the evidence was looked at for the index of counters
 	LatePaid       bool  // money came after it was abandoned
 	Told           bool  // the till was given the verdict on the end of unknown
 	Step           int   // how many times it was asked about
@@ -117,8 +121,10 @@ const lateDomain = "dcpos-late-refund-1"
 // LateRefund is the id of the refund of a late payment: the 48 bits of time of the
 // payment's id, then bits of SHA-256(domain ‖ 0x00 ‖ id), with version 8 and variant
 // as RFC 9562 §5.8 says. The same payment has the same refund for ever.
-func LateRefund(id pos.PaymentID) pos.RefundID {
-	sum := sha256.Sum256(append(append([]byte(lateDomain), 0), id[:]...))
+func LateRefund(id pos.PaymentID) pos.RefundID { return derived(lateDomain, id) }
+
+func derived(domain string, id pos.PaymentID) pos.RefundID {
+	sum := sha256.Sum256(append(append([]byte(domain), 0), id[:]...))
 	var r pos.RefundID
 	copy(r[:6], id[:6])
 	copy(r[6:], sum[:10])
@@ -132,6 +138,36 @@ func LateKey(id pos.PaymentID) string { return "late:" + id.String() }
 
 // LateCaller is the caller of that refund.
 const LateCaller = "centre"
+
+// retryDomain separates this hash from every other; a change of the rule is a new domain.
+const retryDomain = "dcpos-late-retry-1"
+
+// RetryLate asks for the refund of late money once more, after its institution has declined the one before: a refund of
+// its own, which suspense bears. The n-th has the same id for ever. The till was told of the first one's end; of this
+// one it hears nothing.
+func RetryLate(ctx context.Context, tx Tx, nowMS int64, id pos.PaymentID, by string) error {
+	r, found, err := tx.Payment(ctx, id)
+	if err != nil {
+		return err
+	}
+	if !found || !r.LatePaid {
+		return pos.FieldError(pos.ErrNotFound, "payment", fmt.Errorf("payment %s is no late one", id))
+	}
+	before, err := tx.RefundsOf(ctx, id)
+	if err != nil {
+		return err
+	}
+	for _, b := range before {
+		if b.State != pos.RefundDeclined {
+			return pos.FieldError(pos.ErrIllegalMove, "payment", fmt.Errorf("refund %s is %s", b.ID, b.State))
+		}
+	}
+	return tx.PutRefund(ctx, Refund{
+		ID: derived(fmt.Sprintf("%s %d", retryDomain, len(before)), id), Payment: id, Terminal: r.Terminal, Merchant: r.Merchant, Amount: r.Amount,
+		State: pos.RefundAsking, Authorized: true, Told: true, Source: ledger.SuspenseLate(id), Operator: by,
+		NextMS: nowMS, CreatedMS: nowMS, UpdatedMS: nowMS,
+	})
+}
 
 // backoff is how long to wait before asking the n-th time again, in milliseconds.
 func backoff(n int) int64 {

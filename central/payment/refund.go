@@ -204,7 +204,7 @@ func (d *Desk) refunded(ctx context.Context, t *turn, r Refund, h heard) (Refund
 	if !found {
 		return r, fmt.Errorf("refund %s: payment %s has no row", r.ID, r.Payment)
 	}
-	p, _, err := d.pos(ctx, t, row)
+	p, _, err := t.pos(ctx, row)
 	if err != nil {
 		return r, err
 	}

@@ -10,11 +10,13 @@ import (
 )
 
 // The pace of Run: how often it looks, how many it takes at once, how many of them
-// may wait for one institution.
+// may wait for one institution, and how many for an answer or its commit (below batch: a look at
+// what is due must find others).
 const (
 	pace           = 500 * time.Millisecond
 	batch          = 256
 	perInstitution = 32
+	maxBusy        = 192
 )
 
 // Run follows every payment and refund that is not final, and what the tills' journals
@@ -32,12 +34,19 @@ func (d *Desk) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-tick.C:
+			d.ill.Store(false)
 		case <-d.wake:
 		}
 	}
 }
 
 func (d *Desk) round(ctx context.Context, wait *sync.WaitGroup) error {
+	for more := true; more; {
+		var err error
+		if more, err = d.index(ctx); err != nil {
+			return err
+		}
+	}
 	for more := true; more; {
 		var err error
 		if more, err = d.read(ctx); err != nil {
@@ -61,7 +70,8 @@ func (d *Desk) round(ctx context.Context, wait *sync.WaitGroup) error {
 // so that a slow one does not hold up the others.
 func (d *Desk) duePayments(ctx context.Context, wait *sync.WaitGroup) error {
 	for {
-		payments, err := d.cfg.Store.DuePayments(ctx, d.nowMS(), d.full(), batch)
+		skip, limit := d.full()
+		payments, err := d.cfg.Store.DuePayments(ctx, d.nowMS(), skip, limit)
 		if err != nil {
 			return err
 		}
@@ -71,29 +81,29 @@ func (d *Desk) duePayments(ctx context.Context, wait *sync.WaitGroup) error {
 				started++
 			}
 		}
-		if len(payments) < batch || started == 0 {
+		if len(payments) < limit || started == 0 {
 			return nil
 		}
 	}
 }
 
-// full lists the institutions that have enough to do.
-func (d *Desk) full() []string {
+// full lists the institutions that have enough to do, and how many payments are worth a look: those that
+// wait for their commit are due still, and no more can be started than there are places.
+func (d *Desk) full() (codes []string, limit int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	var codes []string
 	for code, n := range d.load {
 		if n >= perInstitution {
 			codes = append(codes, code)
 		}
 	}
-	return codes
+	return codes, min(batch, len(d.busy)+2*perInstitution)
 }
 
 // follow runs one step beside the others, unless it is being done or its institution
 // has enough to do; then a later round finds it again, at once when there is room.
 func (d *Desk) follow(ctx context.Context, wait *sync.WaitGroup, id pos.PaymentID, code string, step func() error) bool {
-	if d.loaded(code) >= perInstitution {
+	if d.fullFor(code) {
 		d.behind.Store(true)
 		return false
 	}
@@ -103,13 +113,12 @@ func (d *Desk) follow(ctx context.Context, wait *sync.WaitGroup, id pos.PaymentI
 	}
 	wait.Go(func() {
 		err := step()
+		if err != nil {
+			d.ill.Store(true)
+		}
 		release()
 		if err != nil && ctx.Err() == nil {
 			d.cfg.Log.ErrorContext(ctx, "payment not followed", "payment", id.String(), "err", err)
-			return // not at once again: the store may be down
-		}
-		if d.behind.Swap(false) {
-			d.poke()
 		}
 	})
 	return true
@@ -132,21 +141,11 @@ func (d *Desk) read(ctx context.Context) (more bool, err error) {
 	if err != nil || len(entries) == 0 {
 		return false, err
 	}
+	evidence := d.lookAll(entries)
 	err = d.turn(ctx, func(t *turn) error {
 		for i, e := range entries {
-			last := i+1 == len(entries) || entries[i+1].Terminal != e.Terminal || entries[i+1].Epoch != e.Epoch
-			asks := e.Kind == pos.KindPaymentMoved || e.Kind == pos.KindRefundMoved
-			if !asks && !last {
-				continue // the position jumps over it
-			}
-			unread, err := t.Read(ctx, e.Position)
-			if err != nil {
-				return err
-			}
-			if !unread || !asks {
-				continue
-			}
-			if err := d.heed(ctx, t, e); err != nil {
+			last := i+1 == len(entries) || !e.sameBranch(entries[i+1])
+			if err := d.readOne(ctx, t, e, last, evidence[i]); err != nil {
 				return err
 			}
 		}
@@ -155,9 +154,27 @@ func (d *Desk) read(ctx context.Context) (more bool, err error) {
 	return len(entries) == batch, err
 }
 
+// readOne takes up one entry; last of its branch, it moves the position over those before it, too.
+func (d *Desk) readOne(ctx context.Context, t *turn, e Unread, last bool, l *looked) error {
+	asks := e.Kind == pos.KindPaymentMoved || e.Kind == pos.KindRefundMoved
+	if !asks && !last {
+		return nil // the position jumps over it
+	}
+	unread, err := t.Read(ctx, e.Position, e.Branch)
+	switch {
+	case err != nil || !unread || !asks:
+		return err
+	case e.Branch == 0:
+		return d.heed(ctx, t, e.Entry, l)
+	case l != nil:
+		return d.witness(ctx, t, e.Entry, *l)
+	}
+	return nil // its money is in suspense, and nothing is asked for it
+}
+
 // heed does what an entry of a till asks of the centre. An entry that cannot be
 // followed is logged and left: one till's mistake must not stop the others.
-func (d *Desk) heed(ctx context.Context, t *turn, e pos.Entry) error {
+func (d *Desk) heed(ctx context.Context, t *turn, e pos.Entry, l *looked) error {
 	body, err := dcep.Body(e)
 	if err != nil {
 		d.cfg.Log.WarnContext(ctx, "entry not understood", "terminal", e.Terminal, "seq", e.Seq, "err", err)
@@ -165,7 +182,7 @@ func (d *Desk) heed(ctx context.Context, t *turn, e pos.Entry) error {
 	}
 	switch b := body.(type) {
 	case *pos.PaymentMoved:
-		err = d.heedMove(ctx, t, e, b)
+		err = d.heedMove(ctx, t, e, b, l)
 	case *pos.RefundMoved:
 		if b.To == pos.RefundUnknown || b.To == pos.RefundRefunded {
 			err = d.heedRefund(ctx, t, e, b.RefundID)
@@ -178,13 +195,13 @@ func (d *Desk) heed(ctx context.Context, t *turn, e pos.Entry) error {
 	return err
 }
 
-func (d *Desk) heedMove(ctx context.Context, t *turn, e pos.Entry, m *pos.PaymentMoved) error {
+func (d *Desk) heedMove(ctx context.Context, t *turn, e pos.Entry, m *pos.PaymentMoved, l *looked) error {
 	switch m.To {
 	case pos.Abandoned:
 		_, err := d.giveUp(ctx, t, e.Terminal, e.Payment)
 		return err
 	case pos.AcceptedEvidence:
-		return d.heedEvidence(ctx, t, e, m)
+		return d.heedEvidence(ctx, t, e, m, l)
 	case pos.Unknown, pos.Paid:
 		r, found, err := t.Payment(ctx, e.Payment)
 		if err != nil {
@@ -197,7 +214,7 @@ func (d *Desk) heedMove(ctx context.Context, t *turn, e pos.Entry, m *pos.Paymen
 		if m.To == pos.Paid {
 			return nil
 		}
-		after, err := d.tellEnd(ctx, t, r)
+		after, err := t.tellEnd(ctx, r)
 		if err != nil || after.Told == r.Told {
 			return err
 		}
@@ -212,26 +229,6 @@ func (d *Desk) heedMove(ctx context.Context, t *turn, e pos.Entry, m *pos.Paymen
 	case pos.Created, pos.Asking, pos.Cancelled, pos.Credited, pos.Refused, pos.Conflict, pos.Stored:
 	}
 	return nil
-}
-
-// heedEvidence takes up a wallet's signed statement, to be submitted until the
-// institution's word is final.
-func (d *Desk) heedEvidence(ctx context.Context, t *turn, e pos.Entry, m *pos.PaymentMoved) error {
-	if _, found, err := t.Payment(ctx, e.Payment); err != nil || found {
-		return err
-	}
-	r, err := d.orphan(ctx, t, e.Terminal, e.Payment, pos.AcceptedEvidence)
-	if err != nil {
-		return err
-	}
-	r.Mode, r.Institution, r.Evidence = pos.Evidence, m.Institution, m.Evidence
-	if why := d.doubt(e, m, r.Amount); why != nil {
-		d.cfg.Log.WarnContext(ctx, "evidence is not what the till says", "terminal", e.Terminal, "payment", e.Payment.String(), "err", why)
-		if r, err = d.dispute(ctx, t, r, why); err != nil {
-			return err
-		}
-	}
-	return t.PutPayment(ctx, r)
 }
 
 // heedRefund takes up a refund whose end the till does not know, and one that is done

@@ -12,6 +12,9 @@ type Store interface {
 	// PaymentTx runs fn in one transaction that no other one of the store can
 	// disturb; fn may be run again and has no effect but through tx.
 	PaymentTx(ctx context.Context, fn func(tx Tx) error) error
+	// AnswerTx is PaymentTx for many at once: what waits while one transaction commits shares the next,
+	// at most 256. Each stands or falls by itself, and none returns before the commit.
+	AnswerTx(ctx context.Context, fn func(tx Tx) error) error
 	// FindPayment and FindRefund read one row outside a transaction.
 	FindPayment(ctx context.Context, id pos.PaymentID) (Record, bool, error)
 	FindRefund(ctx context.Context, id pos.RefundID) (Refund, bool, error)
@@ -21,9 +24,24 @@ type Store interface {
 	// DueRefunds is the same for refunds.
 	DueRefunds(ctx context.Context, nowMS int64, limit int) ([]Refund, error)
 	// UnreadEntries lists kept journal entries that Tx.Read has not named, in the
-	// order of each (terminal, epoch), at most limit. Of kinds other than payment_moved
+	// order of each (terminal, epoch, branch), at most limit. Of kinds other than payment_moved
 	// and refund_moved, position and kind are enough.
-	UnreadEntries(ctx context.Context, limit int) ([]pos.Entry, error)
+	UnreadEntries(ctx context.Context, limit int) ([]Unread, error)
+	// Unindexed lists payments with evidence that MarkIndexed has not named.
+	Unindexed(ctx context.Context, limit int) ([]Record, error)
+	// Revoked lists the serials of the wallets whose revocation stands, sorted.
+	Revoked(ctx context.Context) ([]string, error)
+}
+
+// Unread is an entry with the branch of its journal: 0 is the journal proper, others are a fork's
+// further branches and the islands of salvage files.
+type Unread struct {
+	pos.Entry
+	Branch int
+}
+
+func (u Unread) sameBranch(o Unread) bool {
+	return u.Terminal == o.Terminal && u.Epoch == o.Epoch && u.Branch == o.Branch
 }
 
 // Tx is one transaction. The boolean tells whether there is such a row.
@@ -39,8 +57,26 @@ type Tx interface {
 	Terminal(ctx context.Context, name string) (Terminal, bool, error)
 	// Journaled gives a payment as the ingested entries of the till say.
 	Journaled(ctx context.Context, terminal string, id pos.PaymentID) (pos.Payment, bool, error)
+	// TerminalOf names the terminal whose journal has the payment.
+	TerminalOf(ctx context.Context, id pos.PaymentID) (string, bool, error)
 	// Read remembers that the entry was seen; false when it was before.
-	Read(ctx context.Context, at pos.Position) (bool, error)
+	Read(ctx context.Context, at pos.Position, branch int) (bool, error)
+	// SignedUnder lists the statements of a wallet under a counter, the first seen first.
+	SignedUnder(ctx context.Context, institution, wallet string, counter uint64) ([]Signed, error)
+	// PutSigned inserts a statement, or replaces the one that was apart.
+	PutSigned(ctx context.Context, s Signed) error
+	// Rivals lists the payments, of journals proper, whose evidence was signed under the counter of
+	// this one's, the first seen first.
+	Rivals(ctx context.Context, id pos.PaymentID) ([]pos.PaymentID, error)
+	// AppendConflict remembers that a counter has several statements; false when it was known.
+	AppendConflict(ctx context.Context, institution, wallet string, counter uint64) (bool, error)
+	MarkIndexed(ctx context.Context, id pos.PaymentID) error
+	// Revocation finds what is proposed or stands for a wallet.
+	Revocation(ctx context.Context, institution, wallet string) (Revocation, bool, error)
+	// PutRevocation inserts one without a number, else writes its end.
+	PutRevocation(ctx context.Context, r Revocation) error
+	// Audit adds to the trail of operations.
+	Audit(ctx context.Context, actor, what, subject, detail string) error
 	// AppendVerdict gives the terminal's next verdict its number.
 	AppendVerdict(ctx context.Context, terminal string, v pos.Verdict) (number uint64, err error)
 	// Announce keeps an event for its web shop; an id that is kept already changes nothing.

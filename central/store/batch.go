@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"maps"
 	"sync"
 )
 
@@ -94,6 +95,7 @@ func (t *Tx) inside(w *batched) error {
 	if _, err := t.Exec(ctx, `SAVEPOINT batched`); err != nil {
 		return fmt.Errorf("savepoint: %w", err)
 	}
+	moved := maps.Clone(t.balances) // what the savepoint does not know
 	w.err = w.fn(t)
 	if w.err == nil {
 		_, err := t.Exec(ctx, `RELEASE SAVEPOINT batched`)
@@ -102,6 +104,7 @@ func (t *Tx) inside(w *batched) error {
 	if fatal(w.err) || retryable(w.err) {
 		return w.err
 	}
+	t.balances = moved
 	if _, err := t.Exec(ctx, `ROLLBACK TO SAVEPOINT batched`); err != nil {
 		return fmt.Errorf("back to savepoint: %w", err)
 	}

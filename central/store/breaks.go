@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 
+	"dcpos/central/payment"
 	"dcpos/central/reconcile/breaks"
 	"dcpos/pos"
 )
@@ -22,6 +23,11 @@ var _ breaks.Tx = breakTx{}
 // BreakTx implements breaks.Store.
 func (s breakStore) BreakTx(ctx context.Context, fn func(tx breaks.Tx) error) error {
 	return s.tx(ctx, func(t *Tx) error { return fn(breakTx{t}) })
+}
+
+// BreakView implements breaks.Store.
+func (s breakStore) BreakView(ctx context.Context, fn func(tx breaks.Tx) error) error {
+	return s.view(ctx, func(t *Tx) error { return fn(breakTx{t}) })
 }
 
 const caseColumns = `id, date, kind, txn, bank, merchant, ours, theirs, ours_status, their_status, field, ours_value,
@@ -176,6 +182,13 @@ func (t breakTx) PutSettlement(ctx context.Context, s pos.Settlement) error {
 		return fmt.Errorf("write settlement of %s: %w", s.Bank, err)
 	}
 	return nil
+}
+
+// CompleteSale implements breaks.Tx.
+func (t breakTx) CompleteSale(ctx context.Context, s breaks.Sale) (done bool, err error) {
+	return payment.Complete(ctx, paymentTx(t), t.NowMS(), payment.Completion{
+		Payment: s.Payment, Institution: s.Bank, Merchant: s.Merchant, Amount: s.Amount, Date: s.Date, Remedy: s.Remedy,
+	})
 }
 
 // KnownMerchant implements breaks.Tx.

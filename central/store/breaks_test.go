@@ -82,6 +82,13 @@ func newSite(ctx context.Context, tb rapid.TB, s *Store, dir string) *site {
 // absorb takes in a day whose breaks are these lines of a breaks.csv.
 func (x *site) absorb(date pos.Date, lines ...string) {
 	x.tb.Helper()
+	if err := x.tryAbsorb(date, lines...); err != nil {
+		x.tb.Fatal(err)
+	}
+}
+
+func (x *site) tryAbsorb(date pos.Date, lines ...string) error {
+	x.tb.Helper()
 	path := filepath.Join(x.dir, x.bank+"-breaks.csv")
 	if err := os.WriteFile(path, []byte(breaksHeader+strings.Join(lines, "")), 0o600); err != nil {
 		x.tb.Fatal(err)
@@ -90,11 +97,9 @@ func (x *site) absorb(date pos.Date, lines ...string) {
 	if err != nil {
 		x.tb.Fatal(err)
 	}
-	if err := x.desk.Absorb(x.ctx, breaks.Day{
+	return x.desk.Absorb(x.ctx, breaks.Day{
 		Date: date, Files: map[string]string{x.bank: "file-" + string(date)}, Rules: x.rules, Breaks: path, Misses: misses,
-	}); err != nil {
-		x.tb.Fatal(err)
-	}
+	})
 }
 
 func (x *site) missTheirs(id string, fen int) string {

@@ -259,10 +259,38 @@ func (s consoleStore) Payment(ctx context.Context, id pos.PaymentID) (d console.
 			return err
 		}
 		found = inTill || inCentre
+		if err := t.settledDetail(ctx, id, &d); err != nil {
+			return err
+		}
 		d.Entries, err = t.entryLines(ctx, d.Terminal, id)
 		return err
 	})
 	return d, found, err
+}
+
+// settledDetail tells whether the payment's line was matched and the net credit of its date has arrived (the second
+// leg). Lines in breaks that nobody has ended are not settled whatever the credit.
+func (t *Tx) settledDetail(ctx context.Context, id pos.PaymentID, d *console.PaymentDetail) error {
+	if d.SettlementDate == "" || (d.Centre != pos.Paid && d.Centre != pos.Credited && !d.LatePaid) {
+		return nil
+	}
+	found, err := one(t.QueryRow(ctx, `SELECT state, changed_ms FROM settlements WHERE bank = ? AND date = ?`,
+		d.Institution, string(d.SettlementDate)), &d.Settled, &d.SettledMS)
+	if err != nil || !found {
+		return err
+	}
+	var open int64
+	if err := t.QueryRow(ctx, `SELECT COUNT(*) FROM break_cases WHERE txn = ? AND date = ?
+		AND state IN ('open', 'assigned', 'explained', 'carried')`, id.String(), string(d.SettlementDate)).Scan(&open); err != nil {
+		return fmt.Errorf("look for breaks of payment %s: %w", id, err)
+	}
+	switch {
+	case open > 0:
+		d.Settled, d.SettledMS = "", 0
+	case d.Settled != pos.SettlementSettled: // the credit is missing or differs
+		d.Settled, d.SettledMS = pos.SettlementWaiting, 0
+	}
+	return nil
 }
 
 func (t *Tx) tillDetail(ctx context.Context, id pos.PaymentID, d *console.PaymentDetail) (bool, error) {

@@ -25,6 +25,11 @@ func (s paymentStore) PaymentTx(ctx context.Context, fn func(tx payment.Tx) erro
 	return s.tx(ctx, func(t *Tx) error { return fn(paymentTx{t}) })
 }
 
+// AnswerTx implements payment.Store.
+func (s paymentStore) AnswerTx(ctx context.Context, fn func(tx payment.Tx) error) error {
+	return s.answers.write(ctx, s.Store, func(t *Tx) error { return fn(paymentTx{t}) })
+}
+
 // FindPayment implements payment.Store.
 func (s paymentStore) FindPayment(ctx context.Context, id pos.PaymentID) (r payment.Record, found bool, err error) {
 	err = s.view(ctx, func(t *Tx) error {
@@ -44,14 +49,14 @@ func (s paymentStore) FindRefund(ctx context.Context, id pos.RefundID) (r paymen
 }
 
 const paymentColumns = `id, terminal, merchant, mode, amount, body, institution, state, reason, detail, txn,
-	settlement_date, fee, envelope, qr, valid_until_ms, expires_ms, evidence, late_paid, told, step, next_ms,
-	created_ms, updated_ms`
+	settlement_date, fee, envelope, qr, valid_until_ms, expires_ms, evidence, indexed, late_paid, told, step,
+	next_ms, created_ms, updated_ms`
 
 func scanPayment(row interface{ Scan(...any) error }) (r payment.Record, err error) {
 	var id string
 	if err = row.Scan(&id, &r.Terminal, &r.Merchant, &r.Mode, &r.Amount, &r.Body, &r.Institution, &r.State,
 		&r.Reason, &r.Detail, &r.Txn, &r.SettlementDate, &r.Fee, &r.Envelope, &r.QR, &r.ValidUntilMS, &r.ExpiresMS,
-		&r.Evidence, &r.LatePaid, &r.Told, &r.Step, &r.NextMS, &r.CreatedMS, &r.UpdatedMS); err != nil {
+		&r.Evidence, &r.Indexed, &r.LatePaid, &r.Told, &r.Step, &r.NextMS, &r.CreatedMS, &r.UpdatedMS); err != nil {
 		return r, err
 	}
 	r.ID, err = pos.ParsePaymentID(id)
@@ -77,17 +82,17 @@ func found[T any](v T, err error, what string, id pos.PaymentID) (T, bool, error
 
 // PutPayment implements payment.Tx.
 func (t paymentTx) PutPayment(ctx context.Context, r payment.Record) error {
-	_, err := t.Exec(ctx, `INSERT INTO payments (`+paymentColumns+`) VALUES `+rowsOf(24, 1)+`
+	_, err := t.Exec(ctx, `INSERT INTO payments (`+paymentColumns+`) VALUES `+rowsOf(25, 1)+`
 		ON CONFLICT (id) DO UPDATE SET merchant = excluded.merchant, mode = excluded.mode, amount = excluded.amount,
 			institution = excluded.institution, state = excluded.state, reason = excluded.reason,
 			detail = excluded.detail, txn = excluded.txn, settlement_date = excluded.settlement_date,
 			fee = excluded.fee, envelope = excluded.envelope, qr = excluded.qr,
 			valid_until_ms = excluded.valid_until_ms, expires_ms = excluded.expires_ms, evidence = excluded.evidence,
-			late_paid = excluded.late_paid, told = excluded.told, step = excluded.step, next_ms = excluded.next_ms,
+			indexed = excluded.indexed, late_paid = excluded.late_paid, told = excluded.told, step = excluded.step, next_ms = excluded.next_ms,
 			updated_ms = excluded.updated_ms`,
 		r.ID.String(), r.Terminal, r.Merchant, string(r.Mode), int64(r.Amount), r.Body, word(r.Institution), string(r.State),
 		string(r.Reason), detail(r.Detail), validText(r.Txn), string(r.SettlementDate), int64(r.Fee), int64(r.Envelope), validText(r.QR),
-		r.ValidUntilMS, r.ExpiresMS, r.Evidence, flag(r.LatePaid), flag(r.Told), r.Step, r.NextMS,
+		r.ValidUntilMS, r.ExpiresMS, r.Evidence, flag(r.Indexed), flag(r.LatePaid), flag(r.Told), r.Step, r.NextMS,
 		r.CreatedMS, r.UpdatedMS)
 	if err != nil {
 		return fmt.Errorf("write payment %s: %w", r.ID, err)
@@ -190,6 +195,12 @@ func (t paymentTx) Journaled(ctx context.Context, terminal string, id pos.Paymen
 	return p, true, dcep.Unmarshal(b, &p)
 }
 
+// TerminalOf implements payment.Tx.
+func (t paymentTx) TerminalOf(ctx context.Context, id pos.PaymentID) (terminal string, found bool, err error) {
+	found, err = one(t.QueryRow(ctx, `SELECT terminal FROM till_payments WHERE id = ? AND branch = '' ORDER BY terminal LIMIT 1`, id.String()), &terminal)
+	return terminal, found, err
+}
+
 // DuePayments implements payment.Store.
 func (s paymentStore) DuePayments(
 	ctx context.Context, nowMS int64, skip []string, limit int,
@@ -219,31 +230,33 @@ func (s paymentStore) DueRefunds(ctx context.Context, nowMS int64, limit int) (d
 	return due, err
 }
 
-// cursor is how far one epoch was read.
+// cursor is how far one branch of an epoch was read.
 type cursor struct {
 	terminal string
 	epoch    uint32
+	branch   int
 	seq      uint64
 }
 
 // UnreadEntries implements payment.Store. Entries that ask nothing of the centre come
 // with position and kind only; the kind of one that changed no payment because it was
 // at fault is empty.
-func (s paymentStore) UnreadEntries(ctx context.Context, limit int) (unread []pos.Entry, err error) {
+func (s paymentStore) UnreadEntries(ctx context.Context, limit int) (unread []payment.Unread, err error) {
 	err = s.view(ctx, func(t *Tx) error {
 		unread = nil
-		rows, err := t.Query(ctx, `SELECT h.terminal, h.epoch, COALESCE(c.seq, 0) FROM heads h
-			LEFT JOIN payment_cursors c ON c.terminal = h.terminal AND c.epoch = h.epoch
-			WHERE h.branch = 0 AND h.seq > COALESCE(c.seq, 0) ORDER BY h.moved_ms LIMIT ?`, limit)
+		rows, err := t.Query(ctx, `SELECT h.terminal, h.epoch, h.branch, COALESCE(c.seq, b.seq, 0) FROM heads h
+			LEFT JOIN payment_cursors c ON h.branch = 0 AND c.terminal = h.terminal AND c.epoch = h.epoch
+			LEFT JOIN branch_cursors b ON h.branch > 0 AND b.terminal = h.terminal AND b.epoch = h.epoch AND b.branch = h.branch
+			WHERE h.seq > COALESCE(c.seq, b.seq, 0) ORDER BY h.moved_ms LIMIT ?`, limit)
 		behind, err := list(rows, err, "unread epochs", func(row interface{ Scan(...any) error }) (c cursor, err error) {
-			err = row.Scan(&c.terminal, &c.epoch, &c.seq)
+			err = row.Scan(&c.terminal, &c.epoch, &c.branch, &c.seq)
 			return c, err
 		})
 		for _, c := range behind {
 			if err != nil || len(unread) >= limit {
 				break
 			}
-			var part []pos.Entry
+			var part []payment.Unread
 			part, err = t.entriesAfter(ctx, c, limit-len(unread))
 			unread = append(unread, part...)
 		}
@@ -252,33 +265,39 @@ func (s paymentStore) UnreadEntries(ctx context.Context, limit int) (unread []po
 	return unread, err
 }
 
-func (t *Tx) entriesAfter(ctx context.Context, c cursor, limit int) ([]pos.Entry, error) {
+func (t *Tx) entriesAfter(ctx context.Context, c cursor, limit int) ([]payment.Unread, error) {
 	rows, err := t.Query(ctx, `SELECT seq, kind, entry, fault FROM entries
-		WHERE terminal = ? AND epoch = ? AND branch = 0 AND seq > ? ORDER BY seq LIMIT ?`,
-		c.terminal, c.epoch, int64(c.seq), limit)
-	return list(rows, err, "unread entries", func(row interface{ Scan(...any) error }) (e pos.Entry, err error) {
+		WHERE terminal = ? AND epoch = ? AND branch = ? AND seq > ? ORDER BY seq LIMIT ?`,
+		c.terminal, c.epoch, c.branch, int64(c.seq), limit)
+	return list(rows, err, "unread entries", func(row interface{ Scan(...any) error }) (u payment.Unread, err error) {
 		var b []byte
 		var fault string
-		e.Terminal, e.Epoch = c.terminal, c.epoch
-		if err := row.Scan(&e.Seq, &e.Kind, &b, &fault); err != nil {
-			return e, err
+		u.Terminal, u.Epoch, u.Branch = c.terminal, c.epoch, c.branch
+		if err := row.Scan(&u.Seq, &u.Kind, &b, &fault); err != nil {
+			return u, err
 		}
 		switch {
 		case fault != "":
-			e.Kind = "" // read, and nothing to follow
-			return e, nil
-		case e.Kind != pos.KindPaymentMoved && e.Kind != pos.KindRefundMoved:
-			return e, nil // most of a journal: not worth decoding
+			u.Kind = "" // read, and nothing to follow
+			return u, nil
+		case u.Kind != pos.KindPaymentMoved && u.Kind != pos.KindRefundMoved:
+			return u, nil // most of a journal: not worth decoding
 		}
-		return e, dcep.Unmarshal(b, &e)
+		return u, dcep.Unmarshal(b, &u.Entry)
 	})
 }
 
 // Read implements payment.Tx.
-func (t paymentTx) Read(ctx context.Context, at pos.Position) (bool, error) {
-	n, err := t.Exec(ctx, `INSERT INTO payment_cursors (terminal, epoch, seq) VALUES (?, ?, ?)
+func (t paymentTx) Read(ctx context.Context, at pos.Position, branch int) (bool, error) {
+	query, args := `INSERT INTO payment_cursors (terminal, epoch, seq) VALUES (?, ?, ?)
 		ON CONFLICT (terminal, epoch) DO UPDATE SET seq = excluded.seq WHERE payment_cursors.seq < excluded.seq`,
-		at.Terminal, at.Epoch, int64(at.Seq))
+		[]any{at.Terminal, at.Epoch, int64(at.Seq)}
+	if branch > 0 {
+		query, args = `INSERT INTO branch_cursors (terminal, epoch, seq, branch) VALUES (?, ?, ?, ?)
+			ON CONFLICT (terminal, epoch, branch) DO UPDATE SET seq = excluded.seq WHERE branch_cursors.seq < excluded.seq`,
+			append(args, branch)
+	}
+	n, err := t.Exec(ctx, query, args...)
 	if err != nil {
 		return false, fmt.Errorf("move cursor of %s: %w", at.Terminal, err)
 	}

@@ -166,11 +166,11 @@ func TestEntriesAreReadOnceEach(t *testing.T) {
 			}
 			err = p.PaymentTx(ctx, func(tx payment.Tx) error {
 				for _, e := range unread {
-					fresh, err := tx.Read(ctx, e.Position)
+					fresh, err := tx.Read(ctx, e.Position, e.Branch)
 					if err != nil || !fresh {
 						return fmt.Errorf("%v read before, %w", e.Position, err)
 					}
-					if again, err := tx.Read(ctx, e.Position); err != nil || again {
+					if again, err := tx.Read(ctx, e.Position, e.Branch); err != nil || again {
 						return fmt.Errorf("%v read twice, %w", e.Position, err)
 					}
 					if e.Seq != read[e.Terminal]+1 || (e.Terminal == "b") != (e.Kind == "") {

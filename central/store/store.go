@@ -40,6 +40,7 @@ type Store struct {
 	intake int // the part of accounts that the taking in of journals moves
 
 	entrants batch // the writes of registrations
+	answers  batch // what institutions have answered
 
 	mu    sync.Mutex
 	stmts map[string]*sql.Stmt // of SQLite's one writer

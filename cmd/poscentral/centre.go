@@ -32,7 +32,9 @@ type centre struct {
 	settings settings
 	log      *slog.Logger
 	keys     keys
-	trust    atomic.Pointer[dcep.Trust]
+	trust    atomic.Pointer[dcep.Trust] // of file and revoked
+	file     dcep.Trust                 // the trust file; open's and watchTrust's alone
+	revoked  []string                   // by people here; likewise
 	store    *store.Store
 	banks    *institution.Set
 	fleet    *fleet.Fleet
@@ -57,10 +59,10 @@ func open(ctx context.Context, path string, logs io.Writer) (*centre, error) {
 	if c.log, err = logger(logs, s.Log); err != nil {
 		return nil, cli.Exit(cli.Usage, fmt.Errorf("%s: %w", path, err))
 	}
-	t, err := s.trustOf()
-	if err != nil {
+	if c.file, err = s.trustOf(); err != nil {
 		return nil, cli.Exit(cli.Usage, err)
 	}
+	t := c.file
 	c.trust.Store(&t)
 	if c.keys, err = loadKeys(s.Data, s.Suite); err != nil {
 		return nil, err
@@ -74,6 +76,10 @@ func open(ctx context.Context, path string, logs io.Writer) (*centre, error) {
 	if err := c.rooms(); err != nil {
 		return nil, errors.Join(err, c.store.Close())
 	}
+	if _, err := c.revocations(ctx); err != nil {
+		return nil, errors.Join(err, c.store.Close())
+	}
+	c.believe()
 	return c, nil
 }
 

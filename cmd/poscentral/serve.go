@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -19,6 +20,7 @@ import (
 	"dcpos/central/store"
 	"dcpos/internal/cli"
 	"dcpos/pos"
+	"dcpos/pos/dcep"
 	"dcpos/web"
 )
 
@@ -76,6 +78,26 @@ func (c *centre) listPolicies(ctx context.Context) ([]console.Policy, error) {
 	return out, err
 }
 
+// takeFile takes in a file that was uploaded, as the command does.
+func (c *centre) takeFile(ctx context.Context, in io.ReadSeeker, by string) (console.Taken, error) {
+	r, err := c.linkDesk().TakeFile(ctx, in, by)
+	if err != nil {
+		return console.Taken{}, err
+	}
+	t := console.Taken{
+		Terminal: r.Terminal, Sealed: r.Sealed, Entries: r.Entries, New: r.New, Known: r.Known, Apart: r.Apart, Refused: r.Refused,
+		Problem: r.Problem, Reasons: r.Reasons, Fenced: r.Fenced,
+	}
+	for _, g := range r.Gaps {
+		t.Gaps = append(t.Gaps, console.TakenGap{Epoch: g.Epoch, From: g.From, To: g.To})
+	}
+	if r.Receipt != nil {
+		t.Epoch, t.Seq = r.Receipt.Epoch, r.Receipt.Seq
+		t.Receipt, err = dcep.Marshal(r.Receipt)
+	}
+	return t, err
+}
+
 func (c *centre) conveyor() (link.Conveyor, error) {
 	n := c.settings.NATS
 	conveyor := link.Conveyor{
@@ -111,7 +133,10 @@ func (c *centre) pages(ctx context.Context) (net.Listener, *httpapi.Server, erro
 		Env: c.settings.Env, Store: c.store.Console(), Ledger: c.store.Ledger(), Suspense: c.store.Suspense(), Runs: c.store.ConsoleRuns(),
 		Breaks:   store.ConsoleBreaks(c.breaks, c.store),
 		Webshops: console.Webshops{List: c.listWebshops, Switch: c.switchWebshop},
-		Actions:  console.Actions{IssueCode: c.issueCode, Release: c.fleet.Release, Policies: c.listPolicies, Publish: c.fleet.Publish}, Log: c.log, Now: time.Now,
+		Actions: console.Actions{
+			IssueCode: c.issueCode, Release: c.fleet.Release, Policies: c.listPolicies, Publish: c.fleet.Publish, Take: c.takeFile,
+			ProposeRevocation: c.desk.ProposeRevocation, DecideRevocation: c.desk.DecideRevocation, LiftRevocation: c.desk.LiftRevocation,
+		}, Log: c.log, Now: time.Now,
 	})
 	if err != nil {
 		return nil, nil, err

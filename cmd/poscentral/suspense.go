@@ -54,7 +54,7 @@ func (l suspenseListCmd) Run(ctx context.Context, g *grammar, out *cli.Streams) 
 
 type suspenseProposeCmd struct {
 	Key      string `arg:"" help:"As the list shows it. 挂账编号。"`
-	Decision string `arg:"" enum:"credit,write_off" help:"credit: the merchant gets it; write_off: it never was. 处理方式。"`
+	Decision string `arg:"" enum:"credit,write_off,retry,pay_out" help:"credit: the merchant gets it; write_off: it never was; of late money, retry: ask for the refund once more; pay_out: the customer got it back otherwise. 处理方式。"`
 	Reason   string `required:"" help:"Why. 原因。"`
 }
 

@@ -63,7 +63,7 @@ func (k takeCmd) Run(ctx context.Context, g *grammar, out *cli.Streams) error {
 
 // linkDesk takes in files without a conveyor; a running centre reads what it kept from the database.
 func (c *centre) linkDesk() *link.Link {
-	return link.Desk(link.Config{Store: c.store.Link(), Env: c.settings.Env, Signer: c.keys.centre, Log: c.log, Now: time.Now})
+	return link.Desk(link.Config{Store: c.store.Link(), Env: c.settings.Env, Signer: c.keys.centre, Observer: c.desk, Log: c.log, Now: time.Now})
 }
 
 func printTaken(out *cli.Streams, r link.FileReport) error {

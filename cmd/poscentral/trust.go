@@ -3,22 +3,17 @@ package main
 import (
 	"context"
 	"os"
+	"slices"
 	"time"
-
-	"dcpos/pos/dcep"
 )
 
 // trustEvery is how often the trust file is looked at: a revocation reaches the tills that
 // are online within seconds.
 const trustEvery = time.Second
 
-// watchTrust takes up a trust file that was changed, and tells it on, until ctx ends. One
-// that cannot be read, half-written or wrong, changes nothing and is logged.
+// watchTrust takes up a trust file that was changed, and wallets that people here have revoked, and tells it on,
+// until ctx ends. A file that cannot be read, half-written or wrong, changes nothing and is logged.
 func (c *centre) watchTrust(ctx context.Context, changed func()) error {
-	if c.settings.Trust == "" {
-		<-ctx.Done()
-		return nil
-	}
 	tick := time.NewTicker(trustEvery)
 	defer tick.Stop()
 	seen := trustStamp(c.settings.Trust)
@@ -28,24 +23,45 @@ func (c *centre) watchTrust(ctx context.Context, changed func()) error {
 			return nil
 		case <-tick.C:
 		}
-		now := trustStamp(c.settings.Trust)
-		if now == seen {
+		news, err := c.revocations(ctx)
+		if err != nil && ctx.Err() == nil {
+			c.log.ErrorContext(ctx, "the wallets revoked here are not known", "err", err)
+		}
+		if now := trustStamp(c.settings.Trust); now != seen {
+			seen = now
+			t, err := c.settings.trustOf()
+			if err != nil {
+				c.log.ErrorContext(ctx, "the trust file is not taken", "err", err)
+			} else {
+				c.file, news = t, true
+			}
+		}
+		if !news {
 			continue
 		}
-		seen = now
-		t, err := c.settings.trustOf()
-		if err != nil {
-			c.log.ErrorContext(ctx, "the trust file is not taken", "err", err)
-			continue
-		}
-		c.believe(t)
+		c.believe()
+		t := c.trust.Load()
 		c.log.InfoContext(ctx, "trust renewed", "institutions", len(t.Institutions), "revoked", len(t.Revoked))
 		changed()
 	}
 }
 
-// believe makes t the trust, issued now: tills take none that is older than theirs.
-func (c *centre) believe(t dcep.Trust) {
+// revocations reads which wallets people here have revoked; news tells that they are others than before.
+func (c *centre) revocations(ctx context.Context) (news bool, err error) {
+	now, err := c.desk.Revoked(ctx)
+	if err != nil {
+		return false, err
+	}
+	news = !slices.Equal(now, c.revoked)
+	c.revoked = now
+	return news, nil
+}
+
+// believe makes the trust of what the file and people here say, issued now: tills take none that is
+// older than theirs.
+func (c *centre) believe() {
+	t := c.file
+	t.Revoked = slices.Concat(t.Revoked, c.revoked)
 	t.IssuedMS = max(t.IssuedMS, time.Now().UnixMilli())
 	c.trust.Store(&t)
 }

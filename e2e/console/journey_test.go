@@ -1,6 +1,8 @@
 package console_test
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -60,10 +62,23 @@ func TestAnOperatorsMorning(t *testing.T) {
 	p.shot("break-proposed")
 	p.do("Chinese again", chromedp.Navigate(url+"breaks?lang=zh"), chromedp.WaitVisible(chromedp.CSS("table")))
 
+	p.do("wallets", chromedp.Navigate(url+"wallets"), chromedp.WaitVisible(chromedp.CSS("h1")))
+	p.sees("the wallets", "重复支付的钱包", "没有发现双花", "本中心的吊销")
+	p.shot("wallets")
+	file := filepath.Join(t.TempDir(), "till.sealed")
+	if err := os.WriteFile(file, []byte("no journal"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p.do("a file that is no till's", chromedp.Navigate(url+"take"), chromedp.WaitVisible(chromedp.CSS("#file")),
+		chromedp.SetUploadFiles(chromedp.CSS("#file"), []string{file}), chromedp.Click(chromedp.CSS("button.primary")),
+		chromedp.WaitVisible(chromedp.CSS("div.card.narrow h1")))
+	p.sees("the refusal", "file")
+	p.shot("take-refused")
+
 	p.do("enrolment", chromedp.Navigate(url+"enrol"), chromedp.WaitVisible(chromedp.CSS("form")))
 	p.shot("enrol")
 	p.do("audit", chromedp.Navigate(url+"audit"), chromedp.WaitVisible(chromedp.CSS("table")))
-	p.sees("the trail", "terminal_enrolled", "admin")
+	p.sees("the trail", "terminal_enrolled", "admin", "file_refused")
 	p.shot("audit")
 
 	p.do("English", chromedp.Navigate(url+"?lang=en"), chromedp.WaitVisible(chromedp.CSS("nav")))

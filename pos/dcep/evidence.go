@@ -1,6 +1,7 @@
 package dcep
 
 import (
+	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
 	"errors"
@@ -137,6 +138,19 @@ func SignEvidence(
 func (e Evidence) message() ([]byte, error) {
 	e.Sig = nil
 	return Marshal(e)
+}
+
+// Statement is the SHA-256 of what the evidence says of money: challenge, counter, envelopes,
+// suite; not when the wallet's clock said so, with which certificate, or which of its signatures
+// it carries. Two statements of one wallet under one counter prove that it was spent twice.
+func (e Evidence) Statement() ([]byte, error) {
+	e.Certificate, e.WalletMS = nil, 0
+	m, err := e.message()
+	if err != nil {
+		return nil, err
+	}
+	sum := sha256.Sum256(m)
+	return sum[:], nil
 }
 
 // EncodeEvidence gives the text of the wallet's QR.

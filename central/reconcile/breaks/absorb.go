@@ -51,8 +51,10 @@ type Day struct {
 	Misses []match.Line
 }
 
-// Absorb makes cases of a day's breaks and lets the rules close what they can, in one
-// transaction. Work that was done stays: a break that is still there keeps its case, one that
+// Absorb makes cases of a day's breaks and lets the rules close what they can. It thinks over one
+// snapshot and writes in transactions of bounded size; a case goes with all that it posts and with the
+// cases that it was matched with, so that the books hold at every commit. Cut off, it is done again and
+// goes on; what a person did meanwhile makes it think again. Work that was done stays: a break that is still there keeps its case, one that
 // is gone from a corrected file resolves it, one that a person has remedied and whose money is
 // no longer right is opened again. The same day again changes nothing.
 func (d *Desk) Absorb(ctx context.Context, day Day) error {
@@ -60,8 +62,26 @@ func (d *Desk) Absorb(ctx context.Context, day Day) error {
 	if err != nil {
 		return err
 	}
-	err = d.cfg.Store.BreakTx(ctx, func(tx Tx) error {
-		t := &absorb{turn: d.turn(ctx, tx), day: day, cases: map[string]*pos.BreakCase{}}
+	for range thoughts {
+		if err = d.absorb(ctx, day, found); !errors.Is(err, errStale) {
+			break
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("make cases of %s: %w", day.Date, err)
+	}
+	return nil
+}
+
+// thoughts bounds how often Absorb begins anew because people work on the same cases.
+const thoughts = 20
+
+func (d *Desk) absorb(ctx context.Context, day Day, found []reconcile.Break) error {
+	var t *absorb
+	err := d.cfg.Store.BreakView(ctx, func(tx Tx) error {
+		t = &absorb{
+			turn: d.turn(ctx, tx), day: day, cases: map[string]*pos.BreakCase{}, read: map[string]pos.BreakCase{}, bound: map[string]string{},
+		}
 		if err := t.load(found); err != nil {
 			return err
 		}
@@ -73,13 +93,15 @@ func (d *Desk) Absorb(ctx context.Context, day Day) error {
 		if err != nil {
 			return err
 		}
-		if err := t.apply(result); err != nil {
-			return err
-		}
-		return t.finish()
+		return t.apply(result)
 	})
 	if err != nil {
-		return fmt.Errorf("make cases of %s: %w", day.Date, err)
+		return err
+	}
+	for _, part := range t.parts(d.cfg.Part) {
+		if err := d.cfg.Store.BreakTx(ctx, func(tx Tx) error { return t.write(tx, part) }); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -103,10 +125,18 @@ type absorb struct {
 	day      Day
 	order    []string
 	cases    map[string]*pos.BreakCase
-	live     map[string]*pos.Remedy // by case: proposed or executing
-	items    []ledger.Item
+	read     map[string]pos.BreakCase // as they were read; none of a fresh case
+	bound    map[string]string        // a case to one that is written with it
+	live     map[string]*pos.Remedy   // by case: proposed or executing
+	items    []posting
 	remedies []pos.Remedy // that were withdrawn
 	met      []string     // cases whose claims were met
+}
+
+// posting is what a case moves.
+type posting struct {
+	owner string
+	ledger.Item
 }
 
 // load reads the day's cases, writes the breaks into them, and brings suspense to what they say.
@@ -116,7 +146,7 @@ func (t *absorb) load(found []reconcile.Break) error {
 		return err
 	}
 	for i := range have {
-		t.keep(&have[i])
+		t.known(&have[i])
 	}
 	if t.live, err = t.tx.LiveRemedies(t.ctx); err != nil {
 		return err
@@ -143,6 +173,14 @@ func (t *absorb) load(found []reconcile.Break) error {
 		}
 	}
 	return nil
+}
+
+// known keeps a case that was read.
+func (t *absorb) known(c *pos.BreakCase) {
+	if _, ok := t.read[c.ID]; !ok {
+		t.read[c.ID] = *c
+	}
+	t.keep(c)
 }
 
 func (t *absorb) keep(c *pos.BreakCase) {
@@ -213,8 +251,9 @@ func (t *absorb) dissolve(c *pos.BreakCase) error {
 	var sum pos.Money
 	revisions := 0
 	for i := range all {
-		t.keep(&all[i])
+		t.known(&all[i])
 		m := t.cases[all[i].ID]
+		t.bind(c.ID, m.ID)
 		tr.Postings = append(tr.Postings, ledger.Posting{Account: ledger.SuspenseBreaks(m.Bank, m.Date), Amount: m.Matched})
 		sum += m.Matched
 		m.Booked -= m.Matched
@@ -228,16 +267,16 @@ func (t *absorb) dissolve(c *pos.BreakCase) error {
 	}
 	tr.Key = fmt.Sprintf("unmatch:%s:%d", party, revisions)
 	tr.Postings = append(tr.Postings, ledger.Posting{Account: ledger.Rounding(c.Bank), Amount: -sum})
-	return t.postShort(tr)
+	return t.postShort(c.ID, tr)
 }
 
 // postShort posts what may name an account many times.
-func (t *absorb) postShort(tr ledger.Transaction) error {
+func (t *absorb) postShort(owner string, tr ledger.Transaction) error {
 	normal, err := tr.Normal()
 	if err != nil {
 		return err
 	}
-	t.post(normal)
+	t.post(owner, normal)
 	return nil
 }
 
@@ -248,10 +287,27 @@ func (t *absorb) suspend(c *pos.BreakCase, difference, fees pos.Money) {
 	}
 	c.Revision++
 	t.touched[c.ID] = true
-	t.post(ledger.Broken(fmt.Sprintf("break:%s:%d", c.ID, c.Revision), c.Bank, c.Date, c.Difference-difference, c.Fees-fees))
+	t.post(c.ID, ledger.Broken(fmt.Sprintf("break:%s:%d", c.ID, c.Revision), c.Bank, c.Date, c.Difference-difference, c.Fees-fees))
 }
 
-func (t *absorb) post(tr ledger.Transaction) { t.items = append(t.items, ledger.Item{Transaction: tr}) }
+func (t *absorb) post(owner string, tr ledger.Transaction) {
+	t.items = append(t.items, posting{owner, ledger.Item{Transaction: tr}})
+}
+
+// bind has two cases written in one transaction.
+func (t *absorb) bind(a, b string) {
+	if a, b = t.root(a), t.root(b); a != b {
+		t.bound[b] = a
+	}
+}
+
+// root is the case that stands for all that are bound together.
+func (t *absorb) root(id string) string {
+	for t.bound[id] != "" {
+		id = t.bound[id]
+	}
+	return id
+}
 
 // gone resolves a case whose break a later statement no longer shows.
 func (t *absorb) gone(c *pos.BreakCase) error {
@@ -289,7 +345,7 @@ func (t *absorb) unclaim(c *pos.BreakCase) {
 		return
 	}
 	c.Revision++
-	t.post(ledger.Adjusted(fmt.Sprintf("break:%s:%d", c.ID, c.Revision), c.Bank, c.Date, ledger.Claim(c.Bank), -c.Claimed, t.today))
+	t.post(c.ID, ledger.Adjusted(fmt.Sprintf("break:%s:%d", c.ID, c.Revision), c.Bank, c.Date, ledger.Claim(c.Bank), -c.Claimed, t.today))
 	c.Booked -= c.Claimed
 	t.note(c, RuleActor, "claim_met", c.Claimed.String())
 	c.Claimed = 0
@@ -321,7 +377,7 @@ func (t *absorb) lines() ([]match.Line, error) {
 		return nil, err
 	}
 	for i := range before {
-		t.keep(&before[i])
+		t.known(&before[i])
 		add(&before[i])
 	}
 	return lines, nil
@@ -396,6 +452,7 @@ func (t *absorb) cancel(g *match.Group, party string) error {
 	revisions := 0
 	for _, l := range g.Lines {
 		c := t.cases[l.Ref]
+		t.bind(g.Lines[0].Ref, c.ID)
 		t.unclaim(c)
 		t.withdraw(c, "the partner came")
 		c.Matched = c.Outstanding()
@@ -409,42 +466,100 @@ func (t *absorb) cancel(g *match.Group, party string) error {
 	}
 	tr.Key = fmt.Sprintf("match:%s:%d", party, revisions)
 	tr.Postings = append(tr.Postings, ledger.Posting{Account: ledger.Rounding(g.Lines[0].Bank), Amount: sum})
-	return t.postShort(tr)
+	return t.postShort(g.Lines[0].Ref, tr)
 }
 
-// finish writes everything: postings first, then the cases that changed, and their history.
-func (t *absorb) finish() error {
-	refused, err := ledger.PostAll(t.ctx, t.tx, t.items)
+// part is what one transaction writes.
+type part struct {
+	cases    []string
+	items    []ledger.Item
+	remedies []pos.Remedy
+	met      []string
+	events   []pos.BreakEvent
+}
+
+// parts divides what changed into transactions of about size cases; what is bound together stays together.
+func (t *absorb) parts(size int) []*part {
+	var all []*part
+	of := map[string]*part{} // by root
+	at := func(id string) *part {
+		root := t.root(id)
+		if of[root] == nil {
+			if len(all) == 0 || len(all[len(all)-1].cases) >= size {
+				all = append(all, new(part))
+			}
+			of[root] = all[len(all)-1]
+		}
+		return of[root]
+	}
+	for _, id := range t.order {
+		if t.touched[id] {
+			p := at(id)
+			p.cases = append(p.cases, id)
+		}
+	}
+	for _, i := range t.items {
+		p := at(i.owner)
+		p.items = append(p.items, i.Item)
+	}
+	for _, r := range t.remedies {
+		p := at(r.Case)
+		p.remedies = append(p.remedies, r)
+	}
+	for _, id := range t.met {
+		p := at(id)
+		p.met = append(p.met, id)
+	}
+	for _, e := range t.events {
+		p := at(e.Case)
+		p.events = append(p.events, e)
+	}
+	return all
+}
+
+// errStale says that a case is no longer what was thought about.
+var errStale = errors.New("a case was changed meanwhile")
+
+// write writes a part: postings first, then the cases that changed, and their history.
+func (t *absorb) write(tx Tx, p *part) error {
+	for _, id := range p.cases {
+		now, found, err := tx.CaseRow(t.ctx, id)
+		if err != nil {
+			return err
+		}
+		if before, known := t.read[id]; found != known || found && now != before {
+			return errStale
+		}
+	}
+	refused, err := ledger.PostAll(t.ctx, tx, p.items)
 	if err != nil {
 		return err
 	}
 	if err := errors.Join(refused...); err != nil {
 		return err
 	}
-	var changed []pos.BreakCase
-	for _, id := range t.order {
-		if t.touched[id] {
-			changed = append(changed, *t.cases[id])
-		}
+	changed := make([]pos.BreakCase, 0, len(p.cases))
+	for _, id := range p.cases {
+		changed = append(changed, *t.cases[id])
 	}
-	if err := t.tx.PutCases(t.ctx, changed); err != nil {
+	if err := tx.PutCases(t.ctx, changed); err != nil {
 		return err
 	}
-	for _, r := range t.remedies {
-		if err := t.tx.PutRemedy(t.ctx, r); err != nil {
+	for _, r := range p.remedies {
+		if err := tx.PutRemedy(t.ctx, r); err != nil {
 			return err
 		}
 	}
-	if err := t.claimsMet(); err != nil {
+	if err := t.claimsMet(tx, p.met); err != nil {
 		return err
 	}
-	return t.tx.AppendEvents(t.ctx, t.events)
+	return tx.AppendEvents(t.ctx, p.events)
 }
 
 // claimsMet marks the claims that institutions have met.
-func (t *absorb) claimsMet() error {
-	for _, id := range t.met {
-		all, err := t.tx.Remedies(t.ctx, id)
+func (t *absorb) claimsMet(tx Tx, met []string) error {
+	for _, id := range met {
+		all, err := tx.Remedies(t.ctx, id)
 		if err != nil {
 			return err
 		}
@@ -453,7 +568,7 @@ func (t *absorb) claimsMet() error {
 				continue
 			}
 			r.State, r.ChangedMS = pos.RemedyReversed, t.now
-			if err := t.tx.PutRemedy(t.ctx, r); err != nil {
+			if err := tx.PutRemedy(t.ctx, r); err != nil {
 				return err
 			}
 		}

@@ -22,8 +22,10 @@ type Config struct {
 	Payments Payments // nil: refunds are refused
 	// FourEyes is the amount above which a second person decides.
 	FourEyes pos.Money
-	Log      *slog.Logger
-	Now      func() time.Time
+	// Part is about how many cases one transaction of Absorb writes; 0 is 500.
+	Part int
+	Log  *slog.Logger
+	Now  func() time.Time
 }
 
 // Desk is where breaks are worked on. It is safe for concurrent use.
@@ -33,6 +35,9 @@ type Desk struct{ cfg Config }
 func New(cfg Config) *Desk {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Part == 0 {
+		cfg.Part = 500
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
@@ -317,6 +322,9 @@ func (t *turn) carryOut(c *pos.BreakCase, r *pos.Remedy, by string) error {
 		}
 		if !known {
 			return no(pos.ErrIllegalMove, "merchant", "商户未在此登记:请追索或核销", fmt.Sprintf("merchant %.32q is not registered here: claim or write off", c.Merchant))
+		}
+		if done, err := t.completeSale(c, r, by); err != nil || done {
+			return err
 		}
 	}
 	tr := ledger.Adjusted("remedy:"+r.ID, c.Bank, c.Date, target(r.Kind, c), r.Amount, t.today)

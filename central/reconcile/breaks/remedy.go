@@ -71,6 +71,38 @@ func RefundID(remedy string, payment pos.PaymentID) pos.RefundID {
 	return r
 }
 
+// Sale is a payment that an institution's statement proves to be paid.
+type Sale struct {
+	Payment  pos.PaymentID
+	Bank     string
+	Merchant string
+	Amount   pos.Money
+	Date     pos.Date
+	Remedy   string
+}
+
+// completeSale changes the payment itself where the line is one of ours (补单). Then the books are as if we had
+// known in time: the payment is posted as paid, and the difference, which was one in our books, is none any more.
+func (t *turn) completeSale(c *pos.BreakCase, r *pos.Remedy, by string) (done bool, err error) {
+	id, err := pos.ParsePaymentID(c.Txn)
+	if err != nil || c.TheirStatus != "S" || c.Fees != 0 || c.Difference != -c.Theirs || c.Outstanding() != c.Difference {
+		return false, nil //nolint:nilerr // an id of another form is no payment of ours
+	}
+	done, err = t.tx.CompleteSale(t.ctx, Sale{
+		Payment: id, Bank: c.Bank, Merchant: c.Merchant, Amount: c.Theirs, Date: c.Date, Remedy: r.ID,
+	})
+	if err != nil || !done {
+		return false, err
+	}
+	if _, err := ledger.Post(t.ctx, t.tx, ledger.Broken("remedy:"+r.ID, c.Bank, c.Date, -c.Difference, 0)); err != nil {
+		return false, err
+	}
+	c.Difference = 0
+	r.State, r.Detail = pos.RemedyDone, "the payment is paid"
+	t.move(c, by, "remedied", ends(r.Kind), string(r.Kind)+": the payment is paid")
+	return true, t.tx.PutRemedy(t.ctx, *r)
+}
+
 // RefundOrder asks the payment room to give money back, borne by Source.
 type RefundOrder struct {
 	ID       pos.RefundID

@@ -12,6 +12,8 @@ type Store interface {
 	// BreakTx runs fn in one transaction that no other one can disturb; fn may be run again
 	// and has no effect but through tx.
 	BreakTx(ctx context.Context, fn func(tx Tx) error) error
+	// BreakView runs fn over one snapshot; fn only reads.
+	BreakView(ctx context.Context, fn func(tx Tx) error) error
 	Cases(ctx context.Context, f pos.BreakFilter) ([]pos.BreakCase, error)
 	// Case gives a case with its remedies and its history, oldest first.
 	Case(ctx context.Context, id string) (pos.BreakCase, []pos.Remedy, []pos.BreakEvent, bool, error)
@@ -43,6 +45,9 @@ type Tx interface {
 	AppendEvents(ctx context.Context, list []pos.BreakEvent) error
 	Settlement(ctx context.Context, bank string, date pos.Date) (pos.Settlement, bool, error)
 	PutSettlement(ctx context.Context, s pos.Settlement) error
+	// CompleteSale makes a payment paid that the statement proves to be, books it as paid, and tells its
+	// till; done is false where there is no sale to complete, and the money alone is to be booked.
+	CompleteSale(ctx context.Context, s Sale) (done bool, err error)
 	// KnownMerchant reports that we owe money to somebody of this name.
 	KnownMerchant(ctx context.Context, id string) (bool, error)
 	// Audit adds to the trail of operations.

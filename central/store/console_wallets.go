@@ -1,0 +1,94 @@
+package store
+
+import (
+	"context"
+	"fmt"
+
+	"dcpos/central/console"
+	"dcpos/central/ledger"
+	"dcpos/pos"
+)
+
+// DoubleSpends implements console.Store.
+func (s consoleStore) DoubleSpends(ctx context.Context, before int64, limit int) (all []console.DoubleSpend, err error) {
+	err = s.view(ctx, func(t *Tx) error {
+		query, args := `SELECT number, institution, wallet, counter, found_ms FROM wallet_conflicts`, []any{}
+		if before > 0 {
+			query, args = query+` WHERE number < ?`, append(args, before)
+		}
+		rows, err := t.Query(ctx, query+` ORDER BY number DESC LIMIT ?`, append(args, limit)...)
+		all, err = list(rows, err, "double spendings", func(row interface{ Scan(...any) error }) (d console.DoubleSpend, err error) {
+			var counter int64
+			err = row.Scan(&d.Number, &d.Institution, &d.Wallet, &counter, &d.FoundMS)
+			d.Counter = uint64(counter) //nolint:gosec // as it was written: all 64 bits
+			return d, err
+		})
+		for i := range all {
+			if err != nil {
+				return err
+			}
+			err = t.spentSides(ctx, &all[i])
+		}
+		return err
+	})
+	return all, err
+}
+
+func (t *Tx) spentSides(ctx context.Context, d *console.DoubleSpend) error {
+	signed, err := paymentTx{t}.SignedUnder(ctx, d.Institution, d.Wallet, d.Counter)
+	if err != nil {
+		return err
+	}
+	for _, s := range signed {
+		side := console.SpentSide{
+			Payment: s.Payment.String(), Terminal: s.Terminal, Amount: s.Amount, SeenMS: s.AtMS, Apart: s.Apart, Evidence: s.Evidence,
+		}
+		if !s.Apart {
+			r, found, err := paymentTx{t}.Payment(ctx, s.Payment)
+			if err != nil {
+				return err
+			}
+			if found {
+				side.State, side.Evidence, side.Waits = r.State, r.Evidence, r.State == pos.AcceptedEvidence && r.NextMS == 0
+			}
+			if side.Decided, err = t.decidedConflict(ctx, s.Payment); err != nil {
+				return err
+			}
+		}
+		d.Sides = append(d.Sides, side)
+	}
+	return nil
+}
+
+func (t *Tx) decidedConflict(ctx context.Context, id pos.PaymentID) (string, error) {
+	held := ledger.RefusedKey(id)
+	for key, decision := range map[string]ledger.Decision{
+		ledger.CreditKey(held): ledger.DecideCredit, ledger.WriteOffKey(held): ledger.DecideWriteOff,
+	} {
+		var number int64
+		found, err := one(t.QueryRow(ctx, `SELECT number FROM ledger_transactions WHERE key = ?`, key), &number)
+		if err != nil {
+			return "", fmt.Errorf("look up %s: %w", key, err)
+		}
+		if found {
+			return string(decision), nil
+		}
+	}
+	return "", nil
+}
+
+// Revocations implements console.Store.
+func (s consoleStore) Revocations(ctx context.Context, limit int) (all []console.Revocation, err error) {
+	err = s.view(ctx, func(t *Tx) error {
+		rows, err := t.Query(ctx, `SELECT number, `+revocationColumns+` FROM wallet_revocations ORDER BY number DESC LIMIT ?`, limit)
+		all, err = list(rows, err, "revocations", func(row interface{ Scan(...any) error }) (console.Revocation, error) {
+			r, err := scanRevocation(row)
+			return console.Revocation{
+				Institution: r.Institution, Wallet: r.Wallet, State: string(r.State), Text: r.State.Text(), Reason: r.Reason,
+				ProposedBy: r.ProposedBy, ProposedMS: r.ProposedMS, ClosedBy: r.ClosedBy, ClosedMS: r.ClosedMS,
+			}, err
+		})
+		return err
+	})
+	return all, err
+}

@@ -1,0 +1,124 @@
+package store
+
+import (
+	"context"
+	"fmt"
+
+	"dcpos/central/payment"
+	"dcpos/pos"
+)
+
+const signedColumns = `institution, wallet, counter, statement, payment, terminal, amount, apart, evidence, seen_ms`
+
+func scanSigned(row interface{ Scan(...any) error }) (s payment.Signed, err error) {
+	var id string
+	var counter int64
+	if err = row.Scan(&s.Institution, &s.Wallet, &counter, &s.Statement, &id, &s.Terminal, &s.Amount, &s.Apart, &s.Evidence, &s.AtMS); err != nil {
+		return s, err
+	}
+	s.Counter = uint64(counter) //nolint:gosec // as it was written: all 64 bits
+	s.Payment, err = pos.ParsePaymentID(id)
+	return s, err
+}
+
+// SignedUnder implements payment.Tx.
+func (t paymentTx) SignedUnder(ctx context.Context, institution, wallet string, counter uint64) ([]payment.Signed, error) {
+	rows, err := t.Query(ctx, `SELECT `+signedColumns+` FROM wallet_evidence
+		WHERE institution = ? AND wallet = ? AND counter = ? ORDER BY seen_ms, payment, statement`,
+		word(institution), wallet, int64(counter)) //nolint:gosec // all 64 bits are kept
+	return list(rows, err, "statements of a wallet", scanSigned)
+}
+
+// PutSigned implements payment.Tx.
+func (t paymentTx) PutSigned(ctx context.Context, s payment.Signed) error {
+	_, err := t.Exec(ctx, `INSERT INTO wallet_evidence (`+signedColumns+`) VALUES `+rowsOf(10, 1)+`
+		ON CONFLICT (institution, wallet, counter, statement) DO UPDATE SET apart = excluded.apart, evidence = excluded.evidence`,
+		word(s.Institution), s.Wallet, int64(s.Counter), s.Statement, s.Payment.String(), s.Terminal, int64(s.Amount), //nolint:gosec // all 64 bits are kept
+		flag(s.Apart), s.Evidence, s.AtMS)
+	if err != nil {
+		return fmt.Errorf("write evidence of payment %s: %w", s.Payment, err)
+	}
+	return nil
+}
+
+// Rivals implements payment.Tx.
+func (t paymentTx) Rivals(ctx context.Context, id pos.PaymentID) ([]pos.PaymentID, error) {
+	rows, err := t.Query(ctx, `SELECT o.payment FROM wallet_evidence w JOIN wallet_evidence o
+		ON o.institution = w.institution AND o.wallet = w.wallet AND o.counter = w.counter AND o.statement <> w.statement
+		WHERE w.payment = ? AND w.apart = 0 AND o.apart = 0 ORDER BY o.seen_ms, o.payment`, id.String())
+	return list(rows, err, "rivals of a payment", func(row interface{ Scan(...any) error }) (pos.PaymentID, error) {
+		var text string
+		if err := row.Scan(&text); err != nil {
+			return pos.PaymentID{}, err
+		}
+		return pos.ParsePaymentID(text)
+	})
+}
+
+// AppendConflict implements payment.Tx.
+func (t paymentTx) AppendConflict(ctx context.Context, institution, wallet string, counter uint64) (bool, error) {
+	n, err := t.Exec(ctx, `INSERT INTO wallet_conflicts (institution, wallet, counter, found_ms) VALUES (?, ?, ?, ?)
+		ON CONFLICT (institution, wallet, counter) DO NOTHING`, word(institution), wallet, int64(counter), t.NowMS()) //nolint:gosec // all 64 bits are kept
+	if err != nil {
+		return false, fmt.Errorf("write conflict of wallet %s: %w", wallet, err)
+	}
+	return n > 0, nil
+}
+
+// MarkIndexed implements payment.Tx.
+func (t paymentTx) MarkIndexed(ctx context.Context, id pos.PaymentID) error {
+	if _, err := t.Exec(ctx, `UPDATE payments SET indexed = 1 WHERE id = ?`, id.String()); err != nil {
+		return fmt.Errorf("mark payment %s: %w", id, err)
+	}
+	return nil
+}
+
+// Unindexed implements payment.Store.
+func (s paymentStore) Unindexed(ctx context.Context, limit int) (old []payment.Record, err error) {
+	err = s.view(ctx, func(t *Tx) error {
+		rows, err := t.Query(ctx, `SELECT `+paymentColumns+` FROM payments WHERE indexed = 0 AND evidence IS NOT NULL ORDER BY id LIMIT ?`, limit)
+		old, err = list(rows, err, "payments that are not indexed", scanPayment)
+		return err
+	})
+	return old, err
+}
+
+const revocationColumns = `institution, wallet, state, reason, proposed_by, proposed_ms, closed_by, closed_ms`
+
+func scanRevocation(row interface{ Scan(...any) error }) (r payment.Revocation, err error) {
+	err = row.Scan(&r.Number, &r.Institution, &r.Wallet, &r.State, &r.Reason, &r.ProposedBy, &r.ProposedMS, &r.ClosedBy, &r.ClosedMS)
+	return r, err
+}
+
+// Revocation implements payment.Tx.
+func (t paymentTx) Revocation(ctx context.Context, institution, wallet string) (payment.Revocation, bool, error) {
+	return maybe(scanRevocation(t.QueryRow(ctx, `SELECT number, `+revocationColumns+` FROM wallet_revocations
+		WHERE institution = ? AND wallet = ? AND state IN ('proposed', 'revoked')`, validText(institution), validText(wallet))))
+}
+
+// PutRevocation implements payment.Tx.
+func (t paymentTx) PutRevocation(ctx context.Context, r payment.Revocation) error {
+	query, args := `INSERT INTO wallet_revocations (`+revocationColumns+`) VALUES `+rowsOf(8, 1),
+		[]any{r.Institution, r.Wallet, string(r.State), validText(r.Reason), r.ProposedBy, r.ProposedMS, r.ClosedBy, r.ClosedMS}
+	if r.Number > 0 {
+		query, args = `UPDATE wallet_revocations SET state = ?, closed_by = ?, closed_ms = ? WHERE number = ?`,
+			[]any{string(r.State), r.ClosedBy, r.ClosedMS, r.Number}
+	}
+	if _, err := t.Exec(ctx, query, args...); err != nil {
+		return fmt.Errorf("write revocation of wallet %s: %w", r.Wallet, err)
+	}
+	return nil
+}
+
+// Revoked implements payment.Store.
+func (s paymentStore) Revoked(ctx context.Context) (all []string, err error) {
+	err = s.view(ctx, func(t *Tx) error {
+		rows, err := t.Query(ctx, `SELECT wallet FROM wallet_revocations WHERE state = 'revoked' ORDER BY wallet, institution`)
+		all, err = list(rows, err, "revoked wallets", func(row interface{ Scan(...any) error }) (serial string, err error) {
+			err = row.Scan(&serial)
+			return serial, err
+		})
+		return err
+	})
+	return all, err
+}
