@@ -1,4 +1,8 @@
-package scanner
+// Package framing cuts the bytes of a scanner on a line into codes, learns how they are framed where
+// nobody says so, and finds out from what comes in what is set wrongly.
+//
+// It waits for nothing and opens nothing: bytes and silences are given to it, with their times.
+package framing
 
 import (
 	"bytes"
@@ -13,9 +17,9 @@ import (
 	profiles "dcpos/firmware-profiles"
 )
 
-// framer cuts the scanner's bytes into codes. Time is given to it, so silence is a
-// fact among others.
-type framer struct {
+// Framer cuts a scanner's bytes into codes. Time is given to it, so silence is a fact among
+// others. It is for one goroutine.
+type Framer struct {
 	rules    profiles.Framing
 	buf      []byte
 	began    time.Time // when the first byte of buf came
@@ -28,10 +32,20 @@ type framer struct {
 	learner  *learner // nil: the profile says how codes are framed
 }
 
-// newFramer makes a framer by the rules; past is what was learned in an earlier life, nil
-// for nothing.
-func newFramer(rules profiles.Framing, past *drivers.LearnedFraming) *framer {
-	f := &framer{rules: rules}
+// Known is what was found out besides codes.
+type Known struct {
+	// Dropped is how many codes were thrown away because a part of them was missing.
+	Dropped int
+	Finding Finding
+	// Framing is how codes were seen to be framed.
+	Framing drivers.LearnedFraming
+	Sure    bool // Framing is
+}
+
+// New makes a framer by the rules; past is what was learned in an earlier life, nil for
+// nothing.
+func New(rules profiles.Framing, past *drivers.LearnedFraming) *Framer {
+	f := &Framer{rules: rules}
 	if rules.Learn {
 		f.learner = &learner{}
 		f.rules = f.learner.rules(rules)
@@ -42,8 +56,8 @@ func newFramer(rules profiles.Framing, past *drivers.LearnedFraming) *framer {
 	return f
 }
 
-// waiting is after how much silence the framer wants to hear of it; 0: never.
-func (f *framer) waiting() time.Duration {
+// Waiting is after how much silence the framer wants to hear of it; 0: never.
+func (f *Framer) Waiting() time.Duration {
 	switch {
 	case len(f.buf) == 0 && !f.skipping:
 		return 0
@@ -59,12 +73,13 @@ func (f *framer) waiting() time.Duration {
 // pause is a silence that an end is followed by, and the bytes within a code are not.
 const pause = learnIdleMS * time.Millisecond
 
-// silence tells the framer that nothing came up to now. Without idle framing a half
-// code is kept until it is stale: a slow bridge may deliver the rest later.
-func (f *framer) silence(now time.Time) []drivers.ScanEvent {
+// Silence tells the framer that nothing came up to now, and returns the code that it ended.
+// Without idle framing a half code is kept until it is stale: a slow bridge may deliver the
+// rest later.
+func (f *Framer) Silence(now time.Time) []drivers.ScanEvent {
 	quiet := now.Sub(f.last)
 	switch {
-	case f.waiting() == 0:
+	case f.Waiting() == 0:
 		return nil
 	case f.rules.Idle() > 0 && quiet >= f.rules.Idle():
 		f.ended("", len(f.buf) > 0 && !f.skipping)
@@ -87,7 +102,7 @@ func (f *framer) silence(now time.Time) []drivers.ScanEvent {
 }
 
 // otherEnd is an end that stands where the learned one should: the scanner was set anew.
-func (f *framer) otherEnd() string {
+func (f *Framer) otherEnd() string {
 	for _, end := range []string{"\r\n", "\r", "\n"} {
 		if bytes.HasSuffix(f.buf, []byte(end)) {
 			return end
@@ -96,16 +111,17 @@ func (f *framer) otherEnd() string {
 	return ""
 }
 
-// state tells what the framer found out besides codes.
-func (f *framer) state() known {
-	k := known{dropped: f.dropped, doctor: f.doctor}
-	k.framing, k.sure = f.learner.learned()
+// Known tells what the framer found out besides codes.
+func (f *Framer) Known() Known {
+	k := Known{Dropped: f.dropped, Finding: f.doctor.finding()}
+	k.Framing, k.Sure = f.learner.learned()
 	return k
 }
 
-// feed takes what was read at a time and returns the codes that are now whole.
-func (f *framer) feed(p []byte, at time.Time) []drivers.ScanEvent {
-	out := f.silence(at) // the timer may be late: what is stale is stale
+// Feed takes what was read at a time and returns the codes that are now whole. What cannot
+// be a code is an event with an error: drivers.ErrBadFormat or drivers.ErrTooBig.
+func (f *Framer) Feed(p []byte, at time.Time) []drivers.ScanEvent {
+	out := f.Silence(at) // the timer may be late: what is stale is stale
 	f.last = at
 	for _, b := range p {
 		out = append(out, f.take(b, at)...)
@@ -113,14 +129,14 @@ func (f *framer) feed(p []byte, at time.Time) []drivers.ScanEvent {
 	return out
 }
 
-// lose tells the framer that bytes are missing here: neither the code they were in nor,
+// Lose tells the framer that bytes are missing here: neither the code they were in nor,
 // should its end be among them, the next one may be delivered.
-func (f *framer) lose(at time.Time) {
+func (f *Framer) Lose(at time.Time) {
 	f.dropped++
 	f.buf, f.skipping, f.afterCR, f.last = f.buf[:0], true, false, at
 }
 
-func (f *framer) take(b byte, at time.Time) []drivers.ScanEvent {
+func (f *Framer) take(b byte, at time.Time) []drivers.ScanEvent {
 	if f.afterCR {
 		f.afterCR = false
 		if b == '\n' && len(f.buf) == 0 {
@@ -163,7 +179,7 @@ func (f *framer) take(b byte, at time.Time) []drivers.ScanEvent {
 }
 
 // end closes the code in the buffer.
-func (f *framer) end(at time.Time) []drivers.ScanEvent {
+func (f *Framer) end(at time.Time) []drivers.ScanEvent {
 	code := append([]byte(nil), f.buf...)
 	skipped := f.skipping
 	f.buf, f.skipping = f.buf[:0], false
@@ -183,21 +199,21 @@ func (f *framer) end(at time.Time) []drivers.ScanEvent {
 }
 
 // ended tells the learner what ended a code; counts is false for what was no code.
-func (f *framer) ended(by string, counts bool) {
+func (f *Framer) ended(by string, counts bool) {
 	if f.learner != nil && counts {
 		f.rules = f.learner.ended(by, f.rules)
 	}
 }
 
 // relearn begins to learn again: the end that was learned does not come any more.
-func (f *framer) relearn() {
+func (f *Framer) relearn() {
 	if f.learner != nil {
 		f.rules = f.learner.again(f.rules)
 	}
 }
 
 // open takes prefix and AIM identifier off and looks whether the rest can be a code.
-func (f *framer) open(code []byte) (drivers.ScanData, error) {
+func (f *Framer) open(code []byte) (drivers.ScanData, error) {
 	if f.rules.Prefix != "" {
 		// What stands before the prefix is the tail of something broken.
 		_, rest, ok := bytes.Cut(code, []byte(f.rules.Prefix))
@@ -206,12 +222,13 @@ func (f *framer) open(code []byte) (drivers.ScanData, error) {
 		}
 		code = rest
 	}
-	return opened(code, "", f.rules.AIM)
+	return Opened(code, "", f.rules.AIM)
 }
 
-// opened is a code without its AIM identifier, if it can be a code. aim is what is known
-// of it already; cut is true when it stands before the code.
-func opened(code []byte, aim string, cut bool) (drivers.ScanData, error) {
+// Opened is a code without its AIM identifier, if it can be a code, and drivers.ErrBadFormat
+// if not. aim is what is known of the identifier already; cut is true when it stands before
+// the code.
+func Opened(code []byte, aim string, cut bool) (drivers.ScanData, error) {
 	if cut && symbology.IsAIM(code) {
 		aim, code = string(code[:3]), code[3:]
 	}

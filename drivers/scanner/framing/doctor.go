@@ -1,4 +1,4 @@
-package scanner
+package framing
 
 import (
 	"bytes"
@@ -9,30 +9,46 @@ import (
 	"dcpos/pos"
 )
 
-// finding is what is wrong with how a scanner is set; the zero value is nothing.
-type finding string
+// Finding is what is wrong with how a scanner is set; the zero value is nothing.
+type Finding struct {
+	Name string // one word for logs, such as wrong_baud; empty for nothing
+	Byte byte   // the control byte that stands before each code, where the finding is of one
+}
 
-// The findings.
+// The names of the findings.
 const (
-	wrongSpeed     finding = "wrong_baud"     // bytes come, but they are noise
-	missingEnd     finding = "missing_suffix" // bytes come, but nothing ends a code
-	countedPrefix  finding = "prefix_in_data" // each code begins with the same control byte
-	countedAIM     finding = "aim_in_data"    // each code begins with an AIM identifier
-	countedReturn  finding = "return_in_data" // each code ends with a CR that is not taken off
-	missingPrefix  finding = "prefix_missing" // no code has the prefix of the profile
-	nothingFits    finding = "unknown_keys"   // codes have bytes that no code has
-	inARow                 = 3                // codes alike before it is said
-	noiseInARow            = 2                // pieces of noise, or halves, before it is said
-	noiseInHundred         = 20               // so many bad bytes in a hundred are noise
+	wrongSpeed    = "wrong_baud"     // bytes come, but they are noise
+	missingEnd    = "missing_suffix" // bytes come, but nothing ends a code
+	countedPrefix = "prefix_in_data" // each code begins with the same control byte
+	countedAIM    = "aim_in_data"    // each code begins with an AIM identifier
+	countedReturn = "return_in_data" // each code ends with a CR that is not taken off
+	missingPrefix = "prefix_missing" // no code has the prefix of the profile
+	nothingFits   = "unknown_keys"   // codes have bytes that no code has
+)
+
+// How much has to be seen before anything is said.
+const (
+	inARow         = 3  // codes alike
+	noiseInARow    = 2  // pieces of noise, or halves
+	noiseInHundred = 20 // so many bad bytes in a hundred are noise
 )
 
 // doctor finds out from what comes in what is set wrongly. It only listens; each code
 // that is well ends its finding.
 type doctor struct {
-	found finding
-	byte0 byte // the control byte of countedPrefix
+	found string // the finding's name
+	byte0 byte   // the control byte of countedPrefix
 
 	halves, noise, controls, aims, returns, unprefixed, strange int // in a row
+}
+
+// finding is what is wrong, as far as it is sure.
+func (d *doctor) finding() Finding {
+	f := Finding{Name: d.found}
+	if d.found == countedPrefix {
+		f.Byte = d.byte0
+	}
+	return f
 }
 
 // half hears of bytes that no end came for.
@@ -56,13 +72,13 @@ func (d *doctor) noisy() {
 func (d *doctor) code(raw []byte, r profiles.Framing, well bool) {
 	d.halves = 0
 	control := raw[0] < 0x20 && broken(raw[:1]) == 0
-	sign := func(count *int, is bool, f finding) bool {
+	sign := func(count *int, is bool, name string) bool {
 		if !is {
 			*count = 0
 			return false
 		}
 		if *count++; *count >= inARow {
-			d.found = f
+			d.found = name
 		}
 		return true
 	}
@@ -102,10 +118,10 @@ func noisy(b []byte) bool {
 	return bad*100 > len(b)*noiseInHundred
 }
 
-// text says the finding in two languages, and what to do about it. port is where the
+// Text says the finding in two languages, and what to do about it. port is where the
 // scanner hangs.
-func (f finding) text(d doctor, port string) (text, hint pos.Text) {
-	switch f {
+func (f Finding) Text(port string) (text, hint pos.Text) {
+	switch f.Name {
 	case wrongSpeed:
 		return pos.Text{ZH: "扫码枪有数据,但不是条码内容", EN: "the scanner sends data that is no code"},
 			pos.Text{
@@ -120,12 +136,12 @@ func (f finding) text(d doctor, port string) (text, hint pos.Text) {
 			}
 	case countedPrefix:
 		return pos.Text{
-				ZH: fmt.Sprintf("每个条码前都有控制字符 %02X", d.byte0),
-				EN: fmt.Sprintf("every code begins with the control byte %02X", d.byte0),
+				ZH: fmt.Sprintf("每个条码前都有控制字符 %02X", f.Byte),
+				EN: fmt.Sprintf("every code begins with the control byte %02X", f.Byte),
 			},
 			pos.Text{
-				ZH: fmt.Sprintf(`请用说明书的设置码关闭前缀,或在型号文件写 framing.prefix: "\x%02x",或用 serial-auto`, d.byte0),
-				EN: fmt.Sprintf(`switch the prefix off by the scanner's manual, or write framing.prefix: "\x%02x" in the profile, or use serial-auto`, d.byte0),
+				ZH: fmt.Sprintf(`请用说明书的设置码关闭前缀,或在型号文件写 framing.prefix: "\x%02x",或用 serial-auto`, f.Byte),
+				EN: fmt.Sprintf(`switch the prefix off by the scanner's manual, or write framing.prefix: "\x%02x" in the profile, or use serial-auto`, f.Byte),
 			}
 	case countedAIM:
 		return pos.Text{ZH: "条码前的 AIM 标识(如 ]Q1)被当作内容", EN: "the AIM identifier (such as ]Q1) is counted into the code"},

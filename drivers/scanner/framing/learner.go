@@ -1,4 +1,4 @@
-package scanner
+package framing
 
 import (
 	"encoding/hex"

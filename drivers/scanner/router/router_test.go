@@ -1,50 +1,50 @@
-package scanner_test
+package router_test
 
 import (
 	"math/rand/v2"
 	"strings"
 	"testing"
 
-	"dcpos/drivers/scanner"
+	"dcpos/drivers/scanner/router"
 )
 
 func TestClassify(t *testing.T) {
-	for code, want := range map[string]scanner.Kind{
-		"0100320229316139647":      scanner.KindECNY,
-		"010032022931613964":       scanner.KindUnknown, // 18 digits
-		"01003202293161396470":     scanner.KindUnknown, // 20 digits
-		"134567890123456789":       scanner.KindWeChat,
-		"154567890123456789":       scanner.KindWeChat,
-		"164567890123456789":       scanner.KindUnknown,
-		"280000000000000000":       scanner.KindAlipay,
-		"2500000000000000":         scanner.KindAlipay,
-		"300000000000000000000000": scanner.KindAlipay,
-		"310000000000000000":       scanner.KindUnknown,
-		"6200000000000000000":      scanner.KindUnionPay,
-		"620000000000000000":       scanner.KindUnknown,
-		"6901028075862":            scanner.KindGoods,
-		"6901028075863":            scanner.KindUnknown, // check digit
-		"96385074":                 scanner.KindGoods,
-		"036000291452":             scanner.KindGoods,
-		"16901028075869":           scanner.KindGoods,
-		"dcpos:pay:0197f1b2-7c3d-7e11-9a2b-3c4d5e6f7a8b": scanner.KindPayment,
-		"dcpos:ev1:AAAA":                       scanner.KindEvidence,
-		"dcpos:other":                          scanner.KindUnknown,
-		"https://id.gs1.org/x":                 scanner.KindLink,
-		"https://id.gs1.org/01/06901028075862": scanner.KindGS1,
-		"https://id.gs1.org/01/06901028075863": scanner.KindLink, // check digit
-		"dcpos:campaign:wangfujing-2021":       scanner.KindCampaign,
-		"dcpos:campaign:":                      scanner.KindUnknown,
-		"0106901028075862\x1d10ABC":            scanner.KindGS1,
-		"0106901028075862":                     scanner.KindUnknown, // 16 digits may be anything without a symbology
-		"\x1d0100320229316139647":              scanner.KindUnknown,
-		"HTTP://EXAMPLE.COM":                   scanner.KindLink,
-		"":                                     scanner.KindUnknown,
-		"hello":                                scanner.KindUnknown,
-		"0100320229316139647\n":                scanner.KindUnknown,
-		"０１00320229316139647":                  scanner.KindUnknown, // full-width digits
+	for code, want := range map[string]router.Kind{
+		"0100320229316139647":      router.KindECNY,
+		"010032022931613964":       router.KindUnknown, // 18 digits
+		"01003202293161396470":     router.KindUnknown, // 20 digits
+		"134567890123456789":       router.KindWeChat,
+		"154567890123456789":       router.KindWeChat,
+		"164567890123456789":       router.KindUnknown,
+		"280000000000000000":       router.KindAlipay,
+		"2500000000000000":         router.KindAlipay,
+		"300000000000000000000000": router.KindAlipay,
+		"310000000000000000":       router.KindUnknown,
+		"6200000000000000000":      router.KindUnionPay,
+		"620000000000000000":       router.KindUnknown,
+		"6901028075862":            router.KindGoods,
+		"6901028075863":            router.KindUnknown, // check digit
+		"96385074":                 router.KindGoods,
+		"036000291452":             router.KindGoods,
+		"16901028075869":           router.KindGoods,
+		"dcpos:pay:0197f1b2-7c3d-7e11-9a2b-3c4d5e6f7a8b": router.KindPayment,
+		"dcpos:ev1:AAAA":                       router.KindEvidence,
+		"dcpos:other":                          router.KindUnknown,
+		"https://id.gs1.org/x":                 router.KindLink,
+		"https://id.gs1.org/01/06901028075862": router.KindGS1,
+		"https://id.gs1.org/01/06901028075863": router.KindLink, // check digit
+		"dcpos:campaign:wangfujing-2021":       router.KindCampaign,
+		"dcpos:campaign:":                      router.KindUnknown,
+		"0106901028075862\x1d10ABC":            router.KindGS1,
+		"0106901028075862":                     router.KindUnknown, // 16 digits may be anything without a symbology
+		"\x1d0100320229316139647":              router.KindUnknown,
+		"HTTP://EXAMPLE.COM":                   router.KindLink,
+		"":                                     router.KindUnknown,
+		"hello":                                router.KindUnknown,
+		"0100320229316139647\n":                router.KindUnknown,
+		"０１00320229316139647":                  router.KindUnknown, // full-width digits
 	} {
-		if got := scanner.Classify(code); got != want {
+		if got := router.Classify(code); got != want {
 			t.Errorf("%q: got %s, want %s", code, got, want)
 		}
 	}
@@ -53,19 +53,19 @@ func TestClassify(t *testing.T) {
 func TestGoodsAreNeverTakenForMoney(t *testing.T) {
 	code := "0100320229316139647"
 	for _, aim := range []string{"]E0", "]E4", "]C1", "]e0", "]d2", "]d5", "]Q3", "]Q4"} {
-		if got := scanner.ClassifyScan(code, aim); got != scanner.KindGoods {
+		if got := router.ClassifyScan(code, aim); got != router.KindGoods {
 			t.Errorf("%s: got %s", aim, got)
 		}
 	}
 	for _, aim := range []string{"", "]Q1", "]C0", "]d1", "]d3", "]", "garbage"} {
-		if got := scanner.ClassifyScan(code, aim); got != scanner.KindECNY {
+		if got := router.ClassifyScan(code, aim); got != router.KindECNY {
 			t.Errorf("%q: got %s", aim, got)
 		}
 	}
 }
 
 func TestRulesDoNotOverlap(t *testing.T) {
-	rules := scanner.Rules()
+	rules := router.Rules()
 	for seed := range uint64(2000) {
 		code := digits(seed, 14, 26)
 		matches := 0
@@ -78,7 +78,7 @@ func TestRulesDoNotOverlap(t *testing.T) {
 		if matches > 1 {
 			t.Errorf("%s fits %d rules", code, matches)
 		}
-		if got := scanner.Classify(code); got.PaymentCode() != (matches == 1) {
+		if got := router.Classify(code); got.PaymentCode() != (matches == 1) {
 			t.Errorf("%s: got %s", code, got)
 		}
 	}
@@ -97,13 +97,13 @@ func TestMaskHidesAllButTwoAndFour(t *testing.T) {
 		"":                    "",
 		"王府井大街二五五号":           "王府***二五五号",
 	} {
-		if got := scanner.Mask(code); got != want {
+		if got := router.Mask(code); got != want {
 			t.Errorf("%q: got %q, want %q", code, got, want)
 		}
 	}
 	for seed := range uint64(200) {
 		code := digits(seed, 16, 24)
-		if m := scanner.Mask(code); strings.Contains(m, code[2:len(code)-4]) || len(m) != len(code) {
+		if m := router.Mask(code); strings.Contains(m, code[2:len(code)-4]) || len(m) != len(code) {
 			t.Errorf("%s shows %s", m, code)
 		}
 	}
@@ -128,15 +128,15 @@ func TestGS1(t *testing.T) {
 		{"https://id.gs1.org/01/6901028075862/10/A", "]Q1", "06901028075862"},
 		{"10LOT", "]C1", ""},
 	} {
-		if got := scanner.ClassifyScan(tc.code, tc.aim); got != scanner.KindGS1 {
+		if got := router.ClassifyScan(tc.code, tc.aim); got != router.KindGS1 {
 			t.Errorf("%s %s: got %s", tc.aim, tc.code, got)
 		}
-		if got := scanner.GTIN(tc.code); got != tc.gtin {
+		if got := router.GTIN(tc.code); got != tc.gtin {
 			t.Errorf("%s: GTIN %q, want %q", tc.code, got, tc.gtin)
 		}
 	}
 	for code, want := range map[string]string{"6901028075862": "06901028075862", "96385074": "00000096385074", "hello": "", "6901028075863": ""} {
-		if got := scanner.GTIN(code); got != want {
+		if got := router.GTIN(code); got != want {
 			t.Errorf("%s: GTIN %q, want %q", code, got, want)
 		}
 	}
@@ -156,11 +156,11 @@ func TestCampaignLinks(t *testing.T) {
 		"pos.example.cn":                                   false,
 		"https://%zz":                                      false,
 	} {
-		if got := scanner.CampaignLink(code, host); got != want {
+		if got := router.CampaignLink(code, host); got != want {
 			t.Errorf("%s: got %v", code, got)
 		}
 	}
-	if scanner.CampaignLink("https:///x", "") {
+	if router.CampaignLink("https:///x", "") {
 		t.Error("no host has no links")
 	}
 }
@@ -174,17 +174,17 @@ func FuzzClassify(f *testing.F) {
 		if len(code) > 128 || len(aim) > 4 {
 			return // longer ones only take longer
 		}
-		kind := scanner.ClassifyScan(code, aim)
-		if scanner.GoodsSymbology(aim) && kind.PaymentCode() {
+		kind := router.ClassifyScan(code, aim)
+		if router.GoodsSymbology(aim) && kind.PaymentCode() {
 			t.Fatalf("%s %q is taken for money", aim, code)
 		}
 		if kind.PaymentCode() && (len(code) < 16 || len(code) > 24 || strings.Trim(code, "0123456789") != "") {
 			t.Fatalf("%q is a %s", code, kind)
 		}
-		if g := scanner.GTIN(code); g != "" && len(g) != 14 {
+		if g := router.GTIN(code); g != "" && len(g) != 14 {
 			t.Fatalf("%q has GTIN %q", code, g)
 		}
-		if m := scanner.Mask(code); kind.PaymentCode() && strings.Contains(m, code[2:len(code)-4]) {
+		if m := router.Mask(code); kind.PaymentCode() && strings.Contains(m, code[2:len(code)-4]) {
 			t.Fatalf("%q shows as %q", code, m)
 		}
 	})

@@ -1,4 +1,4 @@
-package scanner
+package framing
 
 import (
 	"bytes"
@@ -36,11 +36,11 @@ func FuzzFramer(f *testing.F) {
 			rules = profiles.Framing{Learn: true, MaxBytes: 64, StaleMS: 5000}
 		}
 		at := time.Unix(1, 0)
-		whole, single := newFramer(rules, nil), newFramer(rules, nil)
-		all := whole.feed(in, at)
+		whole, single := New(rules, nil), New(rules, nil)
+		all := whole.Feed(in, at)
 		var one []drivers.ScanEvent
 		for _, b := range in {
-			one = append(one, single.feed([]byte{b}, at)...)
+			one = append(one, single.Feed([]byte{b}, at)...)
 		}
 		if !slices.EqualFunc(all, one, sameEvent) {
 			t.Fatalf("pieces matter: whole %+v, single %+v", all, one)
@@ -56,10 +56,10 @@ func FuzzFramer(f *testing.F) {
 		if len(whole.buf) > rules.MaxBytes+8 {
 			t.Fatalf("%d bytes are kept", len(whole.buf))
 		}
-		whole.silence(at.Add(10 * time.Second)) // what is stale is given up, and a learner begins again
+		whole.Silence(at.Add(10 * time.Second)) // what is stale is given up, and a learner begins again
 		again := whole.rules
 		// After a silence it is in step again, whatever came before.
-		got := whole.feed([]byte(again.Prefix+"123"+again.End[0]), at.Add(time.Minute))
+		got := whole.Feed([]byte(again.Prefix+"123"+again.End[0]), at.Add(time.Minute))
 		if len(got) == 0 || got[len(got)-1].Err != nil || string(got[len(got)-1].Data.Bytes) != "123" {
 			t.Fatalf("after the silence: %+v", got)
 		}

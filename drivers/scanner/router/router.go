@@ -1,4 +1,7 @@
-package scanner
+// Package router says what a scanned code is for: payment, goods, a campaign, our own receipt.
+//
+// The table of payment codes is Rules; a further scheme is a further row.
+package router
 
 import (
 	"net/url"
