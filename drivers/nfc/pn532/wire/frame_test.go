@@ -1,4 +1,4 @@
-package pn532
+package wire
 
 import (
 	"bytes"
@@ -8,8 +8,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-
-	"dcpos/drivers"
 )
 
 func unhex(tb testing.TB, s string) []byte {
@@ -23,31 +21,31 @@ func unhex(tb testing.TB, s string) []byte {
 
 // Vectors of UM0701-02, 7.2.2, and of 6.2.1.
 func TestFramesAreThoseOfTheManual(t *testing.T) {
-	got, err := encode([]byte{cmdGetFirmwareVersion})
+	got, err := Encode([]byte{0x02})
 	if err != nil || !bytes.Equal(got, unhex(t, "0000ff02fed4022a00")) {
 		t.Errorf("GetFirmwareVersion: % x, %v", got, err)
 	}
-	long, err := encode(make([]byte, 255))
+	long, err := Encode(make([]byte, 255))
 	if err != nil || !bytes.HasPrefix(long, unhex(t, "0000ffffff0100ffd400")) {
 		t.Errorf("extended: % .12x, %v", long, err)
 	}
-	if _, err := encode(make([]byte, maxExtended)); !errors.Is(err, errTooLong) {
+	if _, err := Encode(make([]byte, maxExtended)); !errors.Is(err, ErrTooLong) {
 		t.Errorf("too long: %v", err)
 	}
 	for name, tc := range map[string]struct {
 		in   string
-		want frame
+		want Frame
 	}{
-		"version":   {"0000ff06fad50332010607e800", frame{answer, unhex(t, "0332010607")}},
-		"ack":       {"0000ff00ff00", frame{kind: ack}},
-		"nack":      {"0000ffff0000", frame{kind: nack}},
-		"error":     {"0000ff01ff7f8100", frame{kind: failure}},
-		"extended":  {"0000ffffff0003fdd54100ea00", frame{answer, unhex(t, "4100")}},
-		"no 00 end": {"00ff03fdd54100ea", frame{answer, unhex(t, "4100")}},
+		"version":   {"0000ff06fad50332010607e800", Frame{Answer, unhex(t, "0332010607")}},
+		"ack":       {"0000ff00ff00", Frame{Kind: Acknowledged}},
+		"nack":      {"0000ffff0000", Frame{Kind: Refused}},
+		"error":     {"0000ff01ff7f8100", Frame{Kind: SyntaxError}},
+		"extended":  {"0000ffffff0003fdd54100ea00", Frame{Answer, unhex(t, "4100")}},
+		"no 00 end": {"00ff03fdd54100ea", Frame{Answer, unhex(t, "4100")}},
 	} {
-		var d decoder
+		var d Decoder
 		got := d.Feed(unhex(t, tc.in))
-		if len(got) != 1 || got[0].kind != tc.want.kind || !bytes.Equal(got[0].data, tc.want.data) {
+		if len(got) != 1 || got[0].Kind != tc.want.Kind || !bytes.Equal(got[0].Data, tc.want.Data) {
 			t.Errorf("%s: got %+v", name, got)
 		}
 	}
@@ -69,7 +67,7 @@ func TestFramesAmongNoise(t *testing.T) {
 		for range 1 + dice.IntN(5) {
 			noise := some(dice.IntN(21), func() byte { return []byte{0x01, 0x55, 0x7E, 0xAA, 0x00}[dice.IntN(5)] })
 			data := some(1+dice.IntN(263), func() byte { return byte(dice.Uint32()) }) //nolint:gosec // any byte
-			framed, err := encode(data)
+			framed, err := Encode(data)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -77,13 +75,13 @@ func TestFramesAmongNoise(t *testing.T) {
 			framed[i], framed[len(framed)-2] = fromChip, framed[len(framed)-2]-1 // as the chip sends it
 			line, want = append(append(line, noise...), framed...), append(want, data)
 		}
-		var d decoder
+		var d Decoder
 		var got [][]byte
 		for len(line) > 0 {
 			n := min(1+dice.IntN(40), len(line))
 			for _, f := range d.Feed(line[:n]) {
-				if f.kind == answer {
-					got = append(got, f.data)
+				if f.Kind == Answer {
+					got = append(got, f.Data)
 				}
 			}
 			line = line[n:]
@@ -100,14 +98,14 @@ func TestFlippedBits(t *testing.T) {
 	for bit := range len(good) * 8 {
 		bad := bytes.Clone(good)
 		bad[bit/8] ^= 1 << (bit % 8)
-		var d decoder
+		var d Decoder
 		for _, f := range d.Feed(bad) {
-			if f.kind == answer && !bytes.Equal(f.data, unhex(t, "0332010607")) {
-				t.Errorf("bit %d: % x was taken", bit, f.data)
+			if f.Kind == Answer && !bytes.Equal(f.Data, unhex(t, "0332010607")) {
+				t.Errorf("bit %d: % x was taken", bit, f.Data)
 			}
 		}
 		d.Forget() // as before a repetition
-		if got := d.Feed(good); len(got) != 1 || got[0].kind != answer {
+		if got := d.Feed(good); len(got) != 1 || got[0].Kind != Answer {
 			t.Errorf("bit %d: the next frame: %+v", bit, got)
 		}
 	}
@@ -115,39 +113,22 @@ func TestFlippedBits(t *testing.T) {
 
 func TestTargets(t *testing.T) {
 	one := unhex(t, "01 01 0044 20 07 04112233445566 05 7880 7002")
-	got, err := parseTargets(one)
-	if err != nil || len(got) != 1 || len(got[0].uid) != 7 || len(got[0].ats) != 5 {
+	got, err := Targets(one)
+	if err != nil || len(got) != 1 || len(got[0].UID) != 7 || len(got[0].ATS) != 5 {
 		t.Errorf("got %+v, %v", got, err)
 	}
-	classic, err := parseTargets(unhex(t, "01 01 0004 08 04 11223344"))
-	if err != nil || len(classic) != 1 || classic[0].ats != nil {
+	classic, err := Targets(unhex(t, "01 01 0004 08 04 11223344"))
+	if err != nil || len(classic) != 1 || classic[0].ATS != nil {
 		t.Errorf("classic: %+v, %v", classic, err)
 	}
 	for n := range one {
-		if got, err := parseTargets(one[:n]); err == nil {
+		if got, err := Targets(one[:n]); err == nil {
 			t.Errorf("cut at %d: %+v", n, got)
 		}
 	}
 	for _, bad := range []string{"03", "01 01 0044 20 05 0411223344 05 78807002", "01 01 0044 20 04 11223344 00"} {
-		if got, err := parseTargets(unhex(t, bad)); err == nil {
+		if got, err := Targets(unhex(t, bad)); err == nil {
 			t.Errorf("%s: %+v", bad, got)
-		}
-	}
-}
-
-func TestEveryStatus(t *testing.T) {
-	for b := range 256 {
-		err := status(b).err()
-		if low := b & 0x3F; low == 0 != (err == nil) {
-			t.Errorf("%02x: %v", b, err)
-		}
-		if err != nil && !errors.Is(err, drivers.ErrTorn) && !errors.Is(err, drivers.ErrFailure) {
-			t.Errorf("%02x: %v", b, err)
-		}
-	}
-	for s, want := range map[status]drivers.ErrorCode{0x01: drivers.ErrTorn, 0x2B: drivers.ErrTorn, 0x0D: drivers.ErrFailure, 0x41: drivers.ErrTorn} {
-		if !errors.Is(s.err(), want) {
-			t.Errorf("%02x: %v", byte(s), s.err())
 		}
 	}
 }
@@ -160,12 +141,12 @@ func FuzzDecode(f *testing.F) {
 		if len(b) > 100 {
 			return // longer ones only take longer
 		}
-		var d decoder
+		var d Decoder
 		for rest := b; len(rest) > 0; {
 			n := min(max(size, 1), len(rest))
 			for _, fr := range d.Feed(rest[:n]) {
-				if fr.kind == answer && (len(fr.data) == 0 || !bytes.Contains(b, fr.data)) {
-					t.Fatalf("% x is not in the input", fr.data)
+				if fr.Kind == Answer && (len(fr.Data) == 0 || !bytes.Contains(b, fr.Data)) {
+					t.Fatalf("% x is not in the input", fr.Data)
 				}
 			}
 			if len(d.buf) > maxExtended+16 {
@@ -173,6 +154,6 @@ func FuzzDecode(f *testing.F) {
 			}
 			rest = rest[n:]
 		}
-		_, _ = parseTargets(b)
+		_, _ = Targets(b)
 	})
 }
