@@ -18,6 +18,7 @@ import (
 	"dcpos/agent/devices/uevent"
 	"dcpos/drivers"
 	"dcpos/drivers/receipt"
+	"dcpos/drivers/transport"
 	profiles "dcpos/firmware-profiles"
 )
 
@@ -607,6 +608,48 @@ func TestTwoScannersOneFeed(t *testing.T) {
 		synctest.Wait()
 		if !slices.Equal(b.codes, []string{"1", "2"}) {
 			t.Fatal(b.codes)
+		}
+	})
+}
+
+func TestWhatATillHas(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		none := start(t, devices.Config{}, sysfstest.Plant(t, ""), true)
+		rest(time.Second)
+		if none.HasPrinter() || none.HasDisplay() || none.Columns() != 0 || none.Unconfirmed() || none.Customer().Chinese() {
+			t.Error("a till without devices has some")
+		}
+		if columns, rows := none.Customer().Size(); columns != 20 || rows != 2 {
+			t.Errorf("no display is %d by %d", columns, rows)
+		}
+		shut := start(t, devices.Config{Printer: pty("star-graphics"), Display: pty("d")}, sysfstest.Plant(t, ""), true,
+			func(b *bench) { b.refuse = noHardware() })
+		rest(time.Second)
+		if !shut.HasPrinter() || !shut.HasDisplay() || shut.Columns() != 0 || !shut.Unconfirmed() {
+			t.Error("devices that are named and not there are not known")
+		}
+		open := start(t, devices.Config{Printer: pty("epson-tm-t20")}, sysfstest.Plant(t, ""), true)
+		rest(time.Second)
+		if open.Columns() != 48 || open.Unconfirmed() {
+			t.Errorf("%d columns, unconfirmed %v", open.Columns(), open.Unconfirmed())
+		}
+		open.last("printer").tell(func() { open.last("printer").status.HeadHot = drivers.Reading{Value: drivers.Yes} })
+		rest(time.Second)
+		if s := open.status("printer"); s.State == devices.StateReady || s.Text == nil || s.Hint == nil || s.Reason != "head_hot" {
+			t.Errorf("a hot head is told as %+v", s)
+		}
+	})
+}
+
+func TestADeviceThatMayNotBeOpened(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t, devices.Config{Printer: pty("p")}, sysfstest.Plant(t, ""), true, func(b *bench) {
+			b.refuse = drivers.Trouble(drivers.CategoryPOSPrinter, "claim", drivers.ErrNoHardware, fmt.Errorf("open: %w", transport.ErrAccess))
+		})
+		rest(10 * time.Second)
+		s := b.status("printer")
+		if s.State != devices.StateError || s.Reason != devices.ReasonPermission || s.Hint == nil || !strings.Contains(s.Hint.EN, "udev") || !strings.Contains(s.Hint.ZH, "udev") {
+			t.Errorf("%+v", s)
 		}
 	})
 }
