@@ -17,7 +17,6 @@ type SelfTestInfo struct {
 	Columns  int                    // of the paper, as the profile says
 	Status   *drivers.PrinterStatus // nil: not asked
 	Logo     []byte                 // a PNG; empty: none
-	Address  string                 // where the till's pages are; becomes the QR code
 	OpenTill bool                   // give the drawer's pulse as well
 	At       time.Time
 }
@@ -38,9 +37,8 @@ func SelfTest(info SelfTestInfo) receipt.Receipt {
 	addIdentity(&r, info)
 	addStatus(&r, info.Status)
 	addSamples(&r, info.Columns)
-	if info.Address != "" {
-		r.Add(receipt.Rule(), receipt.Centered("扫码应打开 Scan, it opens"), receipt.Centered(info.Address), receipt.QR(info.Address))
-	}
+	code := strings.Join(strings.Fields("DCPOS "+info.Shop.Terminal+" "+info.At.Format(timeForm)), " ")
+	r.Add(receipt.Rule(), receipt.Centered("扫码应读出 The code reads"), receipt.Centered(code), receipt.QR(code))
 	r.Add(receipt.DoubleRule(), receipt.Centered("切纸应在下方 The cut is below this line"), receipt.Feed(1))
 	if info.OpenTill {
 		r.Add(receipt.KickDrawer())
