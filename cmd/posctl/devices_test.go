@@ -178,7 +178,10 @@ func TestDevicesOfAnAgent(t *testing.T) {
 		"POST /v1/devices/printer/selftest":       `{"ok":true,"level":"external","print":{"state":"CONFIRMED"}}`,
 		"POST /v1/devices/printer/health":         `{"ok":false,"level":"internal","text":{"zh":"缺纸","en":"no paper"},"hint":{"zh":"请换纸","en":"load paper"}}`,
 	})
-	ill := agent(t, map[string]string{"GET /v1/devices": `{"devices":[` + aPrinter + `},` + aScanner + `}],"unknown":[]}`})
+	ill := agent(t, map[string]string{
+		"GET /v1/devices":                 `{"devices":[` + aPrinter + `},` + aScanner + `}],"unknown":[]}`,
+		"POST /v1/devices/scanner/health": `{"ok":true,"level":"interactive"}`,
+	})
 	for _, tc := range []struct {
 		socket string
 		args   []string
@@ -192,6 +195,7 @@ func TestDevicesOfAnAgent(t *testing.T) {
 		{socket, []string{"devices", "--forget", "scanner"}, cli.OK, "printer"},
 		{socket, []string{"selftest"}, cli.OK, "✓ printer  the self-test ticket is printed"},
 		{socket, []string{"selftest", "printer", "--level", "internal"}, cli.Negative, "✗ printer  no paper\n  → load paper"},
+		{ill, []string{"selftest", "scanner"}, cli.OK, "✓ scanner  well"},
 		{ill, []string{"selftest", "nobody"}, cli.Negative, ""},
 	} {
 		var out, errs bytes.Buffer
