@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"dcpos/drivers/scanner"
+	"dcpos/drivers/scanner/router"
 	"dcpos/pos"
 	"dcpos/pos/dcep"
 )
@@ -17,17 +17,17 @@ import (
 const maxCode = 64
 
 // otherScheme refuses a payment code of another scheme by its name.
-func otherScheme(kind scanner.Kind) error {
+func otherScheme(kind router.Kind) error {
 	var zh, en string
 	switch kind {
-	case scanner.KindWeChat:
+	case router.KindWeChat:
 		zh, en = "微信支付", "WeChat Pay"
-	case scanner.KindAlipay:
+	case router.KindAlipay:
 		zh, en = "支付宝", "Alipay"
-	case scanner.KindUnionPay:
+	case router.KindUnionPay:
 		zh, en = "银联", "UnionPay"
-	case scanner.KindECNY, scanner.KindPayment, scanner.KindEvidence, scanner.KindGoods,
-		scanner.KindGS1, scanner.KindCampaign, scanner.KindLink, scanner.KindUnknown:
+	case router.KindECNY, router.KindPayment, router.KindEvidence, router.KindGoods,
+		router.KindGS1, router.KindCampaign, router.KindLink, router.KindUnknown:
 		return nil
 	default:
 		return nil
@@ -45,11 +45,11 @@ func checkCode(code string) error {
 	if len(code) > maxCode {
 		return pos.FieldError(pos.ErrBadCode, "code", fmt.Errorf("%d characters", len(code)))
 	}
-	kind := scanner.Classify(code)
+	kind := router.Classify(code)
 	if err := otherScheme(kind); err != nil {
 		return err
 	}
-	if kind != scanner.KindECNY {
+	if kind != router.KindECNY {
 		return pos.FieldError(pos.ErrBadCode, "code", fmt.Errorf("code is a %s", kind))
 	}
 	return nil

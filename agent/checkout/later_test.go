@@ -13,7 +13,7 @@ import (
 	"dcpos/agent/operator"
 	"dcpos/drivers"
 	"dcpos/drivers/receipt"
-	"dcpos/drivers/scanner"
+	"dcpos/drivers/scanner/router"
 	"dcpos/pos"
 )
 
@@ -436,7 +436,7 @@ func TestReceipts(t *testing.T) {
 
 func TestScan(t *testing.T) {
 	run(t, "each kind goes its way", func(b *bench) {
-		scan := func(text, symbology string, kind scanner.Kind, want pos.Code) checkout.Scan {
+		scan := func(text, symbology string, kind router.Kind, want pos.Code) checkout.Scan {
 			b.Helper()
 			s, err := b.till.Scan(b.Context(), text, symbology)
 			code(b.T, err, want)
@@ -445,35 +445,35 @@ func TestScan(t *testing.T) {
 			}
 			return s
 		}
-		scan(checkouttest.Code(1), "]Q1", scanner.KindECNY, pos.ErrIllegalMove)
+		scan(checkouttest.Code(1), "]Q1", router.KindECNY, pos.ErrIllegalMove)
 		p := b.start(pos.BScanC, "o1")
-		scan("130000000000000000", "", scanner.KindWeChat, pos.ErrBadCode)
-		if s := scan("6901234567892", "]E0", scanner.KindGoods, ""); s.Code != "6901234567892" {
+		scan("130000000000000000", "", router.KindWeChat, pos.ErrBadCode)
+		if s := scan("6901234567892", "]E0", router.KindGoods, ""); s.Code != "6901234567892" {
 			b.Fatalf("goods code %q", s.Code)
 		}
 		const weighed = "0106901028075862310300125010LOT"
-		if s := scan(weighed, "]C1", scanner.KindGS1, ""); s.Code != weighed {
+		if s := scan(weighed, "]C1", router.KindGS1, ""); s.Code != weighed {
 			b.Fatalf("GS1 code %q", s.Code)
 		}
-		scan("https://example.com/x", "]Q1", scanner.KindLink, "")
-		scan("https://pos.example.cn/campaigns/x", "]Q1", scanner.KindCampaign, "")
-		scan("dcpos:campaign:wangfujing-2021", "]Q1", scanner.KindCampaign, "")
-		s := scan(checkouttest.Code(1), "]Q1", scanner.KindECNY, "")
+		scan("https://example.com/x", "]Q1", router.KindLink, "")
+		scan("https://pos.example.cn/campaigns/x", "]Q1", router.KindCampaign, "")
+		scan("dcpos:campaign:wangfujing-2021", "]Q1", router.KindCampaign, "")
+		s := scan(checkouttest.Code(1), "]Q1", router.KindECNY, "")
 		if s.Payment == nil || s.Payment.ID != p.ID || s.Payment.State != pos.Paid || strings.Contains(s.Code, "0000") {
 			b.Fatalf("%+v", s)
 		}
-		if s := scan("dcpos:pay:"+p.ID.String(), "]Q1", scanner.KindPayment, ""); s.Payment == nil || s.Payment.ID != p.ID {
+		if s := scan("dcpos:pay:"+p.ID.String(), "]Q1", router.KindPayment, ""); s.Payment == nil || s.Payment.ID != p.ID {
 			b.Fatalf("%+v", s)
 		}
-		scan("dcpos:pay:01900000-0000-7000-8000-000000000000", "", scanner.KindPayment, pos.ErrNotFound)
-		scan("dcpos:pay:nonsense", "", scanner.KindPayment, pos.ErrBadCode)
+		scan("dcpos:pay:01900000-0000-7000-8000-000000000000", "", router.KindPayment, pos.ErrNotFound)
+		scan("dcpos:pay:nonsense", "", router.KindPayment, pos.ErrBadCode)
 		q := b.offline("o2")
-		s = scan(b.promise(b.NewWallet(b), q.ID), "]Q1", scanner.KindEvidence, "")
+		s = scan(b.promise(b.NewWallet(b), q.ID), "]Q1", router.KindEvidence, "")
 		if s.Payment == nil || s.Payment.State != pos.AcceptedEvidence {
 			b.Fatalf("%+v", s)
 		}
-		scan(checkouttest.Code(2), "", scanner.KindECNY, pos.ErrOfflineCode)
-		scan("hello", "", scanner.KindUnknown, pos.ErrBadCode)
+		scan(checkouttest.Code(2), "", router.KindECNY, pos.ErrOfflineCode)
+		scan("hello", "", router.KindUnknown, pos.ErrBadCode)
 	}, func(c *checkout.Config) { c.CampaignHost = "pos.example.cn" })
 }
 

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"dcpos/drivers/scanner"
+	"dcpos/drivers/scanner/router"
 	"dcpos/pos"
 )
 
@@ -16,7 +16,7 @@ const MaxScan = 4096
 
 // Scan is what a scanned code was, and what was done with it.
 type Scan struct {
-	Kind scanner.Kind `json:"kind"`
+	Kind router.Kind `json:"kind"`
 	// Code is the code itself for goods, campaigns and links, masked for everything else.
 	Code string `json:"code"`
 	// Payment is the payment that the code found or paid.
@@ -32,11 +32,11 @@ type Scan struct {
 func (t *Till) Scan(ctx context.Context, code, symbology string) (Scan, error) {
 	code = strings.TrimSpace(code)
 	if code == "" || len(code) > MaxScan || !utf8.ValidString(code) {
-		return Scan{Kind: scanner.KindUnknown, Text: pos.ErrBadCode.Text()}, pos.FieldError(pos.ErrBadCode, "code", fmt.Errorf("%d bytes", len(code)))
+		return Scan{Kind: router.KindUnknown, Text: pos.ErrBadCode.Text()}, pos.FieldError(pos.ErrBadCode, "code", fmt.Errorf("%d bytes", len(code)))
 	}
-	s := Scan{Kind: scanner.ClassifyScan(code, symbology), Code: scanner.Mask(code)}
-	if s.Kind == scanner.KindLink && scanner.CampaignLink(code, t.c.CampaignHost) {
-		s.Kind = scanner.KindCampaign
+	s := Scan{Kind: router.ClassifyScan(code, symbology), Code: router.Mask(code)}
+	if s.Kind == router.KindLink && router.CampaignLink(code, t.c.CampaignHost) {
+		s.Kind = router.KindCampaign
 	}
 	err := t.route(ctx, code, &s)
 	if err != nil {
@@ -49,30 +49,30 @@ func (t *Till) Scan(ctx context.Context, code, symbology string) (Scan, error) {
 
 func (t *Till) route(ctx context.Context, code string, s *Scan) error {
 	switch s.Kind {
-	case scanner.KindPayment:
+	case router.KindPayment:
 		return t.scanReceipt(ctx, code, s)
-	case scanner.KindECNY:
+	case router.KindECNY:
 		return t.scanPaying(ctx, s, pos.BScanC, func(id pos.PaymentID) (pos.Payment, error) { return t.SubmitCode(ctx, id, code) })
-	case scanner.KindEvidence:
+	case router.KindEvidence:
 		return t.scanPaying(ctx, s, pos.Evidence, func(id pos.PaymentID) (pos.Payment, error) { return t.SubmitEvidence(ctx, id, code) })
-	case scanner.KindWeChat, scanner.KindAlipay, scanner.KindUnionPay:
+	case router.KindWeChat, router.KindAlipay, router.KindUnionPay:
 		return otherScheme(s.Kind)
-	case scanner.KindCampaign:
+	case router.KindCampaign:
 		s.Code, s.Text = code, pos.Text{ZH: "活动二维码,请顾客用手机扫码报名", EN: "a campaign's code: the customer registers with a phone"}
 		return nil
-	case scanner.KindGoods, scanner.KindGS1:
+	case router.KindGoods, router.KindGS1:
 		s.Code, s.Text = code, pos.Text{ZH: "商品条码", EN: "goods code"}
 		return nil
-	case scanner.KindLink:
+	case router.KindLink:
 		s.Code, s.Text = code, pos.Text{ZH: "网址二维码,不是付款码", EN: "a web address, not a payment code"}
 		return nil
-	case scanner.KindUnknown:
+	case router.KindUnknown:
 	}
 	return pos.FieldError(pos.ErrBadCode, "code", errors.New("unknown kind of code"))
 }
 
 func (t *Till) scanReceipt(ctx context.Context, code string, s *Scan) error {
-	text, _, _ := strings.Cut(strings.TrimPrefix(code, scanner.PaymentPrefix), ".") // the proof after it is for others
+	text, _, _ := strings.Cut(strings.TrimPrefix(code, router.PaymentPrefix), ".") // the proof after it is for others
 	id, err := pos.ParsePaymentID(text)
 	if err != nil {
 		return pos.FieldError(pos.ErrBadCode, "code", err)

@@ -48,6 +48,7 @@ type station struct {
 	why     trouble
 	since   time.Time
 	lost    time.Time // when it stopped working; zero: it works, or never did
+	mute    bool      // since then it could be opened, and answered nothing
 	owner   string
 	suspect bool                  // somebody found it silent
 	advice  trouble               // what a scanner told about how it is set
@@ -338,10 +339,9 @@ func (st *station) openDevice(ctx context.Context) (drivers.Device, error) {
 		learner.Forget() // it was to forget while it was being opened
 	}
 	st.healing.Opened++
-	flapped := !st.lost.IsZero() && time.Since(st.lost) < flap && st.state.Works()
-	st.lost = time.Time{}
+	untold := !st.lost.IsZero() && (time.Since(st.lost) < flap && st.state.Works() || st.mute)
 	st.mu.Unlock()
-	if !flapped {
+	if !untold {
 		st.become(StateEnabled, trouble{})
 	}
 	if st.kind == profiles.KindPrinter {
@@ -361,7 +361,12 @@ func (st *station) putDown(ctx context.Context, d drivers.Device, why error, l *
 	for name, n := range d.Statistics() {
 		st.past[name] += n
 	}
-	st.device, st.lost = nil, time.Now()
+	st.device = nil
+	st.mute = !st.lost.IsZero() // it was opened anew and has answered nothing
+	mute := st.mute
+	if !mute {
+		st.lost = time.Now()
+	}
 	st.powered += time.Since(st.opened)
 	if ctx.Err() == nil {
 		st.past[drivers.CommunicationErrorCount]++
@@ -384,8 +389,11 @@ func (st *station) putDown(ctx context.Context, d drivers.Device, why error, l *
 		return
 	}
 	st.log.WarnContext(ctx, "device closed", "err", why)
-	if errors.Is(why, errHung) || errors.Is(err, errHung) {
+	switch {
+	case errors.Is(why, errHung), errors.Is(err, errHung):
 		st.become(StateError, hung(int(st.calls.Load())))
+	case mute && errors.Is(why, drivers.ErrOffline) && !errors.Is(why, drivers.ErrNoHardware):
+		st.become(StateError, troubleOf(why))
 	}
 	if reset && !own {
 		st.resetPort(ctx)

@@ -8,16 +8,16 @@ import (
 	"dcpos/agent/checkout"
 	"dcpos/agent/devices"
 	"dcpos/agent/operator"
-	"dcpos/drivers/scanner"
+	"dcpos/drivers/scanner/router"
 	"dcpos/pos"
 )
 
 // Scan is what a scanned code was.
 type Scan struct {
-	Kind    scanner.Kind `json:"kind"`
-	Code    string       `json:"code" doc:"Masked unless it is a goods code or a link"`
-	Payment *Payment     `json:"payment,omitempty"`
-	Text    pos.Text     `json:"text"`
+	Kind    router.Kind `json:"kind"`
+	Code    string      `json:"code" doc:"Masked unless it is a goods code or a link"`
+	Payment *Payment    `json:"payment,omitempty"`
+	Text    pos.Text    `json:"text"`
 }
 
 type scanInput struct {

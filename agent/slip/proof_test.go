@@ -9,7 +9,7 @@ import (
 
 	"dcpos/agent/slip"
 	"dcpos/drivers/receipt/draw"
-	"dcpos/drivers/scanner"
+	"dcpos/drivers/scanner/router"
 	"dcpos/internal/testqr"
 	"dcpos/pos"
 	"dcpos/pos/dcep"
@@ -37,7 +37,7 @@ func TestTheProofFitsTheNarrowestPaper(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	code, err := draw.QR([]byte(scanner.PaymentPrefix+text), 384)
+	code, err := draw.QR([]byte(router.PaymentPrefix+text), 384)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,14 +56,14 @@ func TestTheProofFitsTheNarrowestPaper(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if read != scanner.PaymentPrefix+text {
+	if read != router.PaymentPrefix+text {
 		t.Fatalf("read %q", read)
 	}
 	v, err := suite.Verifier(key.Public())
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := dcep.ParseSlip(strings.TrimPrefix(read, scanner.PaymentPrefix))
+	got, err := dcep.ParseSlip(strings.TrimPrefix(read, router.PaymentPrefix))
 	if err != nil || got.Verify(v) != nil || got.Amount != s.Amount {
 		t.Fatalf("%+v %v", got, err)
 	}

@@ -17,7 +17,6 @@ type SelfTestInfo struct {
 	Columns  int                    // of the paper, as the profile says
 	Status   *drivers.PrinterStatus // nil: not asked
 	Logo     []byte                 // a PNG; empty: none
-	Address  string                 // where the till's pages are; becomes the QR code
 	OpenTill bool                   // give the drawer's pulse as well
 	At       time.Time
 }
@@ -38,9 +37,8 @@ func SelfTest(info SelfTestInfo) receipt.Receipt {
 	addIdentity(&r, info)
 	addStatus(&r, info.Status)
 	addSamples(&r, info.Columns)
-	if info.Address != "" {
-		r.Add(receipt.Rule(), receipt.Centered("扫码应打开 Scan, it opens"), receipt.Centered(info.Address), receipt.QR(info.Address))
-	}
+	code := strings.TrimSpace(info.Shop.Terminal + " " + info.At.Format(timeForm))
+	r.Add(receipt.Rule(), receipt.Centered("扫码应读出 The code reads"), receipt.Centered(code), receipt.QR(code))
 	r.Add(receipt.DoubleRule(), receipt.Centered("切纸应在下方 The cut is below this line"), receipt.Feed(1))
 	if info.OpenTill {
 		r.Add(receipt.KickDrawer())
@@ -104,7 +102,7 @@ func addStatus(r *receipt.Receipt, s *drivers.PrinterStatus) {
 // addSamples shows what goes wrong on a printer with a wrong profile: width, sizes,
 // characters of each font, signs that share codes with others.
 func addSamples(r *receipt.Receipt, columns int) {
-	r.Add(receipt.Rule(), receipt.Text("标尺须到两边 Ruler reaches both sides"), receipt.Text(ruler(columns)))
+	r.Add(receipt.Rule(), receipt.Text("标尺须到两边 Ruler edge to edge"), receipt.Text(ruler(columns)))
 	r.Add(receipt.Text("常用字:数字人民币,王府井,元角分"), receipt.Text("GBK:镕 堃 喆 珺 龘"), receipt.Text("生僻字 rare:𠮷 㙍"),
 		receipt.Text("符号 signs:¥12.00 ￥12.00 € ℃ № √ “”·—"), receipt.Text("Latin: The quick brown fox 0123456789"))
 	for _, s := range []struct {

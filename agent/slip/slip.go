@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"dcpos/drivers/receipt"
-	"dcpos/drivers/scanner"
+	"dcpos/drivers/scanner/router"
 	"dcpos/pos"
 )
 
@@ -56,7 +56,7 @@ func Payment(shop Shop, p pos.Payment, proof string, printed time.Time) receipt.
 		if proof != "" {
 			code = proof
 		}
-		r.Add(receipt.Feed(1), receipt.QR(scanner.PaymentPrefix+code))
+		r.Add(receipt.Feed(1), receipt.QR(router.PaymentPrefix+code))
 	}
 	r.Add(receipt.Centered("打印 Printed " + printed.In(pos.Shanghai()).Format(timeForm)))
 	if !test.IsZero() {

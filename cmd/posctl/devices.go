@@ -295,24 +295,26 @@ type SelftestCmd struct {
 	tillAt
 
 	Device string `arg:"" optional:"" help:"Its name; without: every printer. 设备名称,默认所有打印机。"`
-	Level  string `default:"external" enum:"internal,external,interactive" help:"internal: disturb nobody; external: print, show; interactive: also wait half a minute for a scan or a card. 检查级别。"`
+	Level  string `default:"" enum:",internal,external,interactive" help:"internal: disturb nobody; external: print, show; interactive: also wait half a minute for a scan or a card. Default: external for what prints or shows, interactive for what reads. 检查级别。"`
 }
 
 // Run tests devices; exit 1 when one is not well.
 func (s SelftestCmd) Run(ctx context.Context, out *cli.Streams) error {
 	s.Timeout = max(s.Timeout, selftestTimeout)
 	return s.ask(ctx, func(ctx context.Context, c *sdk.Client) error {
-		names, err := s.names(ctx, c)
+		list, err := c.Devices(ctx)
 		if err != nil {
 			return err
 		}
 		results := map[string]sdk.DeviceHealth{}
+		names := s.names(list)
 		ill := len(names) == 0
 		for _, name := range names {
-			if s.Level == "interactive" {
+			level := s.level(list, name)
+			if level == "interactive" {
 				_, _ = fmt.Fprintf(out.Err, say("%s:请在 30 秒内扫一个码或放一张卡\n", "%s: scan a code or hold a card to it within 30 s\n"), name)
 			}
-			h, err := s.test(ctx, c, name)
+			h, err := test(ctx, c, name, level)
 			if err != nil {
 				return err
 			}
@@ -330,25 +332,39 @@ func (s SelftestCmd) Run(ctx context.Context, out *cli.Streams) error {
 // selftestTimeout is longer than a person has, and than a ticket prints.
 const selftestTimeout = 45 * time.Second
 
-func (s SelftestCmd) test(ctx context.Context, c *sdk.Client, name string) (sdk.DeviceHealth, error) {
-	if s.Level == "external" {
+func test(ctx context.Context, c *sdk.Client, name, level string) (sdk.DeviceHealth, error) {
+	if level == "external" {
 		return c.TestDevice(ctx, name)
 	}
-	return c.CheckDevice(ctx, name, s.Level)
+	return c.CheckDevice(ctx, name, level)
 }
 
-func (s SelftestCmd) names(ctx context.Context, c *sdk.Client) ([]string, error) {
-	if s.Device != "" {
-		return []string{s.Device}, nil
+// level is the one that was asked for, or what a device of its kind can show: a scanner
+// and a card reader show nothing by themselves.
+func (s SelftestCmd) level(list sdk.DeviceList, name string) string {
+	if s.Level != "" {
+		return s.Level
 	}
-	list, err := c.Devices(ctx)
+	for _, d := range list.Devices {
+		if d.Name == name && (d.Role == "scanner" || d.Role == "nfc") {
+			return "interactive"
+		}
+	}
+	return "external"
+}
+
+// names are the device's that was asked for, or every printer's.
+func (s SelftestCmd) names(list sdk.DeviceList) []string {
+	if s.Device != "" {
+		return []string{s.Device}
+	}
 	var names []string
 	for _, d := range list.Devices {
 		if d.Role == "printer" {
 			names = append(names, d.Name)
 		}
 	}
-	return names, err
+	return names
 }
 
 func healthForPeople(w io.Writer, names []string, results map[string]sdk.DeviceHealth) error {

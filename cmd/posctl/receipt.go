@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"dcpos/drivers/scanner"
+	"dcpos/drivers/scanner/router"
 	"dcpos/internal/cli"
 	"dcpos/offline"
 	"dcpos/pos"
@@ -31,7 +31,7 @@ type ReceiptVerifyCmd struct {
 
 // Run verifies and prints what is proved.
 func (c ReceiptVerifyCmd) Run(ctx context.Context, out *cli.Streams) error {
-	slip, err := dcep.ParseSlip(strings.TrimPrefix(strings.TrimSpace(c.Text), scanner.PaymentPrefix))
+	slip, err := dcep.ParseSlip(strings.TrimPrefix(strings.TrimSpace(c.Text), router.PaymentPrefix))
 	if err != nil {
 		return cli.Exit(cli.Negative, err)
 	}

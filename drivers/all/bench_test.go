@@ -191,7 +191,7 @@ func serialScannerBench(t *testing.T, name string) {
 			if err := model.Scan(code, "]Q1"); err != nil {
 				t.Error(err)
 			}
-			time.Sleep(2 * p.Framing.Idle()) // a hand is slower than the silence that ends a code
+			time.Sleep(10 * p.Framing.Idle()) // a hand is slower than the silence that ends a code, and so is a busy machine
 		}
 	})
 	t.Run("symbology", func(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 
 	"dcpos/drivers"
 	"dcpos/drivers/scanner"
+	"dcpos/drivers/scanner/framing"
 	"dcpos/drivers/scanner/hidpos"
 	"dcpos/drivers/transport"
 	"dcpos/drivers/transport/evdev"
@@ -49,7 +50,7 @@ func OpenScanner(ctx context.Context, cfg drivers.DeviceConfig) (drivers.Scanner
 		return nil, drivers.Trouble(category, "open "+cfg.Name, drivers.ErrNoService, unknownDriver(profile.Driver, Scanners()))
 	}
 	if cfg.Framing != nil {
-		profile.Framing = scanner.Fixed(profile.Framing, *cfg.Framing)
+		profile.Framing = framing.Fixed(profile.Framing, *cfg.Framing)
 	}
 	s := build(profile, scannerDial(cfg.Transport, profile), cfg.Name)
 	if l, ok := s.(drivers.FramingLearner); ok && cfg.Learned != nil {

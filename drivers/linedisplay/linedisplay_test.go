@@ -352,7 +352,7 @@ func TestManyCallersAtOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	for start := time.Now(); !slices.Equal(model.Lines(), []string{"end", ""}); time.Sleep(time.Millisecond) {
-		if time.Since(start) > 5*time.Second {
+		if time.Since(start) > time.Minute {
 			t.Fatalf("shown %q", model.Lines())
 		}
 	}

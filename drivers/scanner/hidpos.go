@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"dcpos/drivers"
+	"dcpos/drivers/scanner/framing"
 	"dcpos/drivers/scanner/hidpos"
 	"dcpos/drivers/scanner/symbology"
 	"dcpos/drivers/transport"
@@ -131,26 +132,26 @@ type reports struct {
 	rules     profiles.Framing
 	honeywell bool
 	last      time.Time
-	known     known
+	dropped   int
 }
 
-func (r *reports) waiting() time.Duration {
+func (r *reports) Waiting() time.Duration {
 	if !r.joiner.Joining() {
 		return 0
 	}
 	return r.rules.Stale()
 }
 
-func (r *reports) silence(now time.Time) []drivers.ScanEvent {
+func (r *reports) Silence(now time.Time) []drivers.ScanEvent {
 	if r.joiner.Joining() && now.Sub(r.last) >= r.rules.Stale() {
 		r.joiner.Drop()
-		r.known.dropped++
+		r.dropped++
 	}
 	return nil
 }
 
-func (r *reports) feed(report []byte, at time.Time) []drivers.ScanEvent {
-	r.silence(at)
+func (r *reports) Feed(report []byte, at time.Time) []drivers.ScanEvent {
+	r.Silence(at)
 	r.last = at
 	code, whole, err := r.joiner.Take(report)
 	switch {
@@ -167,10 +168,10 @@ func (r *reports) feed(report []byte, at time.Time) []drivers.ScanEvent {
 		if aim == "" && r.honeywell {
 			aim, _ = symbology.Honeywell(code.Vendor) // empty when it is not in the table
 		}
-		e.Data, e.Err = opened(code.Data, aim, r.rules.AIM)
+		e.Data, e.Err = framing.Opened(code.Data, aim, r.rules.AIM)
 		e.Data.At = at
 	}
 	return []drivers.ScanEvent{e}
 }
 
-func (r *reports) state() known { return r.known }
+func (r *reports) Known() framing.Known { return framing.Known{Dropped: r.dropped} }

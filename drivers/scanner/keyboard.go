@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"dcpos/drivers"
+	"dcpos/drivers/scanner/framing"
 	"dcpos/drivers/scanner/wedge"
 	"dcpos/drivers/transport"
 	profiles "dcpos/firmware-profiles"
@@ -13,20 +14,20 @@ import (
 // a device that is grabbed, as transport/evdev does.
 func NewKeyboard(p profiles.Scanner, dial transport.Dial, o Options) *Scanner {
 	return build(p, dial, o, func(transport.Conn) decoder {
-		return &keyboard{keys: wedge.Decoder{AltCodes: wedge.AltCodes(p.Keyboard.AltCodes)}, framer: newFramer(p.Framing, nil)}
+		return &keyboard{keys: wedge.Decoder{AltCodes: wedge.AltCodes(p.Keyboard.AltCodes)}, Framer: framing.New(p.Framing, nil)}
 	})
 }
 
 // keyboard frames what is typed. Silence within a code is measured by the kernel's times
 // and not by when we came to read, so that a till that stood still cuts no code in two.
 type keyboard struct {
-	*framer
+	*framing.Framer
 
 	keys  wedge.Decoder
 	start time.Time // the wall clock at the kernel's time 0
 }
 
-func (k *keyboard) feed(p []byte, at time.Time) []drivers.ScanEvent {
+func (k *keyboard) Feed(p []byte, at time.Time) []drivers.ScanEvent {
 	strokes := k.keys.Take(p)
 	if len(strokes) == 0 {
 		return nil
@@ -39,11 +40,11 @@ func (k *keyboard) feed(p []byte, at time.Time) []drivers.ScanEvent {
 	for _, s := range strokes {
 		when := k.start.Add(s.At)
 		if s.Lost {
-			out = append(out, k.silence(when)...)
-			k.lose(when)
+			out = append(out, k.Silence(when)...)
+			k.Lose(when)
 			continue
 		}
-		out = append(out, k.framer.feed(s.Bytes, when)...)
+		out = append(out, k.Framer.Feed(s.Bytes, when)...)
 	}
 	return out
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"dcpos/drivers"
+	"dcpos/drivers/scanner/framing"
 	"dcpos/drivers/transport"
 	profiles "dcpos/firmware-profiles"
 	"dcpos/pos"
@@ -48,7 +49,7 @@ type Scanner struct {
 	stop   context.CancelFunc
 	done   chan struct{} // closed when reading and delivering have ended
 	lost   error
-	known  known
+	known  framing.Known
 	past   *drivers.LearnedFraming // what was learned in an earlier life
 	anew   bool                    // the reader is to learn anew
 }
@@ -60,22 +61,14 @@ var (
 
 // decoder cuts what a port gives into codes. It is for one goroutine.
 type decoder interface {
-	// feed takes what was read at a time and returns the codes that are now whole.
-	feed(p []byte, at time.Time) []drivers.ScanEvent
-	// silence tells that nothing came up to now.
-	silence(now time.Time) []drivers.ScanEvent
-	// waiting is after how much silence it wants to hear of it; 0: never.
-	waiting() time.Duration
-	// state tells what it found out besides codes.
-	state() known
-}
-
-// known is what a decoder found out besides codes.
-type known struct {
-	dropped int // half codes thrown away
-	doctor  doctor
-	framing drivers.LearnedFraming
-	sure    bool // framing is
+	// Feed takes what was read at a time and returns the codes that are now whole.
+	Feed(p []byte, at time.Time) []drivers.ScanEvent
+	// Silence tells that nothing came up to now.
+	Silence(now time.Time) []drivers.ScanEvent
+	// Waiting is after how much silence it wants to hear of it; 0: never.
+	Waiting() time.Duration
+	// Known tells what it found out besides codes.
+	Known() framing.Known
 }
 
 // New makes a closed scanner that hangs on a serial line.
@@ -84,7 +77,7 @@ func New(p profiles.Scanner, dial transport.Dial, o Options) *Scanner {
 	s = build(p, dial, o, func(transport.Conn) decoder {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		return newFramer(p.Framing, s.past)
+		return framing.New(p.Framing, s.past)
 	})
 	return s
 }
@@ -191,7 +184,7 @@ func (s *Scanner) Enable(ctx context.Context) error {
 	}
 	s.mu.Lock()
 	conn := s.conn
-	s.known = known{}
+	s.known = framing.Known{}
 	s.mu.Unlock()
 	if s.prepare != nil {
 		if err := s.prepare(ctx, conn); err != nil {
@@ -239,7 +232,7 @@ func (s *Scanner) read(ctx context.Context, conn transport.Conn, queue chan<- dr
 	d := s.decode(conn)
 	buf := make([]byte, bufferSize)
 	for {
-		n, err := readFor(ctx, conn, buf, d.waiting())
+		n, err := readFor(ctx, conn, buf, d.Waiting())
 		if s.forgets() {
 			d = s.decode(conn)
 		}
@@ -247,11 +240,11 @@ func (s *Scanner) read(ctx context.Context, conn transport.Conn, queue chan<- dr
 		var events []drivers.ScanEvent
 		switch {
 		case err == nil:
-			events = d.feed(buf[:n], now)
+			events = d.Feed(buf[:n], now)
 		case ctx.Err() != nil:
 			return
 		case errors.Is(err, context.DeadlineExceeded):
-			events = d.silence(now)
+			events = d.Silence(now)
 		default:
 			s.mu.Lock()
 			s.lost = err
@@ -259,7 +252,7 @@ func (s *Scanner) read(ctx context.Context, conn transport.Conn, queue chan<- dr
 			s.counters.Add(drivers.CommunicationErrorCount, 1)
 			events = []drivers.ScanEvent{{Data: drivers.ScanData{At: now}, Err: s.trouble("read", drivers.ErrOffline, err)}}
 		}
-		events = append(events, s.learn(d.state(), now)...)
+		events = append(events, s.learn(d.Known(), now)...)
 		for _, e := range events {
 			s.queue(queue, e)
 		}
@@ -270,24 +263,24 @@ func (s *Scanner) read(ctx context.Context, conn transport.Conn, queue chan<- dr
 }
 
 // learn keeps what the decoder found out, and says a new finding once.
-func (s *Scanner) learn(k known, now time.Time) []drivers.ScanEvent {
+func (s *Scanner) learn(k framing.Known, now time.Time) []drivers.ScanEvent {
 	s.mu.Lock()
 	before := s.known
 	s.known = k
 	s.mu.Unlock()
-	s.counters.Add(drivers.FailedReadCount, int64(k.dropped-before.dropped))
-	if k.doctor.found == "" || k.doctor.found == before.doctor.found {
+	s.counters.Add(drivers.FailedReadCount, int64(k.Dropped-before.Dropped))
+	if k.Finding.Name == "" || k.Finding.Name == before.Finding.Name {
 		return nil
 	}
-	return []drivers.ScanEvent{{Data: drivers.ScanData{At: now}, Err: s.finding(k.doctor)}}
+	return []drivers.ScanEvent{{Data: drivers.ScanData{At: now}, Err: s.finding(k.Finding)}}
 }
 
 // finding is a finding as an error for a person.
-func (s *Scanner) finding(d doctor) error {
-	text, hint := d.found.text(d, s.Info().Port)
+func (s *Scanner) finding(f framing.Finding) error {
+	text, hint := f.Text(s.Info().Port)
 	return &pos.Error{
 		Code: drivers.CodeDevice, Text: text, Hint: hint,
-		Err: fmt.Errorf("read %s: %s: %w", s.name, d.found, drivers.ErrExtended),
+		Err: fmt.Errorf("read %s: %s: %w", s.name, f.Name, drivers.ErrExtended),
 	}
 }
 
@@ -295,7 +288,7 @@ func (s *Scanner) finding(d doctor) error {
 func (s *Scanner) Learned() (drivers.LearnedFraming, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.known.framing, s.known.sure
+	return s.known.Framing, s.known.Sure
 }
 
 // Recall implements drivers.FramingLearner.
@@ -309,7 +302,7 @@ func (s *Scanner) Recall(f drivers.LearnedFraming) {
 func (s *Scanner) Forget() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.past, s.known, s.anew = nil, known{}, true
+	s.past, s.known, s.anew = nil, framing.Known{}, true
 }
 
 // forgets reports, once, that Forget was called.
@@ -400,14 +393,14 @@ func (s *Scanner) CheckHealth(_ context.Context, level drivers.HealthLevel) (dri
 		return h, s.trouble("check health of", drivers.ErrIllegal, fmt.Errorf("level %d", level))
 	}
 	s.mu.Lock()
-	lost, doctor := s.lost, s.known.doctor
+	lost, finding := s.lost, s.known.Finding
 	s.mu.Unlock()
 	switch {
 	case lost != nil:
 		h.Code, h.Text, h.Hint = drivers.ErrOffline, drivers.ErrOffline.Text(), drivers.ErrOffline.Hint()
-	case doctor.found != "":
+	case finding.Name != "":
 		h.Code = drivers.ErrExtended
-		h.Text, h.Hint = doctor.found.text(doctor, s.Info().Port)
+		h.Text, h.Hint = finding.Text(s.Info().Port)
 	default:
 		h.OK = true
 	}

@@ -31,7 +31,7 @@ func TestANodeThatNeverComes(t *testing.T) {
 	if _, err := transport.OpenNode(t.Context(), path, os.O_RDWR); !errors.Is(err, transport.ErrNotFound) {
 		t.Errorf("got %v", err)
 	}
-	if d := time.Since(start); d < 300*time.Millisecond || d > 3*time.Second {
+	if d := time.Since(start); d < 300*time.Millisecond || d > time.Minute {
 		t.Errorf("waited %v", d)
 	}
 	ended, cancel := context.WithCancel(t.Context())
@@ -66,7 +66,7 @@ func TestCloseOfANodeInterruptsARead(t *testing.T) {
 		if !errors.Is(err, transport.ErrClosed) {
 			t.Errorf("got %v", err)
 		}
-	case <-time.After(5 * time.Second):
+	case <-time.After(time.Minute):
 		t.Error("the read still waits")
 	}
 }

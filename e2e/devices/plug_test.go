@@ -150,7 +150,7 @@ func TestManyPlugs(t *testing.T) {
 		}
 		plugged := time.Now()
 		for !confirmed(ctx, set, &job) {
-			if time.Since(plugged) > 30*time.Second {
+			if time.Since(plugged) > time.Minute {
 				t.Fatalf("cycle %d: not printed: %+v", n, set.Status())
 			}
 			time.Sleep(2 * time.Millisecond)
@@ -166,7 +166,7 @@ func TestManyPlugs(t *testing.T) {
 		s.unplug()
 		judge(t, s.printer, n)
 	}
-	after := held(t)
+	after := settled(t, before)
 	detail, err := set.Detail("printer")
 	if err != nil {
 		t.Fatal(err)
@@ -175,9 +175,25 @@ func TestManyPlugs(t *testing.T) {
 	<-done
 	t.Logf("%d cycles in %s, seed %d, slowest %s; %d jobs interrupted; before %+v, after %+v; %+v",
 		*cycles, time.Since(began).Round(time.Millisecond), *seed, slowest.Round(time.Millisecond), interrupted, before, after, detail.Healing)
-	if after.goroutines > before.goroutines+2 || after.descriptors > before.descriptors+1 || after.heap > before.heap+8<<20 {
+	if after.exceeds(before) {
 		t.Errorf("left over: before %+v, after %+v", before, after)
 	}
+}
+
+// exceeds reports whether more is held than before.
+func (u use) exceeds(before use) bool {
+	return u.goroutines > before.goroutines+2 || u.descriptors > before.descriptors+1 || u.heap > before.heap+8<<20
+}
+
+// settled is what is held once it is no more than before, or after a minute: the set may be
+// closing the device that was pulled out last, or trying to open it.
+func settled(t *testing.T, before use) use {
+	t.Helper()
+	after := held(t)
+	for end := time.Now().Add(time.Minute); after.exceeds(before) && time.Now().Before(end); after = held(t) {
+		time.Sleep(10 * time.Millisecond)
+	}
+	return after
 }
 
 // confirmed prints the job once more and reports whether the printer confirmed it. A next

@@ -42,8 +42,23 @@ func nfcReader(t *testing.T) drivers.NFCReader {
 	return r
 }
 
-// The whole suite for readers is of drivers/nfc/ccid; here is what the kernel has a part in.
 func testCCID(t *testing.T) {
+	t.Run("suite", func(t *testing.T) {
+		drivertest.RunNFCReader(t, func(t *testing.T) (drivers.NFCReader, drivertest.Taps) {
+			t.Helper()
+			r, model, p := plugReader(t, device.CCIDOptions{})
+			find(t, "/dev/bus/usb/"+busNode(t, p.Sys))
+			card := device.NewEchoCard([]byte(drivertest.TapAID), device.CardOptions{})
+			return r, drivertest.Taps{
+				Tap: func() { model.Tap(card) }, Take: func() { model.Take(nil) }, Lights: true,
+				Unplug: func() {
+					if err := p.Unplug(); err != nil {
+						t.Error(err)
+					}
+				},
+			}
+		})
+	})
 	t.Run("a tap, a reset of the port, a tap", tapAndReset)
 	t.Run("unplugged in the middle of a tap", unplugMidTap)
 }

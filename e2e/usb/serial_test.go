@@ -1,6 +1,7 @@
 package usb_test
 
 import (
+	"context"
 	"errors"
 	"io"
 	"path/filepath"
@@ -8,9 +9,11 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"dcpos/drivers"
 	"dcpos/drivers/drivertest"
 	"dcpos/drivers/transport"
 	"dcpos/drivers/transport/serial"
+	"dcpos/lab/device"
 	"dcpos/lab/usbip"
 )
 
@@ -36,6 +39,22 @@ func testSerial(t *testing.T) {
 			p := plug(t, &usbip.Serial{Identity: newland, Model: w})
 			c := openSerial(t, p, serial.Line{Baud: 115200})
 			return c, <-w.line
+		})
+	})
+	t.Run("scanner's suite", func(t *testing.T) {
+		drivertest.RunScanner(t, func(t *testing.T) (drivers.Scanner, func(string)) {
+			t.Helper()
+			model := device.NewScanner(device.ScannerOptions{})
+			p := plug(t, &usbip.Serial{Identity: newland, Model: model})
+			tty := find(t, "/dev/"+filepath.Base(find(t, p.Sys+"/*:1.0/tty/tty*")))
+			s := scannerOn(t, "serial-cr", func(ctx context.Context) (transport.Conn, error) {
+				return serial.Open(ctx, tty, serial.Line{Baud: 9600})
+			})
+			return s, func(code string) {
+				if err := model.Scan(code, ""); err != nil {
+					t.Error(err)
+				}
+			}
 		})
 	})
 	t.Run("the line is set as it was asked for", func(t *testing.T) {

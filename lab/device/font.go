@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"sync"
+	"unicode"
 
 	"golang.org/x/image/font"
 	"golang.org/x/image/font/opentype"
@@ -95,10 +96,11 @@ func (f *Font) draw(r rune, wide bool) *cell {
 	if wide {
 		face, width = f.faces[1], chineseWidth
 	}
+	const missing = '\u25a1' // a box, so that nobody takes what this font lacks for the printer's fault
 	c := &cell{width: width}
 	advance, ok := face.GlyphAdvance(r)
-	if !ok {
-		r = '\u25a1'
+	if outline, _, has := face.GlyphBounds(r); !ok || has && outline.Empty() && !unicode.IsSpace(r) { // some of WenQuanYi's, such as ℃, are empty
+		r = missing
 		advance, _ = face.GlyphAdvance(r)
 	}
 	baseline := 20

@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/makiuchi-d/gozxing"
+	"github.com/makiuchi-d/gozxing/qrcode"
 
 	"dcpos/lab/device"
 )
@@ -381,5 +383,25 @@ func TestOptionsAreChecked(t *testing.T) {
 		if _, err := device.OpenFont(file); err == nil {
 			t.Errorf("%s: no error", name)
 		}
+	}
+}
+
+func decodeQR(t *testing.T, img image.Image) string {
+	t.Helper()
+	bitmap, err := gozxing.NewBinaryBitmapFromImage(img)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found, err := qrcode.NewQRCodeReader().Decode(bitmap, map[gozxing.DecodeHintType]any{gozxing.DecodeHintType_TRY_HARDER: true})
+	if err != nil {
+		t.Fatalf("no qr code on the paper: %v", err)
+	}
+	return found.GetText()
+}
+
+func TestMissingFontNamesThePackage(t *testing.T) {
+	_, err := device.OpenFont(filepath.Join(t.TempDir(), "none.ttc"))
+	if err == nil || !strings.Contains(err.Error(), "fonts-wqy-microhei") {
+		t.Errorf("got %v", err)
 	}
 }

@@ -171,7 +171,7 @@ func TestStaleAnswers(t *testing.T) {
 		}
 		return [][]byte{held, response} // the late one first
 	})
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond) // the answer has to come within it
 	defer cancel()
 	if _, err := c.Transmit(ctx, []byte{0, 0xE0, 0, 0, 1, 1}); !errors.Is(err, drivers.ErrTimeout) {
 		t.Fatalf("given up: %v", err)

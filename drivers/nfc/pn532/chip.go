@@ -1,3 +1,13 @@
+// Package pn532 speaks to NXP's PN532 on a high-speed UART: frames, the chip's commands,
+// and ISO/IEC 14443-4 cards through it (the chip does the block protocol itself).
+// Sections are those of the PN532 user manual, UM0701-02 Rev. 02.
+//
+// What is dealt with here: a chip that sleeps (the long preamble wakes it, 7.2.11); noise
+// and halves of frames (the next start code counts); a damaged answer (NACK lets the chip
+// repeat it without touching the card); a lost acknowledgement (commands about the chip are
+// repeated, a command for the card never is: it may have been acted on); a late answer to
+// a command that was given up (an ACK ends it, and a harmless question behind it tells
+// when everything older has come).
 package pn532
 
 import (
@@ -27,13 +37,11 @@ const (
 	retryForEver   = 0xFF // for MxRtyATR and MxRtyPassiveActivation
 	retryPSL       = 0x01
 	iso14443A106   = 0x00 // InListPassiveTarget: 106 kbit/s type A
-	mostTargets    = 0x02 // so that a second card is noticed
 	firstTarget    = 0x01
 	allTargets     = 0x00
 	testPresence   = 0x06 // Diagnose: is the ISO/IEC 14443-4 card still there
 	moreInfo       = 0x40 // bit of Tg and of the status: the data goes on
 	mostData       = 262  // bytes of one InDataExchange
-	sakISO14443_4  = 0x20 // bit of SEL_RES: the card speaks ISO/IEC 14443-4 (ISO/IEC 14443-3, 6.5.3.4)
 	firmwareFields = 4    // IC, Ver, Rev, Support
 )
 
@@ -76,46 +84,6 @@ func (s status) err() error {
 	default:
 		return fmt.Errorf("%w: %s", drivers.ErrTorn, s)
 	}
-}
-
-// target is one card of InListPassiveTarget.
-type target struct {
-	number   byte
-	selRes   byte
-	uid, ats []byte
-}
-
-// parseTargets reads the answer to InListPassiveTarget at 106 kbit/s type A: NbTg, then Tg,
-// SENS_RES (2), SEL_RES, NFCIDLength, NFCID, and ATS with its length byte where the card
-// speaks ISO/IEC 14443-4.
-func parseTargets(b []byte) ([]target, error) {
-	if len(b) == 0 {
-		return nil, fmt.Errorf("%w: an empty list of targets", drivers.ErrFailure)
-	}
-	n, b := int(b[0]), b[1:]
-	if n > mostTargets {
-		return nil, fmt.Errorf("%w: %d targets, %d were wanted", drivers.ErrFailure, n, mostTargets)
-	}
-	out := make([]target, 0, n)
-	for range n {
-		if len(b) < 5 {
-			return nil, fmt.Errorf("%w: a target is cut off", drivers.ErrFailure)
-		}
-		t, uidLength := target{number: b[0], selRes: b[3]}, int(b[4])
-		b = b[5:]
-		if len(b) < uidLength || uidLength != 4 && uidLength != 7 && uidLength != 10 {
-			return nil, fmt.Errorf("%w: a UID of %d bytes", drivers.ErrFailure, uidLength)
-		}
-		t.uid, b = b[:uidLength], b[uidLength:]
-		if t.selRes&sakISO14443_4 != 0 {
-			if len(b) == 0 || int(b[0]) > len(b) || b[0] == 0 {
-				return nil, fmt.Errorf("%w: an answer to select is cut off", drivers.ErrFailure)
-			}
-			t.ats, b = b[:b[0]], b[b[0]:]
-		}
-		out = append(out, t)
-	}
-	return out, nil
 }
 
 // errNoAPDUs is a card that speaks no APDUs, such as a MIFARE Classic.

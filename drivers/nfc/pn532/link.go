@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"dcpos/drivers"
+	"dcpos/drivers/nfc/pn532/wire"
 	"dcpos/drivers/transport"
 )
 
@@ -15,7 +16,7 @@ const mostTries = 3
 
 // link is the conversation with the chip: command, acknowledgement, answer, one at a time.
 type link struct {
-	*transport.Listener[frame]
+	*transport.Listener[wire.Frame]
 	conn   transport.Conn
 	answer time.Duration // the chip's own time for an acknowledgement or an answer
 	turn   chan struct{} // holds one token while a command is under way
@@ -24,7 +25,7 @@ type link struct {
 }
 
 func newLink(conn transport.Conn, answer time.Duration) *link {
-	return &link{Listener: transport.Listen(conn, 64, &decoder{}), conn: conn, answer: answer, turn: make(chan struct{}, 1)}
+	return &link{Listener: transport.Listen(conn, 64, &wire.Decoder{}), conn: conn, answer: answer, turn: make(chan struct{}, 1)}
 }
 
 func (l *link) write(ctx context.Context, b []byte) error {
@@ -35,18 +36,18 @@ func (l *link) write(ctx context.Context, b []byte) error {
 }
 
 // await waits for the next frame within the limit.
-func (l *link) await(ctx context.Context, limit time.Duration) (frame, error) {
+func (l *link) await(ctx context.Context, limit time.Duration) (wire.Frame, error) {
 	timer := time.NewTimer(limit)
 	defer timer.Stop()
 	select {
 	case f := <-l.Heard():
 		return f, nil
 	case <-timer.C:
-		return frame{}, errSilent
+		return wire.Frame{}, errSilent
 	case <-l.Ended():
-		return frame{}, l.Failure()
+		return wire.Frame{}, l.Failure()
 	case <-ctx.Done():
-		return frame{}, ctx.Err()
+		return wire.Frame{}, ctx.Err()
 	}
 }
 
@@ -91,7 +92,7 @@ func (l *link) repeat(ctx context.Context, command []byte) ([]byte, error) {
 	var err error
 	for range mostTries {
 		var response []byte
-		response, err = l.once(ctx, append(wakeUp(), mustEncode(command)...), command[0], l.answer, true)
+		response, err = l.once(ctx, append(wire.WakeUp(), mustEncode(command)...), command[0], l.answer, true)
 		if !errors.Is(err, errSilent) && !errors.Is(err, errNoACK) {
 			return response, err
 		}
@@ -101,13 +102,13 @@ func (l *link) repeat(ctx context.Context, command []byte) ([]byte, error) {
 
 // mustEncode frames a command of this package's own, all of which fit.
 func mustEncode(command []byte) []byte {
-	b, _ := encode(command) // checked by the callers' lengths
+	b, _ := wire.Encode(command) // checked by the callers' lengths
 	return b
 }
 
 // tell sends a command for the card once and waits up to limit for its answer.
 func (l *link) tell(ctx context.Context, limit time.Duration, command []byte) ([]byte, error) {
-	b, err := encode(command)
+	b, err := wire.Encode(command)
 	if err != nil {
 		return nil, err
 	}
@@ -179,23 +180,23 @@ func (l *link) hear(ctx context.Context, code byte, limit time.Duration, mayRepe
 		case err != nil:
 			return nil, err
 		}
-		switch f.kind {
-		case ack:
+		switch f.Kind {
+		case wire.Acknowledged:
 			acked, wait = true, limit
-		case failure:
+		case wire.SyntaxError:
 			return nil, errSyntax
-		case answer:
-			if f.data[0] == code+1 {
-				return f.data[1:], nil
+		case wire.Answer:
+			if f.Data[0] == code+1 {
+				return f.Data[1:], nil
 			}
-		case damaged:
+		case wire.Damaged:
 			if asked++; asked > mostTries {
 				return nil, fmt.Errorf("%w: the line damages every answer", drivers.ErrFailure)
 			}
-			if err := l.write(ctx, nackFrame()); err != nil {
+			if err := l.write(ctx, wire.NACK()); err != nil {
 				return nil, err
 			}
-		case nack:
+		case wire.Refused:
 		}
 	}
 }
@@ -210,7 +211,7 @@ func (l *link) settle(ctx context.Context) error {
 	if err := l.Failure(); err != nil {
 		return err
 	}
-	if err := l.write(ctx, ackFrame()); err != nil {
+	if err := l.write(ctx, wire.ACK()); err != nil {
 		return err
 	}
 	if _, err := l.repeat(ctx, []byte{cmdGetFirmwareVersion}); err != nil {

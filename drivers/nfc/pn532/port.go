@@ -8,6 +8,7 @@ import (
 
 	"dcpos/drivers"
 	"dcpos/drivers/nfc"
+	"dcpos/drivers/nfc/pn532/wire"
 	"dcpos/drivers/transport"
 	profiles "dcpos/firmware-profiles"
 )
@@ -65,14 +66,14 @@ func (p *port) Activate(ctx context.Context) (drivers.CardInfo, error) {
 		if _, err := p.link.ask(ctx, cmdRFConfiguration, rfField, fieldOff); err != nil {
 			return drivers.CardInfo{}, err
 		}
-		answer, err := p.link.watch(ctx, lookAgain, cmdInListPassive, mostTargets, iso14443A106)
+		answer, err := p.link.watch(ctx, lookAgain, cmdInListPassive, wire.MostTargets, iso14443A106)
 		if errors.Is(err, errSilent) && ctx.Err() == nil {
 			continue // the next question shows whether the chip is there
 		}
 		if err != nil {
 			return drivers.CardInfo{}, err
 		}
-		found, err := parseTargets(answer)
+		found, err := wire.Targets(answer)
 		switch {
 		case err != nil:
 			return drivers.CardInfo{}, err
@@ -82,12 +83,12 @@ func (p *port) Activate(ctx context.Context) (drivers.CardInfo, error) {
 			}
 		case len(found) > 1:
 			return drivers.CardInfo{}, p.refuse(ctx, drivers.ErrManyCards)
-		case found[0].selRes&sakISO14443_4 == 0:
-			return drivers.CardInfo{}, p.refuse(ctx, errNoAPDUs(found[0].selRes))
-		case found[0].number != firstTarget:
-			return drivers.CardInfo{}, fmt.Errorf("%w: target number %d", drivers.ErrFailure, found[0].number)
+		case !found[0].ISODEP():
+			return drivers.CardInfo{}, p.refuse(ctx, errNoAPDUs(found[0].SelRes))
+		case found[0].Number != firstTarget:
+			return drivers.CardInfo{}, fmt.Errorf("%w: target number %d", drivers.ErrFailure, found[0].Number)
 		default:
-			return drivers.CardInfo{UID: found[0].uid, ATS: found[0].ats}, nil
+			return drivers.CardInfo{UID: found[0].UID, ATS: found[0].ATS}, nil
 		}
 	}
 }

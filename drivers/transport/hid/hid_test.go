@@ -78,7 +78,7 @@ func TestFeatureReports(t *testing.T) {
 		return nil
 	}})
 	defer func() { _, _ = c.Close(), dev.Close() }()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond) // the report has to go within it
 	defer cancel()
 	if err := c.SetFeature(ctx, []byte{0xfe, 1}); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("a scanner that does not answer: got %v", err)
