@@ -63,7 +63,7 @@ type Crew interface {
 }
 
 // partsVersion is part of the name of every step: it changes whenever a step's outcome does.
-const partsVersion = 1
+const partsVersion = 2
 
 // The kinds of objects and notes.
 const (

@@ -177,7 +177,7 @@ type segmentIndex struct {
 	Shards []segment.Section `json:"shards"` // each a run of lists
 	Marks  segment.Section   `json:"marks"`  // where every 32nd line begins, from Begin on
 	Wide   bool              `json:"wide"`   // marks of 64 bits
-	Totals []segment.Section `json:"totals"` // pairs: level and key, total
+	Totals []segment.Section `json:"totals"` // of ours; pairs: level and key, total
 	Tally  []int64           `json:"tally"`
 	Sum    uint64            `json:"sum"` // of a statement's records' weights: its lines in any order
 }
