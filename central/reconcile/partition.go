@@ -219,7 +219,7 @@ func (p *partitioner) next(in *input, lines *statement.Lines) (bool, error) {
 		return false, nil
 	}
 	if p.print != nil {
-		_, _ = p.print.Write(block.Data) // never fails
+		_, _ = p.print.Write(block.Raw) // never fails
 	}
 	lines.Reset(block)
 	err = p.lines(in, lines)
