@@ -317,9 +317,9 @@ func givePlacesTo(parts []portion, texts []specText, usual int64) error {
 }
 
 // partitionKey names the step that partitions a portion with this fingerprint.
-func (s *spec) partitionKey(i int, print string) (string, error) {
+func (s *spec) partitionKey(i int, fingerprint string) (string, error) {
 	t := &s.Texts[s.Portions[i].Text]
-	return nameOf(kindStep, doPartition, secretID(s.Secret), s.Day, s.Depth, s.Shards, t.Side, t.Format, t.Head, t.Whole, print)
+	return nameOf(kindStep, doPartition, secretID(s.Secret), s.Day, s.Depth, s.Shards, t.Side, t.Format, t.Head, t.Whole, fingerprint)
 }
 
 // object keeps the spec in the store.

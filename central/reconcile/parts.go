@@ -177,24 +177,13 @@ func (p *parts) layOut(ctx context.Context, tmp string) error {
 	var expected int64
 	for side, sources := range [][]Source{p.job.Ours, p.job.Theirs} {
 		for i, src := range sources {
-			t, list, in, err := l.text(ctx, side, i, src)
-			if in != nil {
-				p.inputs, p.sides[side] = append(p.inputs, in), append(p.sides[side], in)
-			}
+			size, err := p.layOutText(ctx, &l, side, i, src)
 			if err != nil {
 				return err
 			}
 			if side == ours {
-				expected += 2 * t.Size / bytesPerLine
+				expected += 2 * size / bytesPerLine
 			}
-			for k := range list {
-				list[k].Text = len(p.spec.Texts)
-			}
-			if n := len(l.fresh); n > 0 && l.fresh[n-1].in == in {
-				l.fresh[n-1].text = len(p.spec.Texts)
-			}
-			p.spec.Texts, p.spec.Portions = append(p.spec.Texts, t), append(p.spec.Portions, list...)
-			in.expected = t.Size / bytesPerLine
 		}
 	}
 	// Ours alone decides, so that what was prepared still fits when theirs comes.
@@ -205,6 +194,26 @@ func (p *parts) layOut(ctx context.Context, tmp string) error {
 		return err
 	}
 	return p.look(ctx, local, &l)
+}
+
+// layOutText lays one input out and gives its size as text.
+func (p *parts) layOutText(ctx context.Context, l *layout, side, index int, src Source) (int64, error) {
+	t, list, in, err := l.text(ctx, side, index, src)
+	if in != nil {
+		p.inputs, p.sides[side] = append(p.inputs, in), append(p.sides[side], in)
+	}
+	if err != nil {
+		return 0, err
+	}
+	for k := range list {
+		list[k].Text = len(p.spec.Texts)
+	}
+	if n := len(l.fresh); n > 0 && l.fresh[n-1].in == in {
+		l.fresh[n-1].text = len(p.spec.Texts)
+	}
+	p.spec.Texts, p.spec.Portions = append(p.spec.Texts, t), append(p.spec.Portions, list...)
+	in.expected = t.Size / bytesPerLine
+	return t.Size, nil
 }
 
 // look partitions the portions of new texts, which gives their fingerprints as well: a text
