@@ -55,6 +55,7 @@ type Task struct {
 const (
 	doPartition = "partition"
 	doJoin      = "join"
+	doTotals    = "totals" // done by whoever prepares, never a task
 )
 
 // Crew carries out tasks. When Do returns nil each of them has a note of its outcome.
@@ -63,7 +64,7 @@ type Crew interface {
 }
 
 // partsVersion is part of the name of every step: it changes whenever a step's outcome does.
-const partsVersion = 1
+const partsVersion = 2
 
 // The kinds of objects and notes.
 const (
@@ -125,7 +126,7 @@ func secretID(b []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-func printKey(b []byte) []byte { return b[secretBytes:] }
+func printKey(b []byte) (segment.Key, error) { return segment.NewKey(b[secretBytes:]) }
 
 // outcome is the note of a step.
 type outcome struct {
@@ -154,7 +155,7 @@ func (d *Depot) load(ctx context.Context, key string) (*outcome, error) {
 		return nil, fmt.Errorf("read note %s: %w", key, errors.Join(err, segment.ErrDamaged))
 	}
 	for _, ref := range []*segment.Ref{o.Segment, o.Result} {
-		if ref == nil {
+		if ref == nil || ref.Inline != nil {
 			continue
 		}
 		size, err := d.Store.Size(ctx, ref.Object)

@@ -307,9 +307,8 @@ func (r *run) prepare(dir string) error {
 			return err
 		}
 	}
-	var err error
-	r.store, err = spill.NewStore(dir, r.tuning.page, r.tuning.ram)
-	return err
+	r.store = spill.NewStore(dir, r.tuning.page, r.tuning.ram)
+	return nil
 }
 
 // planBranches builds the rule tree from a sample of the inputs.

@@ -257,6 +257,12 @@ func (j *shardJoin) reread(side int, rec record, l *line, keep bool) error {
 		place: rec.place(), number: unnumbered, status: row.Status,
 		txnID: row.TxnID, bank: row.Bank, merchant: row.Merchant, amount: row.Amount, fee: row.Fee,
 	}
+	bank, merchant, err := j.totals.of(row.Bank, row.Merchant)
+	if err != nil {
+		return err
+	}
+	bank.differ(side, l)
+	merchant.differ(side, l)
 	if keep {
 		b := append(append(append(make([]byte, 0, len(l.txnID)+len(l.bank)+len(l.merchant)), l.txnID...), l.bank...), l.merchant...)
 		n, m := len(l.txnID), len(l.txnID)+len(l.bank)

@@ -44,7 +44,7 @@ type specText struct {
 	Path   string `json:"path,omitempty"`   // where it lies, or
 	Object string `json:"object,omitempty"` // its name in the store
 	Size   int64  `json:"size"`
-	Head   string `json:"head"`
+	Head   []byte `json:"head"`  // in the encoding of the file
 	Whole  bool   `json:"whole"` // one portion, whose totals are compared
 }
 
@@ -59,8 +59,20 @@ type portion struct {
 }
 
 // portionSize is how much text one worker partitions at a time, and how much of a file is
-// partitioned again when something in it changes.
-const portionSize = 64 << 20
+// partitioned again when something in it changes. A statement that is not very large has
+// smaller ones, so that no worker waits long for the last one; ours, which are prepared before
+// and each have control totals, have not.
+const (
+	portionSize      = 64 << 20
+	smallPortionSize = 16 << 20
+)
+
+func (l *layout) portionOf(t *specText) int64 {
+	if l.portion == portionSize && t.Side == theirs && t.Size < 16*portionSize {
+		return smallPortionSize
+	}
+	return l.portion
+}
 
 // plannedShards is how lines are spread: some 64 Ki lines a list, a quarter of a million a
 // shard, and at least 64 shards for work that is worth spreading.
@@ -79,9 +91,19 @@ type layout struct {
 	*Depot
 	portion int64
 	secret  []byte
+	key     segment.Key
 	tmp     string
 	workers int
 	opts    statement.Options
+	look    bool // partition new texts where they lie, which tells their fingerprints too
+	fresh   []freshText
+}
+
+// freshText is a text whose fingerprints are not known yet, and the note that will keep them.
+type freshText struct {
+	in   *input
+	note string // "" where the file may still be written to
+	text int
 }
 
 // text opens an input, and makes it plain text that workers reach.
@@ -92,7 +114,7 @@ func (l *layout) text(ctx context.Context, side, index int, src Source) (specTex
 		return t, nil, nil, err
 	}
 	in := &input{File: file, side: side, index: index}
-	t.Head, t.Whole = file.Head(), file.Whole()
+	t.Head, t.Whole = []byte(file.Head()), file.Whole()
 	if file.Plain {
 		return l.plain(ctx, t, in)
 	}
@@ -138,8 +160,10 @@ func prints(parts []portion) []string {
 }
 
 // known lays a file out, or remembers how it was when nothing has been written to it since.
+// A file of a name that was never seen needs no fingerprints to find out what of it was done.
 func (l *layout) known(ctx context.Context, t *specText, in *input, file *os.File, info os.FileInfo) ([]portion, error) {
-	name, err := nameOf(kindLayout, secretID(l.secret), file.Name(), info.Size(), info.ModTime().UnixNano(), l.portion, t.Format)
+	id := secretID(l.secret)
+	name, err := nameOf(kindLayout, id, file.Name(), info.Size(), info.ModTime().UnixNano(), l.portionOf(t), t.Format)
 	if err != nil {
 		return nil, err
 	}
@@ -149,7 +173,21 @@ func (l *layout) known(ctx context.Context, t *specText, in *input, file *os.Fil
 	} else if kept != nil && json.Unmarshal(kept, &parts) == nil {
 		return parts, nil
 	}
-	if parts, err = l.cut(t, in.Start(), file); err != nil {
+	seen, err := nameOf(kindLayout, id, file.Name())
+	if err != nil {
+		return nil, err
+	}
+	before, err := l.Notes.Load(ctx, seen)
+	if err != nil {
+		return nil, err
+	}
+	look := l.look && before == nil
+	if look {
+		if _, err := l.Notes.Keep(ctx, seen, []byte("seen")); err != nil {
+			return nil, err
+		}
+	}
+	if parts, err = l.cut(t, in.Start(), file, !look); err != nil {
 		return nil, err
 	}
 	if err := in.Unchanged(); err != nil {
@@ -158,13 +196,25 @@ func (l *layout) known(ctx context.Context, t *specText, in *input, file *os.Fil
 	// A file that was just written may be written to again with the same time.
 	const settled = 2 * time.Second
 	if time.Since(info.ModTime()) < settled {
+		name = ""
+	}
+	if look {
+		l.fresh = append(l.fresh, freshText{in: in, note: name})
 		return parts, nil
+	}
+	return parts, l.keep(ctx, name, parts)
+}
+
+// keep remembers how a file was laid out.
+func (l *layout) keep(ctx context.Context, name string, parts []portion) error {
+	if name == "" {
+		return nil
 	}
 	b, err := json.Marshal(parts)
 	if err == nil {
 		_, err = l.Notes.Keep(ctx, name, b)
 	}
-	return parts, err
+	return err
 }
 
 // unpacked puts the text of a packed file into the store.
@@ -174,7 +224,7 @@ func (l *layout) unpacked(ctx context.Context, t specText, in *input) (specText,
 		return t, nil, in, err
 	}
 	defer func() { _ = file.Close() }()
-	_, err = file.WriteString(t.Head + "\n")
+	_, err = file.Write(append(t.Head[:len(t.Head):len(t.Head)], '\n'))
 	if err == nil {
 		err = in.Unpack(file)
 	}
@@ -184,7 +234,7 @@ func (l *layout) unpacked(ctx context.Context, t specText, in *input) (specText,
 	if err != nil {
 		return t, nil, in, err
 	}
-	parts, err := l.cut(&t, int64(len(t.Head))+1, file)
+	parts, err := l.cut(&t, int64(len(t.Head))+1, file, true)
 	if err != nil {
 		return t, nil, in, err
 	}
@@ -194,27 +244,31 @@ func (l *layout) unpacked(ctx context.Context, t specText, in *input) (specText,
 	return t, parts, in, l.Store.Put(ctx, t.Object, io.NewSectionReader(file, 0, t.Size), t.Size)
 }
 
-// cut finds where portions begin and takes their fingerprints.
-func (l *layout) cut(t *specText, start int64, text io.ReaderAt) ([]portion, error) {
+// cut finds where portions begin and takes their fingerprints, if they are wanted.
+func (l *layout) cut(t *specText, start int64, text io.ReaderAt, prints bool) ([]portion, error) {
 	var parts []portion
+	size := l.portionOf(t)
 	for begin := start; begin < t.Size || t.Whole && len(parts) == 0; {
 		end := t.Size
-		if !t.Whole && begin+l.portion < t.Size {
+		if !t.Whole && begin+size < t.Size {
 			var err error
 			// Cuts are at round positions, so that a line that grows moves none of them.
-			if end, err = lineAfter(text, (begin/l.portion+1)*l.portion, t.Size); err != nil {
+			if end, err = lineAfter(text, (begin/size+1)*size, t.Size); err != nil {
 				return nil, err
 			}
 		}
 		parts = append(parts, portion{Begin: begin, End: end})
 		begin = end
 	}
+	if !prints {
+		return parts, nil
+	}
 	errs := make([]error, l.workers)
 	var group sync.WaitGroup
 	for w := range errs {
 		group.Go(func() {
 			for i := w; i < len(parts) && errs[w] == nil; i += l.workers {
-				parts[i].Print, errs[w] = printOf(printKey(l.secret), text, parts[i].Begin, parts[i].End)
+				parts[i].Print, errs[w] = printOf(l.key, text, parts[i].Begin, parts[i].End)
 			}
 		})
 	}
@@ -237,11 +291,8 @@ func lineAfter(text io.ReaderAt, at, size int64) (int64, error) {
 	return size, nil
 }
 
-func printOf(key []byte, text io.ReaderAt, begin, end int64) (string, error) {
-	p, err := segment.NewPrint(key)
-	if err != nil {
-		return "", err
-	}
+func printOf(key segment.Key, text io.ReaderAt, begin, end int64) (string, error) {
+	p := key.Print()
 	const block = 256 << 10
 	if _, err := io.CopyBuffer(p, struct{ io.Reader }{io.NewSectionReader(text, begin, end-begin)}, make([]byte, block)); err != nil {
 		return "", err
@@ -263,6 +314,12 @@ func givePlacesTo(parts []portion, texts []specText, usual int64) error {
 		}
 	}
 	return nil
+}
+
+// partitionKey names the step that partitions a portion with this fingerprint.
+func (s *spec) partitionKey(i int, fingerprint string) (string, error) {
+	t := &s.Texts[s.Portions[i].Text]
+	return nameOf(kindStep, doPartition, secretID(s.Secret), s.Day, s.Depth, s.Shards, t.Side, t.Format, t.Head, t.Whole, fingerprint)
 }
 
 // object keeps the spec in the store.

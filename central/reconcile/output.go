@@ -216,8 +216,11 @@ func (r *run) write(out *staging) (Summary, error) {
 		return Summary{}, err
 	}
 	err = writeFile(filepath.Join(out.dir, totalsFile), func(w *bufio.Writer) error {
-		summary.ByBank, err = writeTotals(w, r.totals)
-		return err
+		var all total
+		if summary.ByBank, all, err = writeTotals(w, r.totals); err != nil {
+			return err
+		}
+		return all.proves(&r.tally.read)
 	})
 	if err != nil {
 		return Summary{}, err

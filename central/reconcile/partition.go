@@ -219,7 +219,7 @@ func (p *partitioner) next(in *input, lines *statement.Lines) (bool, error) {
 		return false, nil
 	}
 	if p.print != nil {
-		_, _ = p.print.Write(block.Data) // never fails
+		_, _ = p.print.Write(block.Raw) // never fails
 	}
 	lines.Reset(block)
 	err = p.lines(in, lines)
@@ -271,8 +271,10 @@ func (p *partitioner) take(side int, at place) error {
 	row := &p.row
 	id, merchant, bank := p.secret.text(row.TxnID), p.secret.text(row.Merchant), p.secret.text(row.Bank)
 	p.tally.read[side].add(row.Status, row.Amount)
-	if err := p.totals.count(side, bank, merchant, row); err != nil {
-		return err
+	if side == ours {
+		if err := p.totals.count(bank, merchant, row); err != nil {
+			return err
+		}
 	}
 	r := recordOf(id, p.secret.body(id, merchant, bank, uint64(row.Amount), uint64(row.Fee), uint64(row.Status)), at)
 	list := int(id >> p.shift)

@@ -53,7 +53,9 @@ func Prepare(ctx context.Context, job Job, depot Depot, crew Crew) error {
 	if err := p.layOut(ctx, tmp); err != nil {
 		return err
 	}
-	_, err = p.partition(ctx)
+	if _, err = p.partition(ctx); err == nil {
+		err = p.keepTotals(ctx, tmp)
+	}
 	return roomless(tmp, err)
 }
 
@@ -64,7 +66,9 @@ type parts struct {
 	crew    Crew
 	portion int64
 	spec    spec
+	key     segment.Key   // of fingerprints
 	sums    *ledgerTotals // of all parts
+	looked  int           // portions that were partitioned to know their fingerprints
 }
 
 func newParts(job Job, depot Depot, crew Crew) (*parts, error) {
@@ -157,39 +161,98 @@ func (p *parts) layOut(ctx context.Context, tmp string) error {
 		return err
 	}
 	p.secret = secretOf(secret)
+	if p.key, err = printKey(secret); err != nil {
+		return err
+	}
 	p.spec = spec{Version: partsVersion, Secret: secret, Day: p.job.SettlementDate}
 	if p.job.Rules != nil {
 		p.spec.Tolerance = p.job.Rules.AmountToleranceFen
 	}
 	l := layout{
-		Depot: &p.depot, portion: p.portion, secret: secret, tmp: tmp, workers: p.tuning.workers,
+		Depot: &p.depot, portion: p.portion, secret: secret, key: p.key, tmp: tmp, workers: p.tuning.workers,
 		opts: statement.Options{Block: p.tuning.block, Memory: p.tuning.windowSize},
 	}
+	local, _ := p.crew.(Local)
+	l.look = local.Worker != nil && p.depot.InPlace
 	var expected int64
 	for side, sources := range [][]Source{p.job.Ours, p.job.Theirs} {
 		for i, src := range sources {
-			t, list, in, err := l.text(ctx, side, i, src)
-			if in != nil {
-				p.inputs, p.sides[side] = append(p.inputs, in), append(p.sides[side], in)
-			}
+			size, err := p.layOutText(ctx, &l, side, i, src)
 			if err != nil {
 				return err
 			}
 			if side == ours {
-				expected += 2 * t.Size / bytesPerLine
+				expected += 2 * size / bytesPerLine
 			}
-			for k := range list {
-				list[k].Text = len(p.spec.Texts)
-			}
-			p.spec.Texts, p.spec.Portions = append(p.spec.Texts, t), append(p.spec.Portions, list...)
-			in.expected = t.Size / bytesPerLine
 		}
 	}
 	// Ours alone decides, so that what was prepared still fits when theirs comes.
 	if p.spec.Depth, p.spec.Shards = plannedShards(expected); p.depot.depth > 0 {
 		p.spec.Depth, p.spec.Shards = p.depot.depth, p.depot.shards
 	}
-	return givePlacesTo(p.spec.Portions, p.spec.Texts, p.portion)
+	if err := givePlacesTo(p.spec.Portions, p.spec.Texts, p.portion); err != nil || len(l.fresh) == 0 {
+		return err
+	}
+	return p.look(ctx, local, &l)
+}
+
+// layOutText lays one input out and gives its size as text.
+func (p *parts) layOutText(ctx context.Context, l *layout, side, index int, src Source) (int64, error) {
+	t, list, in, err := l.text(ctx, side, index, src)
+	if in != nil {
+		p.inputs, p.sides[side] = append(p.inputs, in), append(p.sides[side], in)
+	}
+	if err != nil {
+		return 0, err
+	}
+	for k := range list {
+		list[k].Text = len(p.spec.Texts)
+	}
+	if n := len(l.fresh); n > 0 && l.fresh[n-1].in == in {
+		l.fresh[n-1].text = len(p.spec.Texts)
+	}
+	p.spec.Texts, p.spec.Portions = append(p.spec.Texts, t), append(p.spec.Portions, list...)
+	in.expected = t.Size / bytesPerLine
+	return t.Size, nil
+}
+
+// look partitions the portions of new texts, which gives their fingerprints as well: a text
+// that nothing is known of is read once.
+func (p *parts) look(ctx context.Context, crew Local, l *layout) error {
+	name, err := p.spec.object(ctx, &p.depot)
+	if err != nil {
+		return err
+	}
+	s := &p.spec
+	var due []int
+	for i := range s.Portions {
+		if s.Portions[i].Print == "" {
+			due = append(due, i)
+		}
+	}
+	p.looked = len(due)
+	err = crew.each(ctx, len(due), func(ctx context.Context, i int) (err error) {
+		s.Portions[due[i]].Print, err = crew.Worker.look(ctx, name, due[i])
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	for _, f := range l.fresh {
+		if err := f.in.Unchanged(); err != nil {
+			return err
+		}
+		var of []portion
+		for _, part := range s.Portions {
+			if part.Text == f.text {
+				of = append(of, portion{Begin: part.Begin, End: part.End, Print: part.Print})
+			}
+		}
+		if err := l.keep(ctx, f.note, of); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // steps lets the crew carry out so many steps and returns their outcomes.
@@ -217,7 +280,11 @@ func (p *parts) steps(ctx context.Context, do string, n int, key func(int) (stri
 			return nil, err
 		}
 	}
-	p.plan.Steps = append(p.plan.Steps, planSteps{do, n, len(due)})
+	done := planSteps{do, n, len(due)}
+	if do == doPartition {
+		done.Done += p.looked
+	}
+	p.plan.Steps = append(p.plan.Steps, done)
 	for _, t := range due {
 		if outcomes[t.N], err = p.depot.load(ctx, t.Key); err == nil && outcomes[t.N] == nil {
 			err = errUndone
@@ -234,10 +301,7 @@ func (p *parts) partition(ctx context.Context) (id string, err error) {
 	s := &p.spec
 	p.plan = newPlan(p.job.Memory, p.tuning, int64(s.Tolerance))
 	p.plan.Sharding = partsReason
-	outcomes, err := p.steps(ctx, doPartition, len(s.Portions), func(i int) (string, error) {
-		t := &s.Texts[s.Portions[i].Text]
-		return nameOf(kindStep, doPartition, secretID(s.Secret), s.Day, s.Depth, s.Shards, t.Side, t.Format, t.Head, t.Whole, s.Portions[i].Print)
-	})
+	outcomes, err := p.steps(ctx, doPartition, len(s.Portions), func(i int) (string, error) { return s.partitionKey(i, s.Portions[i].Print) })
 	if err != nil {
 		return "", err
 	}
@@ -290,15 +354,14 @@ func (p *parts) merge(ctx context.Context) error {
 	r, s := p.run, &p.spec
 	r.breaks, r.rejects = spill.NewSorter(r.sortDir, r.tuning.sort), spill.NewSorter(r.sortDir, r.tuning.sort)
 	r.totals = spill.NewSorter(r.sortDir, r.tuning.sort)
-	var err error
-	if r.store, err = spill.NewStore(r.sortDir, spill.MinPage, 0); err != nil {
-		return err
-	}
+	r.store = spill.NewStore(r.sortDir, spill.MinPage, 0)
 	p.sums = newLedgerTotals(r.tuning.totals*int64(r.tuning.workers), r.totals)
 	indexes, err := p.read(ctx)
 	if err != nil {
 		return err
 	}
+	added := make(chan error, 1)
+	go func() { added <- p.addTotals(ctx, indexes) }() // while others join
 	outcomes, err := p.steps(ctx, doJoin, 1<<s.Shards, func(i int) (string, error) {
 		of := []any{doJoin, secretID(s.Secret), s.Tolerance, s.Depth, s.Shards, i}
 		for n := range s.Portions {
@@ -308,7 +371,7 @@ func (p *parts) merge(ctx context.Context) error {
 		}
 		return nameOf(kindStep, of...)
 	})
-	if err != nil {
+	if err = errors.Join(err, <-added); err != nil {
 		return err
 	}
 	before := p.linesBefore(indexes)
@@ -344,9 +407,6 @@ func (p *parts) read(ctx context.Context) ([]*segmentIndex, error) {
 		}
 		p.tally.add(&t)
 		p.plan.Observed += x.Rows
-		if err := p.pairs(ctx, ref, x.Totals, p.sums.take); err != nil {
-			return nil, err
-		}
 		indexes[n] = x
 	}
 	lines, rows := make([]int64, len(s.Texts)), int64(0)
@@ -362,6 +422,81 @@ func (p *parts) read(ctx context.Context) ([]*segmentIndex, error) {
 	}
 	p.plan.Expected = rows
 	return indexes, p.once(indexes)
+}
+
+// addTotals adds up the control totals of ours.
+func (p *parts) addTotals(ctx context.Context, indexes []*segmentIndex) error {
+	key, err := p.totalsKey()
+	if err != nil {
+		return err
+	}
+	if kept, err := p.depot.load(ctx, key); err != nil {
+		return err
+	} else if kept != nil && kept.Result != nil {
+		var x resultIndex
+		if err := segment.ReadIndex(ctx, p.depot.Store, *kept.Result, &x); err != nil {
+			return err
+		}
+		return p.pairs(ctx, *kept.Result, x.Totals, p.sums.take)
+	}
+	for n, x := range indexes {
+		if err := p.pairs(ctx, p.spec.Segments[n], x.Totals, p.sums.take); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// totalsKey names the control totals of these segments of ours together.
+func (p *parts) totalsKey() (string, error) {
+	of := []any{doTotals, secretID(p.spec.Secret)}
+	for n, ref := range p.spec.Segments {
+		if p.spec.Texts[p.spec.Portions[n].Text].Side == ours {
+			of = append(of, ref.Object)
+		}
+	}
+	return nameOf(kindStep, of...)
+}
+
+// keepTotals adds up the control totals of what was prepared, so that the run need not.
+func (p *parts) keepTotals(ctx context.Context, tmp string) error {
+	key, err := p.totalsKey()
+	if err != nil {
+		return err
+	}
+	if kept, err := p.depot.load(ctx, key); kept != nil || err != nil {
+		return err
+	}
+	sorter := spill.NewSorter(tmp, p.tuning.sort)
+	defer sorter.Close()
+	sums := newLedgerTotals(p.tuning.totals*int64(p.tuning.workers), sorter)
+	for _, ref := range p.spec.Segments {
+		x := new(segmentIndex)
+		if err := segment.ReadIndex(ctx, p.depot.Store, ref, x); err != nil {
+			return err
+		}
+		if err := p.pairs(ctx, ref, x.Totals, sums.take); err != nil {
+			return err
+		}
+	}
+	if err := sums.flush(); err != nil {
+		return err
+	}
+	out := segment.NewWriter(p.depot.Store, tmp, p.key)
+	defer out.Close()
+	var x resultIndex
+	if x.Totals, err = writePairs(out, sorter); err != nil {
+		return err
+	}
+	ref, err := out.Finish(ctx, kindResult, &x, 0)
+	if err != nil {
+		return err
+	}
+	note, err := json.Marshal(outcome{Result: &ref})
+	if err == nil {
+		_, err = p.depot.Notes.Keep(ctx, key, note)
+	}
+	return err
 }
 
 // once refuses a statement that repeats another one.
@@ -387,7 +522,7 @@ func (p *parts) once(indexes []*segmentIndex) error {
 
 func (p *parts) pairs(ctx context.Context, ref segment.Ref, sections []segment.Section, each func(key, value []byte) error) error {
 	for _, s := range sections {
-		b, err := s.Read(ctx, p.depot.Store, ref)
+		b, err := s.Read(ctx, p.depot.Store, ref, p.key)
 		if err != nil {
 			return err
 		}
@@ -467,15 +602,20 @@ type Local struct {
 
 // Do implements Crew.
 func (l Local) Do(ctx context.Context, tasks []Task) error {
+	return l.each(ctx, len(tasks), func(ctx context.Context, i int) error { return l.Worker.Do(ctx, tasks[i]) })
+}
+
+// each does n things, AtOnce at a time, until one fails.
+func (l Local) each(ctx context.Context, n int, do func(context.Context, int) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	progress := progress{report: l.Progress, total: int64(len(tasks))}
+	progress := progress{report: l.Progress, total: int64(n)}
 	var next, done atomic.Int64
 	var group sync.WaitGroup
 	for range max(l.AtOnce, 1) {
 		group.Go(func() {
-			for i := next.Add(1) - 1; i < int64(len(tasks)) && ctx.Err() == nil; i = next.Add(1) - 1 {
-				if err := l.Worker.Do(ctx, tasks[i]); err != nil {
+			for i := next.Add(1) - 1; i < int64(n) && ctx.Err() == nil; i = next.Add(1) - 1 {
+				if err := do(ctx, int(i)); err != nil {
 					cancel(err)
 					return
 				}

@@ -24,6 +24,13 @@ func (s *sum) add(m pos.Money) {
 	s.hi += int64(m)>>63 + int64(carry)
 }
 
+// subMoney takes away; −m need not fit.
+func (s *sum) subMoney(m pos.Money) {
+	var one sum
+	one.add(m)
+	s.subSum(one)
+}
+
 func (s *sum) addSum(o sum) {
 	var carry uint64
 	s.lo, carry = bits.Add64(s.lo, o.lo, 0)

@@ -18,7 +18,9 @@ import (
 // More institutions than this mean that another column was taken for the bank.
 const maxBanks = 4096
 
-// total is the control total of one bank or one merchant.
+// total is the control total of one bank or one merchant. Lines of ours are counted while they
+// are read. Of theirs only what they have more than ours is kept until the totals are written:
+// an ordinary pair adds the same to both sides, and every other line is read again.
 type total struct {
 	lines  [2]int64
 	fen    [2]sum
@@ -35,6 +37,21 @@ func (t *total) add(o *total) {
 		t.effect[side].addSum(o.effect[side])
 	}
 	t.breaks += o.breaks
+}
+
+// differ notes a line that was read again: theirs have one more, or of ours one less.
+func (t *total) differ(side int, l *line) {
+	if side == theirs {
+		t.lines[theirs]++
+		t.fen[theirs].add(l.amount)
+		t.fee[theirs].add(l.fee)
+		t.effect[theirs].add(effective(l.status, l.amount))
+		return
+	}
+	t.lines[theirs]--
+	t.fen[theirs].subMoney(l.amount)
+	t.fee[theirs].subMoney(l.fee)
+	t.effect[theirs].subMoney(effective(l.status, l.amount))
 }
 
 func (t *total) append(b []byte) []byte {
@@ -156,41 +173,49 @@ func (l *ledgerTotals) flush() error {
 	return nil
 }
 
-// sideTotals is one worker's control totals while it reads. Banks and merchants are known
-// by the keyed hash of their names: two of a million merchants share one with a chance
+// sideTotals is one worker's control totals of our side while it reads. Banks and merchants are
+// known by the keyed hash of their names: two of a million merchants share one with a chance
 // of 3·10⁻⁸. Lines are counted some hundred at a time, first all look-ups, then all
 // additions: what takes time is memory, and so its answers overlap.
 type sideTotals struct {
 	ledger *ledgerTotals
-	tables [2][2]table // by side; banks, merchants
-	side   int         // of the lines that wait
-	n      int
+	tables [2]table // banks, merchants
+	n      int      // lines that wait
 	hashes [2][batchSize]uint64
 	names  [2][batchSize][]byte
 	values [batchSize][3]int64 // amount, fee, effective value
-	slots  [2][batchSize]uint32
+	found  [batchSize]uint64
 	kept   int
+	lines  int64 // since the last flush
 }
 
 const batchSize = 128
 
 // table finds sums by hash: open addressing, at most half full.
 type table struct {
-	index []uint64 // 40 bits of the hash, position in sums plus one
+	index []uint64 // 40 high bits of the hash, position in sums plus one
 	sums  []keySum
-	names [][]byte
+	rest  []keyRest
 }
 
-// keySum adds up what is small enough that 2³² of it fit; the rest goes to big.
+// keySum adds up what is small enough that mostSmall lines of it fit. It is half a line of the
+// processor's cache, and so never lies in two.
 type keySum struct {
-	hash                    uint64
-	lines, fen, fee, effect int64
-	big                     *[3]sum
+	low              uint32 // half of the hash
+	lines            uint32
+	fen, fee, effect int64
+}
+
+// keyRest is what is seldom asked for.
+type keyRest struct {
+	name []byte
+	big  *[3]sum // lines whose values are not small
 }
 
 const (
-	slotBits = 24
-	mostKeys = 1<<slotBits - 2
+	slotBits  = 24
+	mostKeys  = 1<<slotBits - 2
+	mostSmall = 1 << 31
 )
 
 func newSideTotals(memory int64, sorter taker) *sideTotals {
@@ -199,12 +224,11 @@ func newSideTotals(memory int64, sorter taker) *sideTotals {
 
 // count adds a line to its bank's and its merchant's totals, now or when due is called.
 // The row's names must stay good until then.
-func (t *sideTotals) count(side int, bank, merchant uint64, row *statement.Row) error {
-	if t.n == batchSize || side != t.side {
+func (t *sideTotals) count(bank, merchant uint64, row *statement.Row) error {
+	if t.n == batchSize {
 		if err := t.due(); err != nil {
 			return err
 		}
-		t.side = side
 	}
 	i := t.n
 	t.n++
@@ -216,54 +240,60 @@ func (t *sideTotals) count(side int, bank, merchant uint64, row *statement.Row) 
 
 // due adds up the lines that wait.
 func (t *sideTotals) due() error {
-	if t.kept+2*t.n > t.ledger.most {
+	if t.lines += int64(t.n); t.kept+2*t.n > t.ledger.most || t.lines >= mostSmall {
 		if err := t.flush(); err != nil {
 			return err
 		}
 	}
-	for level := range t.tables[t.side] {
-		table, hashes, slots := &t.tables[t.side][level], t.hashes[level][:t.n], t.slots[level][:t.n]
-		table.guess(hashes, slots)
+	for level := range t.tables {
+		table, hashes, found := &t.tables[level], t.hashes[level][:t.n], t.found[:t.n]
+		table.guess(hashes, found)
 		for i, hash := range hashes {
-			at := slots[i]
-			if at >= uint32(len(table.sums)) || table.sums[at].hash != hash {
+			at := uint32(found[i]&(1<<slotBits-1)) - 1
+			if found[i]>>slotBits != hash>>slotBits || at >= uint32(len(table.sums)) || table.sums[at].low != uint32(hash) {
 				var made bool
 				if at, made = table.at(hash, t.names[level][i]); made {
 					t.kept++
 				}
 			}
-			table.sums[at].add(&t.values[i])
+			if !table.sums[at].add(&t.values[i]) {
+				table.rest[at].add(&t.values[i])
+			}
 		}
 	}
 	t.n = 0
 	return nil
 }
 
-func (s *keySum) add(values *[3]int64) {
-	const small = 1 << 31
+// add counts the line; false leaves its values to keyRest.
+func (s *keySum) add(values *[3]int64) bool {
 	s.lines++
-	if uint64(values[0]) < small && uint64(values[1]+small) < 2*small {
-		s.fen += values[0]
-		s.fee += values[1]
-		s.effect += values[2]
-		return
+	if uint64(values[0]) >= mostSmall || uint64(values[1]+mostSmall) >= 2*mostSmall {
+		return false
 	}
-	if s.big == nil {
-		s.big = new([3]sum)
+	s.fen += values[0]
+	s.fee += values[1]
+	s.effect += values[2]
+	return true
+}
+
+func (r *keyRest) add(values *[3]int64) {
+	if r.big == nil {
+		r.big = new([3]sum)
 	}
 	for i, v := range values {
-		s.big[i].add(pos.Money(v))
+		r.big[i].add(pos.Money(v))
 	}
 }
 
 // guess looks all hashes up at the first place where they can be.
-func (t *table) guess(hashes []uint64, slots []uint32) {
+func (t *table) guess(hashes, found []uint64) {
 	if len(t.index) == 0 {
 		t.grow()
 	}
 	mask := uint64(len(t.index) - 1)
 	for i, hash := range hashes {
-		slots[i] = uint32(t.index[hash&mask]&(1<<slotBits-1)) - 1
+		found[i] = t.index[hash&mask]
 	}
 }
 
@@ -276,12 +306,12 @@ func (t *table) at(hash uint64, name []byte) (at uint32, made bool) {
 	for i := hash & mask; ; i = (i + 1) & mask {
 		entry := t.index[i]
 		if entry == 0 {
-			t.sums = append(t.sums, keySum{hash: hash})
-			t.names = append(t.names, append([]byte(nil), name...))
+			t.sums = append(t.sums, keySum{low: uint32(hash)})
+			t.rest = append(t.rest, keyRest{name: append([]byte(nil), name...)})
 			t.index[i] = hash>>slotBits<<slotBits | uint64(len(t.sums))
 			return uint32(len(t.sums) - 1), true
 		}
-		if at := uint32(entry&(1<<slotBits-1)) - 1; entry>>slotBits == hash>>slotBits && t.sums[at].hash == hash {
+		if at := uint32(entry&(1<<slotBits-1)) - 1; entry>>slotBits == hash>>slotBits && t.sums[at].low == uint32(hash) {
 			return at, false
 		}
 	}
@@ -289,46 +319,48 @@ func (t *table) at(hash uint64, name []byte) (at uint32, made bool) {
 
 func (t *table) grow() {
 	const least = 64
-	t.index = make([]uint64, max(4*len(t.index), least))
+	old := t.index
+	t.index = make([]uint64, max(4*len(old), least))
 	mask := uint64(len(t.index) - 1)
-	for at := range t.sums {
-		hash := t.sums[at].hash
-		i := hash & mask
+	for _, entry := range old {
+		if entry == 0 {
+			continue
+		}
+		low := t.sums[entry&(1<<slotBits-1)-1].low
+		i := (entry>>slotBits<<slotBits | uint64(low)&(1<<slotBits-1)) & mask
 		for t.index[i] != 0 {
 			i = (i + 1) & mask
 		}
-		t.index[i] = hash>>slotBits<<slotBits | uint64(at+1)
+		t.index[i] = entry
 	}
 }
 
 // flush hands everything to the sorter.
 func (t *sideTotals) flush() error {
-	for side := range t.tables {
-		for level := range t.tables[side] {
-			table := &t.tables[side][level]
-			for i := range table.sums {
-				if err := t.ledger.put(level, table.names[i], side, &table.sums[i]); err != nil {
-					return err
-				}
+	for level := range t.tables {
+		table := &t.tables[level]
+		for i := range table.sums {
+			if err := t.ledger.put(level, &table.sums[i], &table.rest[i]); err != nil {
+				return err
 			}
-			clear(table.index)
-			table.sums, table.names = table.sums[:0], table.names[:0]
 		}
+		clear(table.index)
+		table.sums, table.rest = table.sums[:0], table.rest[:0]
 	}
-	t.kept = 0
+	t.kept, t.lines = 0, int64(t.n)
 	return nil
 }
 
-// put hands one side's sums of one key to the sorter.
-func (l *ledgerTotals) put(level int, name []byte, side int, s *keySum) error {
-	l.record = append(append(l.record[:0], levelNames[level]), name...)
+// put hands our sums of one key to the sorter.
+func (l *ledgerTotals) put(level int, s *keySum, rest *keyRest) error {
+	l.record = append(append(l.record[:0], levelNames[level]), rest.name...)
 	n := len(l.record)
 	var t total
-	t.lines[side] = s.lines
-	for i, part := range [3]*sum{&t.fen[side], &t.fee[side], &t.effect[side]} {
+	t.lines[ours] = int64(s.lines)
+	for i, part := range [3]*sum{&t.fen[ours], &t.fee[ours], &t.effect[ours]} {
 		part.add(pos.Money([3]int64{s.fen, s.fee, s.effect}[i]))
-		if s.big != nil {
-			part.addSum(s.big[i])
+		if rest.big != nil {
+			part.addSum(rest.big[i])
 		}
 	}
 	l.record = t.append(l.record)
@@ -338,11 +370,11 @@ func (l *ledgerTotals) put(level int, name []byte, side int, s *keySum) error {
 const totalsHeader = "level,key,ours,theirs,ours_fen,theirs_fen,ours_fee_fen,theirs_fee_fen," +
 	"ours_effective_fen,theirs_effective_fen,breaks\n"
 
-// writeTotals writes totals.csv and returns by_bank.
-func writeTotals(w *bufio.Writer, sorter *spill.Sorter) (map[string]BankTotal, error) {
-	banks := map[string]BankTotal{}
+// writeTotals writes totals.csv and returns by_bank and the total of all banks.
+func writeTotals(w *bufio.Writer, sorter *spill.Sorter) (banks map[string]BankTotal, all total, err error) {
+	banks = map[string]BankTotal{}
 	if _, err := w.WriteString(totalsHeader); err != nil {
-		return nil, err
+		return nil, all, err
 	}
 	var key []byte
 	var current total
@@ -350,9 +382,13 @@ func writeTotals(w *bufio.Writer, sorter *spill.Sorter) (map[string]BankTotal, e
 		if len(key) == 0 { // before the first one: every key has its level
 			return nil
 		}
+		current.complete()
+		if key[0] == byBank {
+			all.add(&current)
+		}
 		return emitTotal(w, key, &current, banks)
 	}
-	err := sorter.Sorted(func(k, v []byte) error {
+	err = sorter.Sorted(func(k, v []byte) error {
 		next := decodeTotal(v)
 		if bytes.Equal(k, key) {
 			current.add(&next)
@@ -367,7 +403,27 @@ func writeTotals(w *bufio.Writer, sorter *spill.Sorter) (map[string]BankTotal, e
 	if err == nil {
 		err = emit()
 	}
-	return banks, err
+	return banks, all, err
+}
+
+// complete makes theirs whole: what ours have, and what theirs have more.
+func (t *total) complete() {
+	t.lines[theirs] += t.lines[ours]
+	t.fen[theirs].addSum(t.fen[ours])
+	t.fee[theirs].addSum(t.fee[ours])
+	t.effect[theirs].addSum(t.effect[ours])
+}
+
+// proves compares the totals of all banks with what was counted while reading. Theirs went
+// another way than the count did: by our lines and by those that were read again.
+func (t *total) proves(read *[2]sideTally) error {
+	for side := range read {
+		lines, fen, effect := read[side].sums()
+		if t.lines[side] != lines || t.fen[side] != fen || t.effect[side] != effect {
+			return fmt.Errorf("%w: control totals of %s have %d lines, read were %d", ErrProof, sideName(side), t.lines[side], lines)
+		}
+	}
+	return nil
 }
 
 func emitTotal(w *bufio.Writer, key []byte, t *total, banks map[string]BankTotal) error {

@@ -29,6 +29,8 @@ type Worker struct {
 	job   string // the spec that is worked on
 	open  *opened
 	files map[string]*os.File // texts in place, until Close
+
+	records sync.Pool // of *[]byte: memory of the shards that are joined
 }
 
 // NewWorker makes a worker that does up to atOnce tasks within memory bytes (at least 8 MiB),
@@ -52,7 +54,7 @@ func (w *Worker) Do(ctx context.Context, t Task) error {
 	var out outcome
 	switch {
 	case t.Do == doPartition && t.N >= 0 && t.N < len(o.Portions):
-		out, err = w.partition(ctx, o, t.N)
+		out, err = w.partition(ctx, o, &o.Portions[t.N])
 	case t.Do == doJoin && t.N >= 0 && t.N < 1<<o.Shards && len(o.Segments) == len(o.Portions):
 		out, err = w.join(ctx, o, t.N)
 	default:
@@ -61,12 +63,34 @@ func (w *Worker) Do(ctx context.Context, t Task) error {
 	if err != nil {
 		return fmt.Errorf("task %s %d: %w", t.Do, t.N, err)
 	}
+	return w.note(ctx, t.Key, &out)
+}
+
+func (w *Worker) note(ctx context.Context, key string, out *outcome) error {
 	note, err := json.Marshal(out)
-	if err != nil {
-		return err
+	if err == nil {
+		_, err = w.depot.Notes.Keep(ctx, key, note)
 	}
-	_, err = w.depot.Notes.Keep(ctx, t.Key, note)
 	return err
+}
+
+// look partitions a portion whose fingerprint is not known, notes the outcome under the name
+// that the fingerprint gives it, and returns that.
+func (w *Worker) look(ctx context.Context, spec string, n int) (string, error) {
+	o, err := w.opened(ctx, spec)
+	if err != nil {
+		return "", err
+	}
+	part := o.Portions[n]
+	out, err := w.partition(ctx, o, &part)
+	if err != nil {
+		return "", fmt.Errorf("%s %d: %w", doPartition, n, err)
+	}
+	key, err := o.partitionKey(n, part.Print)
+	if err != nil {
+		return "", err
+	}
+	return part.Print, w.note(ctx, key, &out)
 }
 
 // opened is a spec and what was read for it; tasks that run at once share it.
@@ -74,7 +98,8 @@ type opened struct {
 	*spec
 	worker *Worker
 	secret *secret
-	inputs []*input // by text: what parses their lines
+	key    segment.Key // of fingerprints
+	inputs []*input    // by text: what parses their lines
 
 	mu      sync.Mutex
 	indexes []*segmentIndex // by portion
@@ -95,6 +120,9 @@ func (w *Worker) opened(ctx context.Context, name string) (*opened, error) {
 	o := &opened{
 		spec: s, worker: w, secret: secretOf(s.Secret),
 		indexes: make([]*segmentIndex, len(s.Portions)), marks: make([]*marks, len(s.Portions)),
+	}
+	if o.key, err = printKey(s.Secret); err != nil {
+		return nil, err
 	}
 	for i := range s.Texts {
 		in, err := o.file(i, nil, 0)
@@ -164,7 +192,7 @@ func (o *opened) reader(ctx context.Context, text int) (io.ReaderAt, error) {
 // file opens a text as a statement.
 func (o *opened) file(text int, reader io.ReaderAt, block int) (*input, error) {
 	t := &o.Texts[text]
-	file, err := statement.OpenText(Source{Path: t.Name, Format: t.Format}, t.Head, reader, t.Size, statement.Options{Block: block})
+	file, err := statement.OpenText(Source{Path: t.Name, Format: t.Format}, string(t.Head), reader, t.Size, statement.Options{Block: block})
 	return &input{File: file, side: t.Side, index: t.Index}, err
 }
 
@@ -177,7 +205,7 @@ type segmentIndex struct {
 	Shards []segment.Section `json:"shards"` // each a run of lists
 	Marks  segment.Section   `json:"marks"`  // where every 32nd line begins, from Begin on
 	Wide   bool              `json:"wide"`   // marks of 64 bits
-	Totals []segment.Section `json:"totals"` // pairs: level and key, total
+	Totals []segment.Section `json:"totals"` // of ours; pairs: level and key, total
 	Tally  []int64           `json:"tally"`
 	Sum    uint64            `json:"sum"` // of a statement's records' weights: its lines in any order
 }
@@ -202,14 +230,12 @@ func (w *Worker) partRun(o *opened) (*run, error) {
 			return nil, fmt.Errorf("settlement date %q: %w", o.Day, segment.ErrDamaged)
 		}
 	}
-	var err error
-	r.store, err = spill.NewStore(w.tmp, t.page, t.ram)
-	return r, err
+	r.store = spill.NewStore(w.tmp, t.page, t.ram)
+	return r, nil
 }
 
-// partition makes a portion's segment.
-func (w *Worker) partition(ctx context.Context, o *opened, n int) (outcome, error) {
-	part := &o.Portions[n]
+// partition makes a portion's segment. A fingerprint that is not known is filled in.
+func (w *Worker) partition(ctx context.Context, o *opened, part *portion) (outcome, error) {
 	r, err := w.partRun(o)
 	if err != nil {
 		return outcome{}, err
@@ -226,9 +252,7 @@ func (w *Worker) partition(ctx context.Context, o *opened, n int) (outcome, erro
 	in.Part(part.Begin, part.End)
 	in.last = placesPerSide
 	p := r.newPartitioner(1 << o.Depth)
-	if p.print, err = segment.NewPrint(printKey(o.Secret)); err != nil {
-		return outcome{}, err
-	}
+	p.print = o.key.Print()
 	lines := in.NewLines()
 	lines.Mark()
 	for more := true; more; {
@@ -239,10 +263,16 @@ func (w *Worker) partition(ctx context.Context, o *opened, n int) (outcome, erro
 			return outcome{}, err
 		}
 	}
-	if fault, err := r.faultOf(in); fault != nil || err != nil {
+	fault, err := r.faultOf(in)
+	if fault != nil && part.Print == "" && err == nil { // it was not read to its end
+		part.Print, err = printOf(o.key, reader, part.Begin, part.End)
+	}
+	if fault != nil || err != nil {
 		return outcome{Fault: fault}, err
 	}
-	if hex.EncodeToString(p.print.Sum()) != part.Print {
+	if got := hex.EncodeToString(p.print.Sum()); part.Print == "" {
+		part.Print = got
+	} else if got != part.Print {
 		return outcome{}, &InputError{File: in.Path, Why: pos.Text{EN: "changed while it was read", ZH: "读取期间被改动"}}
 	}
 	ref, err := w.writeSegment(ctx, o, p, in, part, lines)
@@ -270,12 +300,8 @@ func (w *Worker) writeSegment(ctx context.Context, o *opened, p *partitioner, in
 	if err != nil {
 		return segment.Ref{}, err
 	}
-	file, err := spill.Unlinked(w.tmp)
-	if err != nil {
-		return segment.Ref{}, err
-	}
-	defer func() { _ = file.Close() }()
-	out := segment.NewWriter(file)
+	out := segment.NewWriter(w.depot.Store, w.tmp, o.key)
+	defer out.Close()
 	x := &segmentIndex{Lines: lines.Ordinal(), Wide: part.End-part.Begin > 1<<32-1, Tally: p.tally.numbers()}
 	for shard := range 1 << o.Shards {
 		s, err := out.Section(func(to io.Writer) error {
@@ -295,7 +321,7 @@ func (w *Worker) writeSegment(ctx context.Context, o *opened, p *partitioner, in
 		return segment.Ref{}, err
 	}
 	x.Totals = totals.sections
-	return out.Finish(ctx, w.depot.Store, kindSegment, x)
+	return out.Finish(ctx, kindSegment, x, 0)
 }
 
 // writeShard writes the lists of a shard one after the other.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 
 	"dcpos/central/reconcile/segment"
-	"dcpos/central/reconcile/spill"
 	"dcpos/central/reconcile/statement"
 )
 
@@ -17,6 +16,9 @@ type resultIndex struct {
 	Breaks []segment.Section `json:"breaks"` // pairs in the order of breaks.csv, lines without their numbers
 	Totals []segment.Section `json:"totals"` // pairs: level and key, total with its breaks
 }
+
+// mostInline is how large a result may be that is kept in its note.
+const mostInline = 64 << 10
 
 // index gives a portion's index.
 func (o *opened) index(ctx context.Context, n int) (*segmentIndex, error) {
@@ -45,7 +47,7 @@ func (o *opened) mark(ctx context.Context, n int) (*marks, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.marks[n] == nil {
-		b, err := x.Marks.Read(ctx, o.worker.depot.Store, o.Segments[n])
+		b, err := x.Marks.Read(ctx, o.worker.depot.Store, o.Segments[n], o.key)
 		if err != nil {
 			return nil, err
 		}
@@ -104,7 +106,12 @@ func (w *Worker) join(ctx context.Context, o *opened, shard int) (outcome, error
 	}
 	defer r.close()
 	r.texts = partTexts{o, ctx}
-	leaves, err := o.leaves(ctx, shard)
+	memory, _ := w.records.Get().(*[]byte)
+	if memory == nil {
+		memory = new([]byte)
+	}
+	defer w.records.Put(memory)
+	leaves, err := o.leaves(ctx, shard, memory)
 	if err != nil {
 		return outcome{}, err
 	}
@@ -124,24 +131,32 @@ func (w *Worker) join(ctx context.Context, o *opened, shard int) (outcome, error
 		return outcome{}, err
 	}
 	x.Tally = j.tally.numbers()
-	file, err := spill.Unlinked(w.tmp)
-	if err != nil {
-		return outcome{}, err
-	}
-	defer func() { _ = file.Close() }()
-	out := segment.NewWriter(file)
+	out := segment.NewWriter(w.depot.Store, w.tmp, o.key)
+	defer out.Close()
 	if x.Breaks, err = writePairs(out, r.breaks); err != nil {
 		return outcome{}, err
 	}
 	if x.Totals, err = writePairs(out, r.totals); err != nil {
 		return outcome{}, err
 	}
-	ref, err := out.Finish(ctx, w.depot.Store, kindResult, &x)
+	inline := 0
+	if w.depot.InPlace { // a bucket of notes is not for that
+		inline = mostInline
+	}
+	ref, err := out.Finish(ctx, kindResult, &x, inline)
 	return outcome{Result: &ref}, err
 }
 
 // leaves are the lists of a shard, with the records of all portions in memory.
-func (o *opened) leaves(ctx context.Context, shard int) ([]leaf, error) {
+func (o *opened) leaves(ctx context.Context, shard int, memory *[]byte) ([]leaf, error) {
+	size, err := o.shardSize(ctx, shard)
+	if err != nil {
+		return nil, err
+	}
+	if int64(cap(*memory)) < size {
+		*memory = make([]byte, size+size/4) // the next shard is about as large
+	}
+	rest := (*memory)[:size]
 	each := 1 << (o.Depth - o.Shards)
 	leaves := make([]leaf, each)
 	for n := range o.Portions {
@@ -149,8 +164,10 @@ func (o *opened) leaves(ctx context.Context, shard int) ([]leaf, error) {
 		if err != nil {
 			return nil, err
 		}
-		records, err := x.Shards[shard].Read(ctx, o.worker.depot.Store, o.Segments[n])
-		if err != nil {
+		section := &x.Shards[shard]
+		records := rest[:section.Size:section.Size]
+		rest = rest[section.Size:]
+		if err := section.ReadInto(ctx, o.worker.depot.Store, o.Segments[n], o.key, records); err != nil {
 			return nil, err
 		}
 		part := &o.Portions[n]
@@ -181,4 +198,20 @@ func (o *opened) leaves(ctx context.Context, shard int) ([]leaf, error) {
 		}
 	}
 	return leaves, nil
+}
+
+// shardSize is how many bytes of records a shard has.
+func (o *opened) shardSize(ctx context.Context, shard int) (size int64, err error) {
+	for n := range o.Portions {
+		x, err := o.index(ctx, n)
+		if err != nil {
+			return 0, err
+		}
+		s := x.Shards[shard].Size
+		if s < 0 || s > segment.MaxSection {
+			return 0, fmt.Errorf("read %s: a section of %d bytes: %w", o.Segments[n].Object, s, segment.ErrDamaged)
+		}
+		size += s
+	}
+	return size, nil
 }

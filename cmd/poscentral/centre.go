@@ -136,7 +136,7 @@ func (c *centre) rooms() error {
 	})
 	c.daily, err = daily.New(daily.Config{
 		Store: c.store.Reconciliations(), Breaks: c.breaks, Institutions: c.banks, Rules: rules,
-		Folder: filepath.Clean(c.settings.Reports), Memory: c.settings.Reconcile.Memory, Log: c.log, Engine: c.engine,
+		Folder: filepath.Clean(c.settings.Reports), Memory: c.settings.Reconcile.Memory, Log: c.log, Engine: c.engine, Partition: c.partition,
 	})
 	return err
 }

@@ -60,6 +60,7 @@ type reconcileSettings struct {
 	Memory int64  `yaml:"memory"`
 
 	Segments   string   `yaml:"segments"`
+	Prepare    int      `yaml:"prepare_minutes"`
 	Token      string   `yaml:"segments_token_file"`
 	WorkerKeys []string `yaml:"worker_keys"`
 	Rules      string   `yaml:"rules"`
@@ -98,7 +99,8 @@ default_institution: ""        # of a QR for which the till names none; empty: t
 reconcile:
   at: "01:00"                  # in Shanghai, for the settlement date before; empty: only when asked. 每日对账时间
   memory: 268435456            # bytes. 内存上限
-  segments: ""                 # folder, or s3+https://HOST/BUCKET, that keeps what runs have done; empty: nothing is kept. 增量目录
+  segments: ""                 # folder, or s3+https://HOST/BUCKET, that keeps what runs have done; empty: segments in data; none: nothing. 增量目录
+  prepare_minutes: 60          # how often our lines are partitioned before the statements come; 0: not. 预先切分间隔(分钟)
   segments_token_file: ""      # lets workers reach that folder at /segments/ of the HTTP address. 分段令牌文件
   worker_keys: []              # nkeys of machines that may take shards (poscentral worker --new-key); none: all is done here. 工作节点公钥
   rules: ""                    # matching rules (YAML); empty: those that ship. 匹配规则文件
@@ -134,7 +136,7 @@ func load(path string) (settings, error) {
 		HTTP: httpSettings{Listen: "127.0.0.1:8700"},
 		NATS: natsSettings{Listen: "127.0.0.1:4222", Replicas: 1, MaxStore: 8 << 30},
 		Reconcile: reconcileSettings{
-			At: "01:00", Memory: 256 << 20, FourEyes: 100_00,
+			At: "01:00", Memory: 256 << 20, FourEyes: 100_00, Prepare: 60,
 		},
 		Campaign: campaignSettings{Publisher: "publisher", PerSource: 60, LookUps: 120},
 	}
@@ -145,6 +147,12 @@ func load(path string) (settings, error) {
 	}
 	if s.Reports == "" {
 		s.Reports = s.Data
+	}
+	switch s.Reconcile.Segments {
+	case "":
+		s.Reconcile.Segments = filepath.Join(s.Data, "segments")
+	case "none":
+		s.Reconcile.Segments = ""
 	}
 	if s.Campaign.Folder == "" {
 		s.Campaign.Folder = filepath.Join(s.Data, "campaigns")
@@ -172,6 +180,9 @@ func (s settings) check() error {
 	}
 	if len(s.Reconcile.WorkerKeys) > 0 && s.Reconcile.Segments == "" {
 		return errors.New("reconcile.worker_keys: workers need reconcile.segments")
+	}
+	if s.Reconcile.Prepare < 0 {
+		return errors.New("reconcile.prepare_minutes: want 0 or more")
 	}
 	if s.Reconcile.FourEyes < 0 {
 		return errors.New("reconcile.four_eyes_fen: want 0 or more")

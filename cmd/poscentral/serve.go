@@ -65,7 +65,7 @@ func (c *centre) serve(ctx context.Context) (err error) {
 	return cli.Together(ctx, append(append(campaigns, shops...),
 		func(ctx context.Context) error { return server.Run(ctx, listener) },
 		func(ctx context.Context) error { return c.watchTrust(ctx, l.TrustChanged) },
-		c.desk.Run, c.breaks.Run, c.work, c.everyDay)...)
+		c.desk.Run, c.breaks.Run, c.work, c.prepare, c.everyDay)...)
 }
 
 // listPolicies gives the console what was published.
@@ -194,6 +194,7 @@ func (c *centre) everyDay(ctx context.Context) error {
 			return nil
 		case <-timer.C:
 		}
+		c.sweep(ctx, next)
 		date := pos.DateOf(next.AddDate(0, 0, -1), 0)
 		run, err := c.daily.Reconcile(ctx, date)
 		if err != nil {

@@ -9,27 +9,95 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"time"
 
 	"dcpos/central/link"
 	"dcpos/central/reconcile"
 	"dcpos/central/reconcile/segment"
+	"dcpos/pos"
 )
 
 // engine is how the daily reconciliation is computed: shared with workers, kept from day to
 // day in a folder, or in one go.
 func (c *centre) engine(ctx context.Context, job reconcile.Job) (reconcile.Summary, error) {
-	r := c.settings.Reconcile
 	switch {
 	case c.shards != nil:
-		store, err := c.segmentStore()
+		depot, err := c.depot()
 		if err != nil {
 			return reconcile.Summary{}, err
 		}
-		return reconcile.RunInParts(ctx, job, reconcile.Depot{Store: store, Notes: c.shards}, reconcile.Elsewhere{Queue: c.shards})
-	case r.Segments != "" && !strings.Contains(r.Segments, "://"):
-		return reconcile.RunIn(ctx, r.Segments, job)
+		return reconcile.RunInParts(ctx, job, depot, reconcile.Elsewhere{Queue: c.shards})
+	case c.segmentFolder() != "":
+		return reconcile.RunIn(ctx, c.segmentFolder(), job)
 	}
 	return reconcile.Run(ctx, job)
+}
+
+// partition is what engine can do before statements are there.
+func (c *centre) partition(ctx context.Context, job reconcile.Job) error {
+	switch {
+	case c.shards != nil:
+		depot, err := c.depot()
+		if err != nil {
+			return err
+		}
+		return reconcile.Prepare(ctx, job, depot, reconcile.Elsewhere{Queue: c.shards})
+	case c.segmentFolder() != "":
+		return reconcile.PrepareIn(ctx, c.segmentFolder(), job)
+	}
+	return nil
+}
+
+func (c *centre) depot() (reconcile.Depot, error) {
+	store, err := c.segmentStore()
+	return reconcile.Depot{Store: store, Notes: c.shards}, err
+}
+
+// segmentFolder is where this machine keeps segments; "" if it does not.
+func (c *centre) segmentFolder() string {
+	if at := c.settings.Reconcile.Segments; !strings.Contains(at, "://") {
+		return at
+	}
+	return ""
+}
+
+// prepare partitions our lines of today and, until they are reconciled, of the day before.
+func (c *centre) prepare(ctx context.Context) error {
+	if c.settings.Reconcile.Prepare == 0 || len(c.banks.Codes()) == 0 {
+		<-ctx.Done()
+		return nil
+	}
+	ticker := time.NewTicker(time.Duration(c.settings.Reconcile.Prepare) * time.Minute)
+	defer ticker.Stop()
+	for {
+		now := time.Now()
+		for _, day := range []int{-1, 0} {
+			date := pos.DateOf(now.AddDate(0, 0, day), 0)
+			if err := c.daily.Prepare(ctx, date); err != nil && ctx.Err() == nil {
+				c.log.WarnContext(ctx, "our lines are not prepared: the run will do it", "date", date, "err", err)
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+		}
+	}
+}
+
+// keepDays is how long segments may be of use: corrected statements come later than that by
+// hand only, and cost a full run then. It is also the age of the bucket of notes.
+const keepDays = 45
+
+// sweep removes what no run will ask for.
+func (c *centre) sweep(ctx context.Context, now time.Time) {
+	err := c.daily.Sweep(pos.DateOf(now.AddDate(0, 0, -keepDays), 0))
+	if at := c.segmentFolder(); at != "" {
+		err = errors.Join(err, segment.Sweep(at, now.AddDate(0, 0, -keepDays)))
+	}
+	if err != nil {
+		c.log.WarnContext(ctx, "old segments are not removed", "err", err)
+	}
 }
 
 // segmentStore is where workers find texts and segments. In a folder they lie beside what

@@ -33,6 +33,7 @@ type BenchCmd struct {
 	Backlog  int      `default:"20000" help:"Entries of a backlog that is drained. 积压条数。"`
 	Stored   int      `default:"100000" help:"Payments that a journal holds. 账簿中的支付笔数。"`
 	Lines    int      `default:"1000000" help:"Lines of each side in reconcile. 对账每侧行数。"`
+	Breaks   int      `placeholder:"PERCENT" help:"Of the lines in reconcile; 0.29 without it. 差异占比(百分数)。"`
 }
 
 // Help names the benches.
@@ -48,6 +49,9 @@ A bench that fails is named on standard error and the exit code is 1; the others
 func (c BenchCmd) Run(ctx context.Context, out *cli.Streams) error {
 	if c.Seconds <= 0 || min(c.Offline, c.Online, c.Sales, c.Entries, c.Backlog, c.Stored, c.Lines) <= 0 {
 		return cli.Exit(cli.Usage, errors.New("sizes and seconds are greater than 0"))
+	}
+	if c.Breaks < 0 || c.Breaks > 90 {
+		return cli.Exit(cli.Usage, errors.New("breaks: 0 to 90 percent"))
 	}
 	o := bench.Options{
 		Names: c.Names, Repeat: time.Duration(c.Seconds) * time.Second, Dir: c.Dir, Bin: c.Bin, Postgres: c.Postgres, DuckDB: c.DuckDB,

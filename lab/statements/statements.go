@@ -34,9 +34,11 @@ type Plan struct {
 	Seed       uint64
 	HotPercent uint64 // of all lines belong to one merchant
 	Merchants  uint64 // the others; 0 is 20,000
+	// BreakPercent of all pairs are breaks; 0 is the usual 0.29 %.
+	BreakPercent uint64
 }
 
-// Fates, of each 10,000 pairs: 29 are breaks.
+// Fates. Usually 29 of 10,000 pairs are breaks.
 const (
 	matched = iota
 	missingTheirs
@@ -50,10 +52,14 @@ const (
 	fateCount
 )
 
-func fateOf(x uint64) int {
+func (p Plan) fateOf(x uint64) int {
 	shares := [fateCount]uint64{missingTheirs: 10, missingOurs: 10, amountMismatch: 3, statusMismatch: 2, fieldMismatch: 2, duplicateOurs: 1, duplicateTheirs: 1}
-	at := x % 10_000
+	const all, usual = 10_000, 29
+	at := x % all
 	for fate, share := range shares {
+		if p.BreakPercent > 0 {
+			share = share * p.BreakPercent * (all / 100) / usual
+		}
 		if at < share {
 			return fate
 		}
@@ -131,7 +137,7 @@ func (p Plan) line(k uint64) line {
 	l := line{
 		id: [2]uint64{x, y}, merchant: 1 + z>>32%p.Merchants, bank: z >> 8 % 6, till: z >> 16 % 9,
 		amount: int64(y >> 20 % 200_000), fee: int64(x >> 20 % 500), status: 'S', second: z % 86_400, //nolint:gosec // small
-		fate: fateOf(mix(z)),
+		fate: p.fateOf(mix(z)),
 	}
 	if l.hot = z>>40%100 < p.HotPercent; l.hot {
 		l.merchant = 0

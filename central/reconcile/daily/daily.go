@@ -8,8 +8,6 @@ package daily
 import (
 	"bufio"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -50,7 +48,7 @@ type Run struct {
 	Date      pos.Date
 	StartedMS int64
 	Seconds   float64
-	Folder    string   // holds summary.json, breaks.csv, totals.csv, plan.json, ours.csv, explained.csv
+	Folder    string   // holds summary.json, breaks.csv, totals.csv, plan.json, ours-CODE.csv, explained.csv
 	Waiting   []string // institutions without an accepted statement: their lines take no part
 	Ours      int64
 	Theirs    int64
@@ -98,8 +96,10 @@ type Config struct {
 	Workers      int            // 0 is one per core
 	// Engine is reconcile.Run unless it is set: one that shares the work, or keeps what is done.
 	Engine func(context.Context, reconcile.Job) (reconcile.Summary, error)
-	Log    *slog.Logger
-	Now    func() time.Time
+	// Partition does for Engine what can be done before a statement is there; nil: nothing.
+	Partition func(context.Context, reconcile.Job) error
+	Log       *slog.Logger
+	Now       func() time.Time
 }
 
 // Desk runs reconciliations, one at a time.
@@ -163,9 +163,8 @@ func (d *Desk) Reconcile(ctx context.Context, date pos.Date) (Run, error) {
 	if len(run.Waiting) == len(run.Verdicts) {
 		return run, pos.NewError(pos.ErrInstitution, fmt.Errorf("no statement of %s can be used: %s", date, reasons(run.Verdicts)))
 	}
-	ours := filepath.Join(d.c.Folder, "reconcile", ".ours-"+string(date)+".csv")
-	defer func() { _ = os.Remove(ours) }() // gone where it was kept
-	if err := d.writeOurs(ctx, ours, &run); err != nil {
+	ours, err := d.ours(ctx, &run)
+	if err != nil {
 		return run, err
 	}
 	before, found, err := d.c.Store.Run(ctx, run.ID)
@@ -222,7 +221,7 @@ func (d *Desk) statements(ctx context.Context, run *Run) error {
 }
 
 // compare runs the engine and the rules, and makes cases of what they found.
-func (d *Desk) compare(ctx context.Context, ours string, run *Run) error {
+func (d *Desk) compare(ctx context.Context, ours []reconcile.Source, run *Run) error {
 	var theirs []reconcile.Source
 	files := map[string]string{}
 	for _, v := range run.Verdicts {
@@ -231,20 +230,19 @@ func (d *Desk) compare(ctx context.Context, ours string, run *Run) error {
 			files[v.Institution] = v.inUse
 		}
 	}
-	summary, err := d.c.Engine(ctx, reconcile.Job{
-		Ours: []reconcile.Source{{Path: ours}}, Theirs: theirs, Out: run.Folder,
-		Memory: d.c.Memory, Workers: d.c.Workers, SettlementDate: string(run.Date), Rules: reconcile.Tolerating(d.c.Rules.Exact.ToleranceFen),
-	})
+	job := d.job(ours, run.Date)
+	job.Theirs, job.Out = theirs, run.Folder
+	summary, err := d.c.Engine(ctx, job)
 	if err != nil {
 		return fmt.Errorf("reconcile %s: %w", run.Date, err)
 	}
 	run.take(summary)
-	kept := filepath.Join(run.Folder, "ours.csv")
-	if err := os.Rename(ours, kept); err != nil {
-		return fmt.Errorf("keep our lines: %w", err)
+	kept, err := keepOurs(ours, run.Folder)
+	if err != nil {
+		return err
 	}
 	list := filepath.Join(run.Folder, "breaks.csv")
-	misses, err := match.Misses(ctx, list, []reconcile.Source{{Path: kept}}, theirs, string(run.Date))
+	misses, err := match.Misses(ctx, list, kept, theirs, string(run.Date))
 	if err != nil {
 		return err
 	}
@@ -260,38 +258,6 @@ func (d *Desk) compare(ctx context.Context, ours string, run *Run) error {
 
 func (r *Run) take(s reconcile.Summary) {
 	r.Ours, r.Theirs, r.Matched, r.Closes, r.Breaks = s.Ours, s.Theirs, s.Matched, s.Proof.Closes, s.Breaks()
-}
-
-const header = "txn_id,merchant_id,terminal_id,bank,amount_fen,fee_fen,status,ts,orig_txn_id,batch_no,settlement_date\n"
-
-// writeOurs writes our lines of the institutions that take part, and completes the hash of the inputs.
-func (d *Desk) writeOurs(ctx context.Context, path string, run *Run) error {
-	sum := sha256.New()
-	_, _ = fmt.Fprintf(sum, "dcpos-run-1 %s %s %s\n", run.Date, run.Rules, d.c.Rules.Hash) // a hash never fails to write
-	err := writeWhole(path, func(w io.Writer) error {
-		w = io.MultiWriter(w, sum)
-		if _, err := io.WriteString(w, header); err != nil {
-			return err
-		}
-		var line []byte
-		for _, v := range run.Verdicts {
-			if !v.InUse {
-				continue
-			}
-			_, _ = fmt.Fprintf(sum, "%s %s %s\n", v.Institution, v.Format, v.inUse)
-			err := d.c.Store.Lines(ctx, v.Institution, run.Date, func(l Line) error {
-				line = l.append(line[:0])
-				_, err := w.Write(line)
-				return err
-			})
-			if err != nil {
-				return fmt.Errorf("read our lines of %s: %w", v.Institution, err)
-			}
-		}
-		return nil
-	})
-	run.Inputs = hex.EncodeToString(sum.Sum(nil))
-	return err
 }
 
 // append writes the line in the columns of header. None of the fields can hold a comma:

@@ -20,6 +20,7 @@ import (
 
 	"dcpos/central/institution"
 	"dcpos/central/payment"
+	"dcpos/central/reconcile"
 	"dcpos/central/reconcile/breaks"
 	"dcpos/central/reconcile/daily"
 	"dcpos/central/store"
@@ -41,6 +42,7 @@ type day struct {
 	fails  *failing
 	desk   *daily.Desk
 	breaks *breaks.Desk
+	config daily.Config
 	folder string
 	seq    byte
 }
@@ -96,7 +98,8 @@ func newDay(t *testing.T, fee int64) *day {
 	}
 	d.breaks = breaks.New(breaks.Config{Store: d.store.Breaks(), FourEyes: 100_00, Now: now})
 	d.fails = &failing{Store: d.store.Reconciliations()}
-	if d.desk, err = daily.New(daily.Config{Store: d.fails, Breaks: d.breaks, Institutions: banks, Folder: d.folder, Memory: 8 << 20, Now: now}); err != nil {
+	d.config = daily.Config{Store: d.fails, Breaks: d.breaks, Institutions: banks, Folder: d.folder, Memory: 8 << 20, Now: now}
+	if d.desk, err = daily.New(d.config); err != nil {
 		t.Fatal(err)
 	}
 	for _, i := range lab.Institutions() {
@@ -222,6 +225,70 @@ func TestSixFormsAndTheirCredits(t *testing.T) {
 	again := d.run(today)
 	if !again.Same || again.Inputs != r.Inputs || again.StartedMS != r.StartedMS {
 		t.Errorf("the same inputs again: %+v", again)
+	}
+}
+
+// TestWhatWasPreparedIsNotDoneAgain: our lines are partitioned as they come, a line that comes
+// later does its own institution's again, the run does the statements, and its results are
+// those of a run that had nothing.
+func TestWhatWasPreparedIsNotDoneAgain(t *testing.T) {
+	d := newDay(t, 38)
+	segments, c := t.TempDir(), d.config
+	c.Folder = t.TempDir()
+	c.Engine = func(ctx context.Context, job reconcile.Job) (reconcile.Summary, error) {
+		return reconcile.RunIn(ctx, segments, job)
+	}
+	c.Partition = func(ctx context.Context, job reconcile.Job) error { return reconcile.PrepareIn(ctx, segments, job) }
+	desk, err := daily.New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	prepare := func() {
+		t.Helper()
+		if err := desk.Prepare(t.Context(), today); err != nil {
+			t.Fatal(err)
+		}
+	}
+	prepare()
+	d.pay("ABC", 77_00)
+	prepare()
+	plain := d.run(today)
+	run, err := desk.Reconcile(t.Context(), today)
+	if err != nil || run.Same || run.Matched != 13 {
+		t.Fatalf("%+v %v", run, err)
+	}
+	for _, name := range []string{"breaks.csv", "totals.csv", "explained.csv"} {
+		want, err := os.ReadFile(filepath.Join(plain.Folder, name))
+		got, err2 := os.ReadFile(filepath.Join(run.Folder, name))
+		if err := errors.Join(err, err2); err != nil || !bytes.Equal(want, got) {
+			t.Errorf("%s: %v\n%s", name, err, cmp.Diff(string(want), string(got)))
+		}
+	}
+	b, err := os.ReadFile(filepath.Join(run.Folder, "plan.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var plan struct {
+		Steps []struct {
+			Do        string
+			All, Done int
+		}
+	}
+	if err := json.Unmarshal(b, &plan); err != nil {
+		t.Fatal(err)
+	}
+	if len(plan.Steps) == 0 || plan.Steps[0].All != 12 || plan.Steps[0].Done != 6 {
+		t.Errorf("six statements were to be partitioned: %+v", plan.Steps)
+	}
+	ours, err := filepath.Glob(filepath.Join(run.Folder, "ours-*.csv"))
+	if err != nil || len(ours) != 6 {
+		t.Errorf("our lines beside the results: %v %v", ours, err)
+	}
+	if err := desk.Sweep("2026-03-03"); err != nil {
+		t.Fatal(err)
+	}
+	if again, err := desk.Reconcile(t.Context(), today); err != nil || !again.Same {
+		t.Errorf("after our lines were swept: %+v %v", again, err)
 	}
 }
 

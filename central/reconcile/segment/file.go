@@ -1,7 +1,7 @@
 package segment
 
 import (
-	"bufio"
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -13,18 +13,31 @@ import (
 )
 
 // Ref finds an object that is made of sections. Its name is the hash of its index, which
-// stands at the end and holds the hash of every section.
+// stands at the end and holds the fingerprint of every section.
 type Ref struct {
 	Object string `json:"object"`
 	Size   int64  `json:"size"`
 	Index  int64  `json:"index"` // where the index begins
+	// Inline is the object itself where it is so small that a file of its own would cost more.
+	Inline []byte `json:"inline,omitempty"`
+}
+
+// read fills b from position at of the object.
+func (r Ref) read(ctx context.Context, s Store, b []byte, at int64) error {
+	if r.Inline == nil {
+		return s.ReadAt(ctx, r.Object, b, at)
+	}
+	if at < 0 || at > int64(len(r.Inline)) || copy(b, r.Inline[at:]) < len(b) {
+		return fmt.Errorf("read %s: %w", r.Object, io.ErrUnexpectedEOF)
+	}
+	return nil
 }
 
 // Section is a part of an object that is read, and compared with its hash, as a whole.
 type Section struct {
 	At   int64  `json:"at"`
 	Size int64  `json:"size"`
-	Hash string `json:"hash"` // SHA-256
+	Hash string `json:"hash"` // Print under the owner's key
 }
 
 // Limits of what an index may promise.
@@ -33,48 +46,109 @@ const (
 	MaxSection = 1 << 30
 )
 
-// Writer writes an object of sections into a temporary file.
-type Writer struct {
-	file *os.File
-	w    *bufio.Writer
-	at   int64
+// keeper is a store on this machine, which takes a file over instead of copying it.
+type keeper interface {
+	// Begin makes a file in the store that has no object's name yet.
+	Begin() (*os.File, error)
+	// Adopt gives it its name; the file is closed then.
+	Adopt(name string, file *os.File) error
 }
 
-// NewWriter begins an object; the caller closes the file.
-func NewWriter(file *os.File) *Writer {
-	return &Writer{file: file, w: bufio.NewWriterSize(file, 256<<10)}
+// Writer writes an object of sections: in memory while it is small, then into a file.
+type Writer struct {
+	store Store
+	tmp   string
+	key   Key
+	b     []byte // what is not in the file yet
+	file  *os.File
+	at    int64
+}
+
+// NewWriter begins an object of a store; where that is not on this machine a large one is
+// first written to a temporary file in tmp. The caller closes the writer.
+func NewWriter(store Store, tmp string, key Key) *Writer {
+	return &Writer{store: store, tmp: tmp, key: key}
+}
+
+// Write implements io.Writer.
+func (w *Writer) Write(b []byte) (int, error) {
+	const inMemory = 256 << 10
+	if w.b = append(w.b, b...); len(w.b) < inMemory {
+		return len(b), nil
+	}
+	return len(b), w.flush()
+}
+
+func (w *Writer) flush() (err error) {
+	if w.file == nil {
+		if w.file, err = w.begin(); err != nil {
+			return err
+		}
+	}
+	_, err = w.file.Write(w.b)
+	w.b = w.b[:0]
+	return err
+}
+
+func (w *Writer) begin() (*os.File, error) {
+	if k, ok := w.store.(keeper); ok {
+		return k.Begin()
+	}
+	return os.CreateTemp(w.tmp, "segment-*")
+}
+
+// Close removes a file that the store has not taken over.
+func (w *Writer) Close() {
+	if w.file != nil {
+		_ = w.file.Close()
+		_ = os.Remove(w.file.Name())
+	}
 }
 
 // Section writes the next section.
 func (w *Writer) Section(fill func(io.Writer) error) (Section, error) {
-	sum := sha256.New()
+	sum := w.key.Print()
 	s := Section{At: w.at}
-	count := counter{w: io.MultiWriter(w.w, sum)}
+	count := counter{w: io.MultiWriter(w, sum)}
 	if err := fill(&count); err != nil {
 		return s, fmt.Errorf("write segment: %w", err)
 	}
-	s.Size, s.Hash = count.n, hex.EncodeToString(sum.Sum(nil))
+	s.Size, s.Hash = count.n, hex.EncodeToString(sum.Sum())
 	w.at += s.Size
 	return s, nil
 }
 
-// Finish writes the index and keeps the object in the store.
-func (w *Writer) Finish(ctx context.Context, s Store, kind string, index any) (Ref, error) {
+// Finish writes the index and keeps the object in the store; one of at most inline bytes is
+// in the Ref instead.
+func (w *Writer) Finish(ctx context.Context, kind string, index any, inline int) (Ref, error) {
 	b, err := json.Marshal(index)
-	if err != nil {
-		return Ref{}, fmt.Errorf("write segment: %w", err)
-	}
-	if _, err = w.w.Write(b); err == nil {
-		if err = w.w.Flush(); err == nil {
-			_, err = w.file.Seek(0, io.SeekStart)
-		}
+	if err == nil {
+		_, err = w.Write(b)
 	}
 	if err != nil {
 		return Ref{}, fmt.Errorf("write segment: %w", err)
 	}
 	sum := sha256.Sum256(b)
 	ref := Ref{Object: Name(kind, sum[:]), Size: w.at + int64(len(b)), Index: w.at}
-	return ref, s.Put(ctx, ref.Object, w.file, ref.Size)
+	switch {
+	case w.file == nil && len(w.b) <= inline:
+		ref.Inline = w.b
+		return ref, nil
+	case w.file == nil:
+		return ref, w.store.Put(ctx, ref.Object, bytes.NewReader(w.b), ref.Size)
+	}
+	if err := w.flush(); err != nil {
+		return ref, fmt.Errorf("write segment: %w", err)
+	}
+	if k, ok := w.store.(keeper); ok {
+		file := w.file
+		w.file = nil
+		return ref, k.Adopt(ref.Object, file)
+	}
+	if _, err := w.file.Seek(0, io.SeekStart); err != nil {
+		return ref, fmt.Errorf("write segment: %w", err)
+	}
+	return ref, w.store.Put(ctx, ref.Object, w.file, ref.Size)
 }
 
 // ReadIndex reads an object's index.
@@ -84,7 +158,7 @@ func ReadIndex(ctx context.Context, s Store, ref Ref, index any) error {
 		return fmt.Errorf("read %s: an index of %d bytes: %w", ref.Object, n, ErrDamaged)
 	}
 	b := make([]byte, n)
-	if err := s.ReadAt(ctx, ref.Object, b, ref.Index); err != nil {
+	if err := ref.read(ctx, s, b, ref.Index); err != nil {
 		return err
 	}
 	sum := sha256.Sum256(b)
@@ -98,20 +172,28 @@ func ReadIndex(ctx context.Context, s Store, ref Ref, index any) error {
 }
 
 // Read reads a section; the bytes are new.
-func (s Section) Read(ctx context.Context, store Store, ref Ref) ([]byte, error) {
-	if s.At < 0 || s.Size < 0 || s.Size > MaxSection || s.At+s.Size > ref.Index {
-		return nil, fmt.Errorf("read %s: section %d+%d: %w", ref.Object, s.At, s.Size, ErrDamaged)
+func (s Section) Read(ctx context.Context, store Store, ref Ref, key Key) ([]byte, error) {
+	if s.Size < 0 || s.Size > MaxSection {
+		return nil, fmt.Errorf("read %s: a section of %d bytes: %w", ref.Object, s.Size, ErrDamaged)
 	}
 	b := make([]byte, s.Size)
-	if s.Size > 0 {
-		if err := store.ReadAt(ctx, ref.Object, b, s.At); err != nil {
-			return nil, err
+	return b, s.ReadInto(ctx, store, ref, key, b)
+}
+
+// ReadInto reads a section into b, which is as long as it is.
+func (s Section) ReadInto(ctx context.Context, store Store, ref Ref, key Key, b []byte) error {
+	if s.At < 0 || s.Size != int64(len(b)) || s.At+s.Size > ref.Index {
+		return fmt.Errorf("read %s: section %d+%d: %w", ref.Object, s.At, s.Size, ErrDamaged)
+	}
+	if len(b) > 0 {
+		if err := ref.read(ctx, store, b, s.At); err != nil {
+			return err
 		}
 	}
-	if sum := sha256.Sum256(b); s.Hash != hex.EncodeToString(sum[:]) {
-		return nil, fmt.Errorf("read %s at %d: %w", ref.Object, s.At, ErrDamaged)
+	if s.Hash != hex.EncodeToString(key.Of(b)) {
+		return fmt.Errorf("read %s at %d: %w", ref.Object, s.At, ErrDamaged)
 	}
-	return b, nil
+	return nil
 }
 
 type counter struct {

@@ -15,6 +15,32 @@ const PrintKeySize = 16
 // printBlock is how much text one tag covers.
 const printBlock = 64 << 10
 
+// Key makes fingerprints. It is safe for concurrent use.
+type Key struct{ aead cipher.AEAD }
+
+// NewKey takes a secret of PrintKeySize bytes.
+func NewKey(secret []byte) (Key, error) {
+	c, err := aes.NewCipher(secret)
+	if err != nil {
+		return Key{}, fmt.Errorf("fingerprint: %w", err)
+	}
+	aead, err := cipher.NewGCM(c)
+	return Key{aead}, err
+}
+
+// Print begins a fingerprint.
+func (k Key) Print() *Print { return &Print{aead: k.aead, sum: sha256.New()} }
+
+// Of is the fingerprint of b.
+func (k Key) Of(b []byte) []byte {
+	p := k.Print()
+	for ; len(b) >= printBlock; b = b[printBlock:] {
+		p.seal(b[:printBlock])
+	}
+	p.rest = b
+	return p.Sum()
+}
+
 // Print is the fingerprint of a text under a secret key: a GMAC of every 64 KiB, hashed
 // together. Without the key nobody can make two texts that have the same one, and it is
 // several times as fast as hashing everything with SHA-256. The tags never leave it, so that
@@ -25,17 +51,6 @@ type Print struct {
 	rest  []byte
 	sum   hash.Hash
 	tag   []byte
-}
-
-// NewPrint makes an empty one. The key has PrintKeySize bytes.
-func NewPrint(key []byte) (*Print, error) {
-	c, err := aes.NewCipher(key)
-	if err != nil {
-		return nil, fmt.Errorf("fingerprint: %w", err)
-	}
-	p := &Print{sum: sha256.New(), rest: make([]byte, 0, printBlock)}
-	p.aead, err = cipher.NewGCM(c)
-	return p, err
 }
 
 // Write adds text; it never fails.

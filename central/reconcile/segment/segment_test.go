@@ -143,20 +143,17 @@ func keeps(t *testing.T, s segment.Store) {
 			t.Errorf("an object named %q", bad)
 		}
 	}
-	file, err := os.Create(filepath.Join(t.TempDir(), "x"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = file.Close() }()
-	w := segment.NewWriter(file)
+	w := segment.NewWriter(s, t.TempDir(), printKey(t, 1))
+	defer w.Close()
 	var index struct{ A, B segment.Section }
+	var err error
 	if index.A, err = w.Section(func(w io.Writer) error { _, err := io.WriteString(w, "first"); return err }); err != nil {
 		t.Fatal(err)
 	}
 	if index.B, err = w.Section(func(io.Writer) error { return nil }); err != nil {
 		t.Fatal(err)
 	}
-	ref, err := w.Finish(ctx, s, "segment", index)
+	ref, err := w.Finish(ctx, "segment", index, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -165,12 +162,12 @@ func keeps(t *testing.T, s segment.Store) {
 	if err := segment.ReadIndex(ctx, s, ref, &got); err != nil || got != index {
 		t.Errorf("index %+v, %v", got, err)
 	}
-	if b, err := index.A.Read(ctx, s, ref); err != nil || string(b) != "first" {
+	if b, err := index.A.Read(ctx, s, ref, printKey(t, 1)); err != nil || string(b) != "first" {
 		t.Errorf("section %q, %v", b, err)
 	}
 	index.A.At++
 	index.A.Size--
-	if _, err := index.A.Read(ctx, s, ref); !errors.Is(err, segment.ErrDamaged) {
+	if _, err := index.A.Read(ctx, s, ref, printKey(t, 1)); !errors.Is(err, segment.ErrDamaged) {
 		t.Errorf("another section: %v", err)
 	}
 	ref.Index++
@@ -219,16 +216,27 @@ func TestTheFirstNoteStays(t *testing.T) {
 	}
 }
 
+func printKey(tb testing.TB, b byte) segment.Key {
+	tb.Helper()
+	k, err := segment.NewKey(bytes.Repeat([]byte{b}, segment.PrintKeySize))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return k
+}
+
 func TestPrintsDependOnTheTextAlone(t *testing.T) {
 	sum := func(key byte, parts ...[]byte) string {
-		p, err := segment.NewPrint(bytes.Repeat([]byte{key}, segment.PrintKeySize))
-		if err != nil {
-			t.Fatal(err)
-		}
+		k := printKey(t, key)
+		p := k.Print()
 		for _, part := range parts {
 			_, _ = p.Write(part)
 		}
-		return string(p.Sum())
+		whole := p.Sum()
+		if len(parts) == 1 && !bytes.Equal(k.Of(parts[0]), whole) {
+			t.Fatal("at once it is another one")
+		}
+		return string(whole)
 	}
 	rapid.Check(t, func(rt *rapid.T) {
 		text := bytes.Repeat(rapid.SliceOfN(rapid.Byte(), 1, 9).Draw(rt, "text"), rapid.IntRange(1, 30_000).Draw(rt, "times"))
@@ -243,6 +251,40 @@ func TestPrintsDependOnTheTextAlone(t *testing.T) {
 			rt.Fatal("another text or key has the same print")
 		}
 	})
+}
+
+// TestSweepingLeavesWhatIsYoungAndTheKey: the key names everything that is still there.
+func TestSweepingLeavesWhatIsYoungAndTheKey(t *testing.T) {
+	dir, now := t.TempDir(), time.Now()
+	store, notes := segment.Folder(filepath.Join(dir, "data")), segment.Notes(filepath.Join(dir, "notes"))
+	name := func(kind string, i byte) string { return segment.Name(kind, bytes.Repeat([]byte{i}, 32)) }
+	for i := range byte(2) {
+		if err := store.Put(t.Context(), name("segment", i), strings.NewReader("x"), 1); err != nil {
+			t.Fatal(err)
+		}
+		for _, kind := range []string{"step", "secret"} {
+			if _, err := notes.Keep(t.Context(), name(kind, i), []byte("x")); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && strings.HasSuffix(d.Name(), strings.Repeat("00", 32)) {
+			err = os.Chtimes(path, now.AddDate(0, 0, -46), now.AddDate(0, 0, -46))
+		}
+		return err
+	})
+	if err = errors.Join(err, segment.Sweep(dir, now.AddDate(0, 0, -45)), segment.Sweep(filepath.Join(dir, "none"), now)); err != nil {
+		t.Fatal(err)
+	}
+	for i := range byte(2) {
+		_, err := store.Size(t.Context(), name("segment", i))
+		step, err1 := notes.Load(t.Context(), name("step", i))
+		secret, err2 := notes.Load(t.Context(), name("secret", i))
+		if (err == nil) != (i == 1) || (step != nil) != (i == 1) || secret == nil || err1 != nil || err2 != nil {
+			t.Errorf("%d: object %v, step %q %v, key %q %v", i, err, step, err1, secret, err2)
+		}
+	}
 }
 
 // FuzzPairs: pairs come from elsewhere; whatever they are, they are given or refused.

@@ -11,6 +11,8 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strings"
+	"time"
 )
 
 // Store keeps immutable objects. It is safe for concurrent use.
@@ -132,6 +134,29 @@ func (f Folder) Put(ctx context.Context, name string, content io.Reader, size in
 	return nil
 }
 
+// Begin makes a file for Adopt.
+func (f Folder) Begin() (*os.File, error) {
+	if err := os.MkdirAll(string(f), 0o700); err != nil {
+		return nil, fmt.Errorf("begin an object: %w", err)
+	}
+	return os.CreateTemp(string(f), ".part-*")
+}
+
+// Adopt gives a file that Begin made an object's name and closes it.
+func (f Folder) Adopt(name string, file *os.File) error {
+	path, err := f.path(name)
+	if err == nil {
+		err = os.MkdirAll(filepath.Dir(path), 0o700)
+	}
+	if err = errors.Join(err, file.Close()); err == nil {
+		err = os.Rename(file.Name(), path) // whoever has made it too has made the same
+	}
+	if err != nil {
+		return fmt.Errorf("keep %s: %w", name, err)
+	}
+	return nil
+}
+
 // Notes are small values by name of which the first that is kept stays, in a directory: what
 // has been done, and with which outcome. As with Folder nothing waits for the disk; a note
 // that was cut short is none.
@@ -195,4 +220,29 @@ func (n Notes) Keep(ctx context.Context, key string, value []byte) ([]byte, erro
 		return nil, fmt.Errorf("keep %s: %w", key, err)
 	}
 	return value, nil
+}
+
+// Sweep removes objects and notes below a folder that were last written before then. A step
+// whose object is gone is done again. What others are named by, the depot's key, stays.
+func Sweep(folder string, before time.Time) error {
+	err := filepath.WalkDir(folder, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || strings.HasPrefix(d.Name(), "secret-") {
+			return err
+		}
+		info, err := d.Info()
+		if err == nil && info.ModTime().Before(before) {
+			err = os.Remove(path)
+		}
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // another one was quicker
+		}
+		return err
+	})
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("sweep segments: %w", err)
+	}
+	return nil
 }

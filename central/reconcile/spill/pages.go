@@ -37,7 +37,8 @@ func (l *List) Join(other List) {
 // Store holds pages. It is safe for concurrent use.
 type Store struct {
 	pageSize int
-	file     *os.File
+	dir      string
+	file     *os.File // nil until something goes there
 	end      atomic.Int64
 
 	mu     sync.Mutex
@@ -49,12 +50,8 @@ type Store struct {
 
 // NewStore makes a store whose pages take at most memory bytes and then go to a
 // file in dir.
-func NewStore(dir string, pageSize int, memory int64) (*Store, error) {
-	file, err := Unlinked(dir)
-	if err != nil {
-		return nil, err
-	}
-	return &Store{pageSize: pageSize, file: file, left: memory}, nil
+func NewStore(dir string, pageSize int, memory int64) *Store {
+	return &Store{pageSize: pageSize, dir: dir, left: memory}
 }
 
 // Close frees memory and disk space.
@@ -63,6 +60,9 @@ func (s *Store) Close() error {
 		c.release()
 	}
 	s.chunks, s.free = nil, nil
+	if s.file == nil {
+		return nil
+	}
 	return s.file.Close()
 }
 
@@ -102,11 +102,24 @@ func (s *Store) take() (number int64, page []byte) {
 
 // write puts a page into the file and returns its position.
 func (s *Store) write(page []byte) (int64, error) {
+	file, err := s.temporary()
+	if err != nil {
+		return 0, err
+	}
 	at := s.end.Add(int64(len(page))) - int64(len(page))
-	if _, err := s.file.WriteAt(page, at); err != nil {
+	if _, err := file.WriteAt(page, at); err != nil {
 		return 0, fmt.Errorf("write temporary file: %w", bare(err))
 	}
 	return at, nil
+}
+
+func (s *Store) temporary() (file *os.File, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.file == nil {
+		s.file, err = Unlinked(s.dir)
+	}
+	return s.file, err
 }
 
 // Links say where the page before is: 0 nowhere, n > 0 at n-1 in the file, n < 0 page
@@ -140,8 +153,12 @@ func (s *Store) open(link int64, buf *Buffer) ([]byte, error) {
 		defer s.mu.Unlock()
 		return s.page(-link - 1), nil
 	}
+	file, err := s.temporary()
+	if err != nil {
+		return nil, err
+	}
 	page := buf.next(s.pageSize)
-	n, err := s.file.ReadAt(page, link-1)
+	n, err := file.ReadAt(page, link-1)
 	if err != nil && (!errors.Is(err, io.EOF) || n < pageHeader) {
 		return nil, fmt.Errorf("read temporary file: %w", bare(err))
 	}

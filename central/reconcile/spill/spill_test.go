@@ -20,10 +20,7 @@ func TestStoreGivesBackEveryRecordOfEveryList(t *testing.T) {
 		memory := rapid.SampledFrom([]int64{0, 3 * MinPage, 1 << 20}).Draw(rt, "memory")
 		n := rapid.IntRange(1, 5).Draw(rt, "lists")
 		records := rapid.IntRange(0, 3000).Draw(rt, "records")
-		s, err := NewStore(dir, MinPage, memory)
-		if err != nil {
-			rt.Fatal(err)
-		}
+		s := NewStore(dir, MinPage, memory)
 		defer func() { _ = s.Close() }()
 		for round := range 2 { // the second round uses the memory of the first again
 			lists := make([]List, n)

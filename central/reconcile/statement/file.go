@@ -211,10 +211,11 @@ func (f *File) nextPlain(buf *[]byte) (Block, bool, error) {
 	}
 	f.read.Add(end - start)
 	data := b[:end-from]
+	raw := data[start-from:]
 	skip := 0
 	if start > f.start {
 		if skip = bytes.IndexByte(data, '\n') + 1; skip == 0 || skip == len(data) {
-			return Block{At: start}, false, nil
+			return Block{At: start, Raw: raw}, false, nil
 		}
 	}
 	var err error
@@ -225,7 +226,7 @@ func (f *File) nextPlain(buf *[]byte) (Block, bool, error) {
 			data, err = f.finishLine(b, b[:n], from+int64(n))
 		}
 	}
-	return Block{At: from + int64(skip), Data: data[skip:]}, false, err
+	return Block{At: from + int64(skip), Data: data[skip:], Raw: raw}, false, err
 }
 
 // finishLine extends data, which ends at position end within a line, to that line's end.

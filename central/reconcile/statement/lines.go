@@ -10,6 +10,9 @@ import (
 type Block struct {
 	At   int64  // where Data begins in the file's text
 	Data []byte // the last line of the file may lack its LF
+	// Raw is the text of the block's own range, whose lines Data holds to the end of the last
+	// one; only of plain files.
+	Raw []byte
 }
 
 // padding is how much memory behind a block's data may be read, so that the fast

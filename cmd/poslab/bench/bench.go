@@ -51,6 +51,7 @@ type Sizes struct {
 	Tills   int // that send at once in ingest
 	Each    int // payments of three entries that each of them sends
 	Lines   int // of each side in reconcile
+	Breaks  int // percent of them that are breaks; 0 is 0.29
 	Stored  int // payments in the journal of stored
 	Plugs   int // of a printer that is pulled out and put back
 }

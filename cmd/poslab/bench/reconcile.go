@@ -107,7 +107,7 @@ func (j *reconciliation) write(ctx context.Context) (err error) {
 		}
 		defer func() { err = errors.Join(err, files[i].Close()) }()
 	}
-	j.truth, err = statements.Plan{Pairs: int64(j.Sizes.Lines), Seed: 1, HotPercent: 30}.Write(ctx, files[0], files[1])
+	j.truth, err = statements.Plan{Pairs: int64(j.Sizes.Lines), Seed: 1, HotPercent: 30, BreakPercent: uint64(j.Sizes.Breaks)}.Write(ctx, files[0], files[1])
 	return err
 }
 

@@ -522,7 +522,11 @@ func (d *day) sameByHand(ctx context.Context, folder string) error {
 	if err != nil || len(statements) == 0 {
 		return errors.Join(err, errors.New("no statements"))
 	}
-	args := []string{"reconcile", "--ours", filepath.Join(folder, "ours.csv")}
+	ours, err := filepath.Glob(filepath.Join(folder, "ours-*.csv")) // sorted, as the centre gave them
+	if err != nil || len(ours) == 0 {
+		return errors.Join(err, errors.New("none of our lines"))
+	}
+	args := append([]string{"reconcile", "--ours"}, ours...)
 	for _, s := range statements {
 		code, _, _ := strings.Cut(filepath.Base(s), "-") // ICBC-2026-11-22.txt, in the institution's own form
 		args = append(args, "--theirs", s+"@"+strings.ToLower(code))
