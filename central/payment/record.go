@@ -25,6 +25,7 @@ type Record struct {
 	QR             string
 	ValidUntilMS   int64 // of the QR
 	ExpiresMS      int64 // of the question
+	UntilMS        int64 // of a payment that a till stored: nobody is asked for it afterwards
 	Evidence       []byte
 	LatePaid       bool  // money came after it was abandoned
 	Told           bool  // the till was given the verdict on the end of unknown
