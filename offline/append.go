@@ -51,7 +51,7 @@ func (s *Store) Update(ctx context.Context, decide func(pos.JournalView) ([]pos.
 		}
 		for _, d := range drafts {
 			e := pos.Entry{Position: pos.Position{Terminal: s.cfg.Terminal, Epoch: head.epoch, Seq: head.seq + 1}}
-			if err := attach(ctx, tx, d); err != nil {
+			if err := errors.Join(attach(ctx, tx, d), conceal(ctx, tx, d)); err != nil {
 				return err
 			}
 			if e, err = s.appendEntry(ctx, tx, s.signer, head.hash, e, d); err != nil {

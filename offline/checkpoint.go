@@ -7,6 +7,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"dcpos/offline/file"
@@ -238,7 +240,7 @@ func (f *forgetting) carry(ctx context.Context, to licence) (pos.Checkpoint, err
 			if to.before(placeOf(e)) {
 				break
 			}
-			if err := errors.Join(f.carryOne(ctx, e), reopened(&b, e)); err != nil {
+			if err := errors.Join(f.carryOne(ctx, e), reopened(&b, e), configured(&b, e)); err != nil {
 				return b, err
 			}
 			b.Entries, b.Head, after = b.Entries+1, e.Hash, placeOf(e)
@@ -250,6 +252,26 @@ func (f *forgetting) carry(ctx context.Context, to licence) (pos.Checkpoint, err
 	}
 	b.Carried, err = carriedHash(ctx, f.tx, suite)
 	return b, err
+}
+
+// configured notes the highest version of what a configuration's entry names.
+func configured(b *pos.Checkpoint, e pos.Entry) error {
+	if e.Kind != pos.KindConfig {
+		return nil
+	}
+	var c pos.ConfigChanged
+	if err := dcep.Unmarshal(e.Body, &c); err != nil {
+		return broken(placeOf(e), errors.New("config_changed entry is not readable"))
+	}
+	if c.Version == 0 {
+		return nil
+	}
+	i, found := slices.BinarySearchFunc(b.Configs, c.What, func(v pos.ConfigVersion, what string) int { return strings.Compare(v.What, what) })
+	if !found {
+		b.Configs = slices.Insert(slices.Clone(b.Configs), i, pos.ConfigVersion{What: c.What})
+	}
+	b.Configs[i].Version = max(b.Configs[i].Version, c.Version)
+	return nil
 }
 
 // reopened notes the key under which the journal goes on when the entry opens an epoch.

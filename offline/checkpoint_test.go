@@ -324,3 +324,43 @@ func TestACentreThatWasRestoredGetsWhatIsLeft(t *testing.T) {
 	}
 	tl.reopen(t)
 }
+
+// TestForgottenPolicyIsStillKnown: the checkpoint carries the highest version of each policy that
+// was taken, so that a till that restarts refuses an older one, whatever it has forgotten.
+func TestForgottenPolicyIsStillKnown(t *testing.T) {
+	tl, c := newTill(t, dcep.Ed25519SHA256), newCentre(t)
+	tl.cfg.Centre = c.verifier
+	for i, names := range [][]pos.ConfigChanged{
+		{{What: "policy fleet", Version: 7}, {What: "policy fleet", Version: 5}, {What: "config"}},
+		{{What: "policy store S1", Version: 9}, {What: "policy fleet", Version: 6}},
+		{{What: "policy terminal T-0001", Version: 3}},
+	} {
+		for _, n := range names {
+			tl.write(t, tl.draft(pos.KindConfig, pos.PaymentID{}, n))
+		}
+		tl.sell(t, fmt.Sprint(i), 100)
+		c.acknowledge(t, tl, last(t, tl), day(100*i))
+		tl.forget(t)
+	}
+	for range 2 {
+		for what, want := range map[string]uint64{"policy fleet": 7, "policy store S1": 9, "policy terminal T-0001": 3, "config": 0, "policy": 0} {
+			if got, err := tl.ConfigVersion(t.Context(), what); err != nil || got != want {
+				t.Errorf("%s: version %d %v, want %d", what, got, err, want)
+			}
+		}
+		for _, e := range tl.all(t) {
+			if b, err := dcep.Body(e); err == nil {
+				if n, ok := b.(*pos.ConfigChanged); ok && n.What == "policy fleet" {
+					t.Errorf("version %d of the fleet's policy is not forgotten: nothing is shown", n.Version)
+				}
+			}
+		}
+		if err := tl.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if r, err := offline.Verify(t.Context(), tl.cfg.Path, offline.VerifyOptions{Centre: c.verifier}); err != nil || r.Forgotten == 0 {
+			t.Fatalf("%+v %v", r, err)
+		}
+		tl.reopen(t)
+	}
+}

@@ -55,6 +55,8 @@ func TestWhatGuardsAsk(t *testing.T) {
 	if o, err := tl.Outbox(t.Context()); err != nil || o.Receipted != last.Seq {
 		t.Fatalf("%+v %v", o, err)
 	}
+	look(70) // a receipt charges nobody
+	tl.write(t, tl.move(stored, pos.Stored, pos.Paid, nil))
 	look(0)
 }
 

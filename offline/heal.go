@@ -45,7 +45,8 @@ func (s *Store) Heal(ctx context.Context) error {
 	if err := s.reconnect(ctx); err != nil {
 		return fmt.Errorf("heal journal: %w", err)
 	}
-	if err := errors.Join(s.settle(ctx), s.examine(ctx), s.probe(ctx)); err != nil {
+	settled, examined, probed := s.settle(ctx), s.examine(ctx), s.probe(ctx)
+	if err := errors.Join(settled, probed, examined); err != nil { // in this order: what is read from a disk that is not well says nothing about the chain
 		return fmt.Errorf("heal journal: %w", err)
 	}
 	s.failed.Store(nil)

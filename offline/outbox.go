@@ -51,10 +51,10 @@ func (s *Store) Outbox(ctx context.Context) (pos.Outbox, error) {
 		if o.Unsent, err = unsent(ctx, tx, c.place); err != nil {
 			return err
 		}
-		if o.Money, err = storedMoney(ctx, tx, pos.AcceptedEvidence, ""); err != nil {
+		if o.Money, err = storedMoney(ctx, tx, ""); err != nil {
 			return err
 		}
-		o.Forwarded, err = storedMoney(ctx, tx, pos.Stored, "")
+		o.Forwarded, err = forwarded(ctx, tx)
 		return err
 	})
 	return o, err
@@ -99,12 +99,12 @@ func (s *Store) Cursor(ctx context.Context) (epoch uint32, seq, generation uint6
 }
 
 // LastReceipt gives the receipt that moved the cursor last.
-func (s *Store) LastReceipt(ctx context.Context) (dcep.Receipt, bool, error) {
+func (s *Store) LastReceipt(ctx context.Context) (r dcep.Receipt, ok bool, err error) {
+	defer s.reword(&err)
 	c, err := cursor(ctx, s.reader)
 	if err != nil || c.receipt == nil {
-		return dcep.Receipt{}, false, err
+		return r, false, err
 	}
-	var r dcep.Receipt
 	err = dcep.UnmarshalExact(c.receipt, &r)
 	return r, err == nil, err
 }

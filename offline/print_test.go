@@ -150,7 +150,7 @@ func TestPrintsOfTheFirstVersion(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if r, err := offline.Verify(t.Context(), path, offline.VerifyOptions{}); err != nil || r.Schema != 4 || !r.Projections {
+	if r, err := offline.Verify(t.Context(), path, offline.VerifyOptions{}); err != nil || r.Schema != 5 || !r.Projections {
 		t.Fatalf("%+v %v", r, err)
 	}
 }

@@ -15,7 +15,7 @@ import (
 
 // projectionVersion is raised when the same journal gives other projection rows: a new
 // field of pos.Payment or pos.PrintJob, a new column. Open then rebuilds them from the verified chain.
-const projectionVersion = "2"
+const projectionVersion = "3"
 
 // metaProjection is the key under which the file says which version its rows have.
 const metaProjection = "projection_version"
@@ -123,7 +123,10 @@ func fold(ctx context.Context, db execer, e pos.Entry) error {
 	if err != nil || !changed {
 		return err
 	}
-	return store(ctx, db, was, now)
+	if err := store(ctx, db, was, now); err != nil {
+		return err
+	}
+	return erase(ctx, db, was, now)
 }
 
 // store writes one payment and the refunds that are new since was.

@@ -13,6 +13,7 @@ import (
 // not there, whose last entry is forgotten, or without a key. It may be called within Update's decide: it reads what is
 // committed.
 func (s *Store) Slip(ctx context.Context, id pos.PaymentID) (slip dcep.Slip, ok bool, err error) {
+	defer s.reword(&err)
 	signer := s.key.Load()
 	if signer == nil {
 		return slip, false, nil

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"dcpos/offline/file"
 	"dcpos/pos"
@@ -245,12 +246,34 @@ func (s *Store) fail(cause error) error {
 }
 
 // reword is deferred by what reads: after a failed write the file may read as if it were damaged, because the disk
-// does not answer or has half of what was written. That says nothing about the chain: opening anew will.
+// does not answer or has half of what was written. That says nothing about the chain: opening anew will. A write that is
+// on its way may be the one that fails, so that its end is waited for.
 func (s *Store) reword(err *error) {
-	if *err == nil || s.failed.Load() == nil || pos.CodeOf(*err) != pos.ErrChainBroken {
+	if *err == nil || pos.CodeOf(*err) != pos.ErrChainBroken {
+		return
+	}
+	if s.failed.Load() == nil {
+		s.await(writeWait)
+	}
+	if s.failed.Load() == nil {
 		return
 	}
 	*err = pos.NewError(pos.ErrStorage, fmt.Errorf("after %w: %w", s.Failed(), *err))
+}
+
+// writeWait bounds how long a reader that found damage waits for the write on its way: longer than a sync takes on
+// a medium that stalls, and no longer than a person waits for an answer.
+const writeWait = 5 * time.Second
+
+// await waits until the write on its way has ended, at most so long.
+func (s *Store) await(limit time.Duration) {
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	select {
+	case s.turn <- struct{}{}:
+		<-s.turn
+	case <-timer.C:
+	}
 }
 
 // storage gives a SQLite error the code that a person can act on; others pass unchanged.

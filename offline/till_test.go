@@ -88,7 +88,11 @@ func (tl *till) move(id pos.PaymentID, from, to pos.State, change func(*pos.Paym
 	if change != nil {
 		change(&m)
 	}
-	return tl.draft(pos.KindPaymentMoved, id, m)
+	d := tl.draft(pos.KindPaymentMoved, id, m)
+	if to == pos.Stored {
+		d.Secret = []byte("sealed code of " + id.String())
+	}
+	return d
 }
 
 func (tl *till) write(tb testing.TB, drafts ...pos.Draft) []pos.Entry {

@@ -69,14 +69,10 @@ func (v *view) Order(caller string, date pos.Date, orderID string) (pos.Order, e
 	return o, err
 }
 
-func (v *view) Stored() (pos.StoredMoney, error) { return v.sum(pos.AcceptedEvidence, "") }
+func (v *view) Stored() (pos.StoredMoney, error) { return storedMoney(v.ctx, v.db, "") }
 
 func (v *view) WalletStored(wallet string) (pos.StoredMoney, error) {
-	return v.sum(pos.AcceptedEvidence, " AND wallet = ?", wallet)
-}
-
-func (v *view) sum(state pos.State, and string, args ...any) (pos.StoredMoney, error) {
-	return storedMoney(v.ctx, v.db, state, and, args...)
+	return storedMoney(v.ctx, v.db, " AND wallet = ?", wallet)
 }
 
 func (v *view) EvidenceSeen(wallet string, counter uint64) (pos.PaymentID, bool, error) {
@@ -89,10 +85,10 @@ func (v *view) CodeSeen(hash []byte) (pos.PaymentID, bool, error) {
 	return p.ID, ok, err
 }
 
-// storedMoney sums the payments of a state whose last entry the centre has not receipted.
-func storedMoney(ctx context.Context, db file.Querier, state pos.State, and string, args ...any) (pos.StoredMoney, error) {
+// storedMoney sums the accepted evidence whose last entry the centre has not receipted.
+func storedMoney(ctx context.Context, db file.Querier, and string, args ...any) (pos.StoredMoney, error) {
 	var m pos.StoredMoney
-	args = append([]any{string(state)}, args...)
+	args = append([]any{string(pos.AcceptedEvidence)}, args...)
 	err := db.QueryRowContext(ctx, `SELECT coalesce(sum(amount), 0), count(*), coalesce(min(updated_ms), 0)
 		FROM payments WHERE state = ? AND (last_epoch, last_seq) > (SELECT epoch, seq FROM cursor)`+and, args...).
 		Scan(&m.Total, &m.Count, &m.OldestMS)

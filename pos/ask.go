@@ -12,6 +12,9 @@ type AskPay struct {
 	Code      string      `json:"code"` // bearer secret: never logged, never stored
 	ExpiresMS int64       `json:"expires_ms"`
 	SentMS    int64       `json:"sent_ms"`
+	// UntilMS is set for a forwardable code that was stored while there was no network, and
+	// is when its validity ends: nobody is asked for the money afterwards. 0: the customer waits.
+	UntilMS int64 `json:"until_ms,omitempty"`
 }
 
 // AskPresent asks for a QR that the customer scans (C-scan-B).

@@ -105,6 +105,8 @@ func policyCatalogue() map[Code][4]string {
 		ErrEnvelopeWindow:  {"不在红包使用期内", "this is not within the envelope's time", "未收款;请客户不用红包支付", "nothing was taken; let the customer pay without the envelope"},
 		ErrEnvelopeSum:     {"红包金额有误", "the envelopes' amounts are not right", "未收款;请客户重新支付", "nothing was taken; let the customer pay again"},
 		ErrCatalogueOld:    {"红包活动目录缺失或过旧", "the catalogue of campaigns is missing or too old", "未收款;请客户不用红包支付,或恢复网络后再试", "nothing was taken; pay without the envelope, or once the network is back"},
+		ErrForwardOff:      {"本机不做先记后扣", "this till does not store codes to be charged later", "未收款;请恢复网络后再扫,或用离线挑战码、其他方式收款", "nothing was taken; wait for the network, or let the customer pay by this till's offline challenge or otherwise"},
+		ErrForwardUnknown:  {"该机构未将此凭证列为可先记后扣,或目录过旧", "the institution does not mark this code as one that may be charged later, or the catalogue is too old", "未收款;请恢复网络后再扫,或用离线挑战码、其他方式收款", "nothing was taken; wait for the network, or let the customer pay by this till's offline challenge or otherwise"},
 		ErrFareAgain:       {"刚刚已刷过", "this wallet has just paid", "请通行;如需再付一人,请稍后再刷", "go through; to pay for another person, wait a moment and tap again"},
 	}
 }

@@ -123,8 +123,9 @@ type PaymentMoved struct {
 	Wallet         string `json:"wallet,omitempty"`     // the wallet's certificate serial
 	Counter        uint64 `json:"counter,omitempty"`    // the wallet's own counter
 	Envelope       Money  `json:"envelope,omitempty"`   // the part paid from red envelopes
+	Instrument     string `json:"instrument,omitempty"` // of what was stored: the institution's name of it
 
-	// Of evidence that was taken: where the true time lay, as the till could prove it, and
+	// Of evidence that was taken and of what was stored: where the true time lay, as the till could prove it, and
 	// the version of the policy by which it was taken.
 	Time   *Interval `json:"time,omitempty"`
 	Policy uint64    `json:"policy,omitempty"`
@@ -213,4 +214,13 @@ type Checkpoint struct {
 	Entries   uint64 `json:"entries"` // that were forgotten so far
 	Carried   []byte `json:"carried"` // hash over what they said of payments and print jobs, as table carried keeps it
 	Receipt   []byte `json:"receipt"` // the centre's receipt for exactly this place: the licence
+	// Configs are the highest versions that the forgotten entries named of each configuration, by
+	// What: a till that has forgotten when it took a policy still refuses an older one.
+	Configs []ConfigVersion `json:"configs,omitempty"`
+}
+
+// ConfigVersion is the highest version of a configuration or policy that a till has taken.
+type ConfigVersion struct {
+	What    string `json:"what"`
+	Version uint64 `json:"version"`
 }

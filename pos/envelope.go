@@ -49,6 +49,27 @@ type Catalogue struct {
 	Terminal  string          `json:"terminal"`
 	IssuedMS  int64           `json:"issued_ms"`
 	Campaigns []CampaignScope `json:"campaigns,omitempty"`
+	// Instruments are what the institutions' descriptions mark as forwardable.
+	Instruments []Instrument `json:"instruments,omitempty"`
+}
+
+// Instrument is a kind of code that may be stored at a till without a network and charged
+// later, for as long as ValidMS after it was stored.
+type Instrument struct {
+	Institution string `json:"institution"`
+	Name        string `json:"name"`
+	ValidMS     int64  `json:"valid_ms"`
+}
+
+// Forwardable finds the instrument of an institution; false for what may not be stored.
+func (c Catalogue) Forwardable(institution, name string) (Instrument, bool) {
+	i := slices.IndexFunc(c.Instruments, func(i Instrument) bool {
+		return i.Institution == institution && i.Name == name && i.ValidMS > 0
+	})
+	if i < 0 {
+		return Instrument{}, false
+	}
+	return c.Instruments[i], true
 }
 
 // CampaignScope is where and when the envelopes of one campaign can be spent.

@@ -44,6 +44,8 @@ const (
 	ErrEnvelopeWindow  Code = "envelope_window"
 	ErrEnvelopeSum     Code = "envelope_sum"
 	ErrCatalogueOld    Code = "catalogue_old"
+	ErrForwardOff      Code = "forward_off"
+	ErrForwardUnknown  Code = "forward_instrument"
 	ErrFareAgain       Code = "fare_again"
 	ErrClock           Code = "clock"
 	ErrEvidence        Code = "evidence"

@@ -13,6 +13,10 @@ type Draft struct {
 	// under its SHA-256 in hexadecimal. It is not carried to the centre and not kept for
 	// ever: only while a print job that is not over names it, and for a day.
 	Attachment []byte
+	// Secret, where there is one, is the sealed code of a payment that moves to Stored. It is
+	// kept beside the journal in the same transaction, never in an entry, never carried
+	// anywhere, and erased in the transaction in which the payment becomes final.
+	Secret []byte
 }
 
 // JournalView is what a decision may look at while it holds the journal's only
@@ -33,7 +37,9 @@ type JournalView interface {
 	// WalletSince is what this till took of the wallet's evidence, or heard of it, since a
 	// moment of the wall clock, receipted or not.
 	WalletSince(wallet string, sinceMS int64) (StoredMoney, error)
-	// Forwarded is what is stored at the merchant's risk and not receipted.
+	// Secret finds the sealed code of a payment that is stored.
+	Secret(id PaymentID) ([]byte, bool, error)
+	// Forwarded is what is stored at the merchant's risk and not decided, receipted or not.
 	Forwarded() (StoredMoney, error)
 	// EvidenceSeen finds the payment that took evidence with this wallet counter.
 	EvidenceSeen(wallet string, counter uint64) (PaymentID, bool, error)
@@ -61,6 +67,6 @@ type Outbox struct {
 	Receipted uint64      `json:"receipted"` // last entry of this epoch that the centre has receipted
 	Unsent    uint64      `json:"unsent"`    // entries without a receipt, all epochs
 	Money     StoredMoney `json:"money"`     // evidence of wallets among them
-	Forwarded StoredMoney `json:"forwarded"` // and what is stored at the merchant's risk
+	Forwarded StoredMoney `json:"forwarded"` // and what is stored at the merchant's risk, receipted or not
 	Head      []byte      `json:"head"`
 }

@@ -56,6 +56,8 @@ type Payment struct {
 	Counter        uint64      `json:"counter,omitempty"`
 	EnvelopePart   Money       `json:"envelope,omitempty"`
 	LatePaid       bool        `json:"late_paid,omitempty"` // money came after it was abandoned
+	StoredMS       int64       `json:"stored_ms,omitempty"` // when it was stored at the merchant's risk, by the wall clock; ExpiresMS is when its code's validity ends
+	Instrument     string      `json:"instrument,omitempty"`
 	Refunds        []Refund    `json:"refunds,omitempty"`
 	CreatedMS      int64       `json:"created_ms"`
 	UpdatedMS      int64       `json:"updated_ms"`
@@ -139,6 +141,10 @@ func (p Payment) Move(e Entry, m PaymentMoved) (Payment, error) {
 	keep(&p.ExpiresMS, m.ExpiresMS)
 	keep(&p.Counter, m.Counter)
 	keep(&p.EnvelopePart, m.Envelope)
+	keep(&p.Instrument, m.Instrument)
+	if m.To == Stored {
+		p.StoredMS = e.At.WallMS
+	}
 	if len(m.CodeHash) > 0 {
 		p.CodeHash = m.CodeHash
 	}
@@ -205,6 +211,10 @@ func (p Payment) refundStart(e Entry, m RefundMoved) (Payment, error) {
 func (p Payment) Refundable() bool {
 	return p.State == Paid || p.State == Credited || (p.State == Abandoned && p.LatePaid)
 }
+
+// Lost reports goods that went out against a stored code which was then not paid: the
+// merchant's loss, as agreed when the code was stored.
+func (p Payment) Lost() bool { return p.StoredMS > 0 && p.State == Declined }
 
 // Reserved is the sum of refunds that are done or may still be done.
 func (p Payment) Reserved() Money {

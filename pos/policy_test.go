@@ -114,7 +114,7 @@ func limits() *rapid.Generator[pos.Limits] {
 		}
 		for class := 1; class <= 4; class++ {
 			if rapid.Bool().Draw(t, "tier") {
-				l.Tiers = append(l.Tiers, pos.Tier{Class: class, Single: money("single"), Day: money("day")})
+				l.Tiers = append(l.Tiers, pos.Tier{Class: class, Single: money("single"), Day: money("day"), Year: money("year")})
 			}
 		}
 		return l
@@ -132,7 +132,7 @@ func TestStrictest(t *testing.T) {
 		c := pos.Claim{
 			Amount: pos.Money(rapid.Int64Range(1, 20).Draw(t, "amount")), At: at(rapid.Int64Range(0, 8).Draw(t, "at")),
 			Stored: some("stored"), Wallet: some("wallet"), Recent: some("recent"), Order: some("order").Total, Today: some("today").Total,
-			Tier: rapid.IntRange(1, 4).Draw(t, "class"),
+			Year: some("year").Total, Tier: rapid.IntRange(1, 4).Draw(t, "class"),
 		}
 		if a.Strictest(b).Admit(c) == nil && (a.Admit(c) != nil || b.Admit(c) != nil) {
 			t.Fatalf("%v %v", a.Admit(c), b.Admit(c))

@@ -14,9 +14,14 @@ type Room struct {
 	Near       bool        `json:"near"` // an edge is near or reached
 	Stop       bool        `json:"stop"` // nothing more is accepted offline
 	AgeMS      int64       `json:"age_ms"`
-	// Forward is what is stored at the merchant's risk; it has totals of its own.
-	Forward     StoredMoney `json:"forward"`
-	ForwardLeft Money       `json:"forward_left"`
+	// Forward is what is stored at the merchant's risk; it has totals and edges of its own, and
+	// they stop nothing else.
+	Forward          StoredMoney `json:"forward"`
+	ForwardLeft      Money       `json:"forward_left"`
+	ForwardCountLeft int         `json:"forward_count_left"`
+	ForwardMost      Money       `json:"forward_most"` // per payment; 0: nothing is stored here
+	ForwardStop      bool        `json:"forward_stop"` // nothing more is stored
+	ForwardEdges     []Edge      `json:"forward_edges"`
 	// Edges are what is near or reached, in the order of the guards.
 	Edges []Edge `json:"edges"`
 }
@@ -32,7 +37,7 @@ type Edge struct {
 // Holds is what a till holds, as the guards see it.
 type Holds struct {
 	Stored  StoredMoney // evidence that is not receipted
-	Forward StoredMoney // stored at the merchant's risk
+	Forward StoredMoney // stored at the merchant's risk and not decided
 	TrustMS int64       // when the list of revoked wallets was issued; 0: there is none
 	At      Interval
 }
@@ -42,8 +47,10 @@ func (l Limits) Room(h Holds) Room {
 	r := Room{
 		Stored: h.Stored, PerPayment: l.PerPayment, Forward: h.Forward, Edges: []Edge{},
 		TotalLeft: max(0, l.StoredTotal-h.Stored.Total), CountLeft: max(0, l.StoredCount-h.Stored.Count),
-		ForwardLeft: max(0, l.Forward.StoredTotal-h.Forward.Total),
+		ForwardLeft: max(0, l.Forward.StoredTotal-h.Forward.Total), ForwardCountLeft: max(0, l.Forward.StoredCount-h.Forward.Count),
+		ForwardMost: l.Forward.PerPayment, ForwardEdges: []Edge{},
 	}
+	l.forwardRoom(&r, h)
 	if h.Stored.Count > 0 {
 		r.AgeMS = h.At.Age(h.Stored.OldestMS).Milliseconds()
 	}
@@ -64,6 +71,40 @@ func (l Limits) Room(h Holds) Room {
 		EN: "the list of revoked wallets is too old in " + hours(l.RevocationMax-old).EN + "; then offline payments stop",
 	})
 	return r
+}
+
+// forwardRoom tells the edges of what is stored at the merchant's risk, where anything is.
+func (l Limits) forwardRoom(r *Room, h Holds) {
+	f := l.Forward
+	if f.PerPayment == 0 {
+		r.ForwardStop = true
+		return
+	}
+	add := func(stop, near bool, code Code, at, soon Text) {
+		if !stop && !near {
+			return
+		}
+		e := Edge{Code: code, Stop: stop, Text: soon, Hint: Text{ZH: "请尽快恢复网络,以便扣款", EN: "reconnect soon so that they are charged"}}
+		if stop {
+			e.Text = at
+			r.ForwardStop = true
+		}
+		r.ForwardEdges = append(r.ForwardEdges, e)
+	}
+	near := func(have, most int64) bool { return have*100 >= most*int64(l.NearPercent) }
+	add(r.ForwardLeft == 0, near(int64(h.Forward.Total), int64(f.StoredTotal)), ErrLimitTotal,
+		Text{ZH: "先记后扣累计已达上限", EN: "the total to be charged later is at its limit"},
+		Text{ZH: fmt.Sprintf("先记后扣接近上限:还可记 ¥%s", r.ForwardLeft), EN: fmt.Sprintf("near the total to be charged later: ¥%s left", r.ForwardLeft)})
+	add(r.ForwardCountLeft == 0, near(int64(h.Forward.Count), int64(f.StoredCount)), ErrLimitCount,
+		Text{ZH: "先记后扣笔数已达上限", EN: "the count to be charged later is at its limit"},
+		Text{ZH: fmt.Sprintf("先记后扣笔数接近上限:还可记 %d 笔", r.ForwardCountLeft), EN: fmt.Sprintf("near the count to be charged later: %d left", r.ForwardCountLeft)})
+	if h.Forward.Count == 0 {
+		return
+	}
+	age := h.At.Age(h.Forward.OldestMS)
+	add(age >= f.OldestStop, age >= f.OldestStop/100*time.Duration(l.NearPercent), ErrLimitAge,
+		Text{ZH: "最早一笔先记后扣已超时", EN: "the oldest payment to be charged later is too old"},
+		Text{ZH: "最早一笔先记后扣 " + hours(f.OldestStop-age).ZH + "后超时,届时停止", EN: "the oldest payment to be charged later stops them in " + hours(f.OldestStop-age).EN})
 }
 
 func (r *Room) add(stop, near bool, code Code, soon Text) {

@@ -95,7 +95,9 @@ func (c *Client) Payments(ctx context.Context, q Query) ([]Payment, error) {
 }
 
 // SubmitCode takes money from the customer's payment code. The payment comes back
-// paid, declined, unknown, or asking while the institution is still at it: see Wait.
+// paid, declined, unknown, or asking while the institution is still at it: see Wait. A
+// forwardable code may come back stored while there is no network: recorded, not yet charged.
+// The goods may go, at the merchant's risk; how it ends comes as an event and a notice.
 func (c *Client) SubmitCode(ctx context.Context, id pos.PaymentID, code string) (Payment, error) {
 	return c.pay(ctx, at(id, "/code"), map[string]string{"code": code})
 }
@@ -166,7 +168,7 @@ func (c *Client) QR(ctx context.Context, id pos.PaymentID, size int) ([]byte, er
 }
 
 // Wait returns the payment once it is neither created, asking nor unknown, or when
-// ctx ends. It survives restarts of the till's agent.
+// ctx ends. A stored payment is returned at once: it is decided when nobody waits any more. It survives restarts of the till's agent.
 func (c *Client) Wait(ctx context.Context, id pos.PaymentID) (Payment, error) {
 	var decided Payment
 	look := func() error {
@@ -175,7 +177,7 @@ func (c *Client) Wait(ctx context.Context, id pos.PaymentID) (Payment, error) {
 			return err
 		}
 		decided = p
-		if !p.State.Open() {
+		if !p.State.Open() || p.State == pos.Stored {
 			return errDecided
 		}
 		return nil

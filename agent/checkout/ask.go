@@ -26,7 +26,7 @@ func otherScheme(kind router.Kind) error {
 		zh, en = "支付宝", "Alipay"
 	case router.KindUnionPay:
 		zh, en = "银联", "UnionPay"
-	case router.KindECNY, router.KindPayment, router.KindEvidence, router.KindGoods,
+	case router.KindECNY, router.KindForward, router.KindPayment, router.KindEvidence, router.KindGoods,
 		router.KindGS1, router.KindCampaign, router.KindLink, router.KindUnknown:
 		return nil
 	default:
@@ -40,13 +40,17 @@ func otherScheme(kind router.Kind) error {
 	}
 }
 
-// checkCode refuses everything but a digital-yuan payment code.
+// checkCode refuses everything but a digital-yuan payment code and a forwardable one.
 func checkCode(code string) error {
 	if len(code) > maxCode {
 		return pos.FieldError(pos.ErrBadCode, "code", fmt.Errorf("%d characters", len(code)))
 	}
 	kind := router.Classify(code)
 	if err := otherScheme(kind); err != nil {
+		return err
+	}
+	if kind == router.KindForward {
+		_, err := dcep.ParseForward(code)
 		return err
 	}
 	if kind != router.KindECNY {
@@ -62,7 +66,8 @@ func checkCode(code string) error {
 //
 // The payment comes back paid, declined, unknown, or asking while the institution is
 // still at it. Declined with the reason ErrNotSent: the question provably never
-// left, nothing was charged. Errors: ErrBadCode, ErrOfflineCode, ErrCodeUsed,
+// left, nothing was charged. A forwardable code that cannot be asked about now is stored
+// (store): the payment comes back stored, 已登记,尚未扣款. Errors: ErrBadCode, ErrOfflineCode, ErrCodeUsed,
 // ErrIllegalMove, ErrNotFound, ErrNoOperator, ErrStorage.
 func (t *Till) SubmitCode(ctx context.Context, id pos.PaymentID, code string) (pos.Payment, error) {
 	code = strings.TrimSpace(code)
@@ -73,6 +78,12 @@ func (t *Till) SubmitCode(ctx context.Context, id pos.PaymentID, code string) (p
 		return pos.Payment{}, err
 	}
 	hash := dcep.CodeHash(t.c.Suite, t.c.CodeKey, code)
+	if stored, err := t.tryStore(ctx, id, code, hash); stored || err != nil {
+		if err != nil {
+			return pos.Payment{}, err
+		}
+		return t.Payment(context.WithoutCancel(ctx), id)
+	}
 	var ask pos.AskPay
 	entries, err := t.update(ctx, func(v pos.JournalView) ([]pos.Draft, error) {
 		p, err := find(v, id)
@@ -83,11 +94,8 @@ func (t *Till) SubmitCode(ctx context.Context, id pos.PaymentID, code string) (p
 		if err != nil {
 			return nil, err
 		}
-		if other, seen, err := v.CodeSeen(hash); err != nil || seen {
-			if err != nil {
-				return nil, fmt.Errorf("read code: %w", err)
-			}
-			return nil, pos.FieldError(pos.ErrCodeUsed, "code", fmt.Errorf("used by payment %s", other))
+		if err := used(v, hash); err != nil {
+			return nil, err
 		}
 		now := t.clock.Centre() // the centre compares with its own time
 		ask = pos.AskPay{
@@ -113,6 +121,18 @@ func (t *Till) SubmitCode(ctx context.Context, id pos.PaymentID, code string) (p
 		}
 	}
 	return t.Payment(context.WithoutCancel(ctx), id)
+}
+
+// used refuses a code that another payment has used.
+func used(v pos.JournalView, hash []byte) error {
+	other, seen, err := v.CodeSeen(hash)
+	switch {
+	case err != nil:
+		return fmt.Errorf("read code: %w", err)
+	case seen:
+		return pos.FieldError(pos.ErrCodeUsed, "code", fmt.Errorf("used by payment %s", other))
+	}
+	return nil
 }
 
 // mayAsk tells whether the centre may be asked for the first time, and who asks.
@@ -170,7 +190,7 @@ func (t *Till) conclude(ctx context.Context, id pos.PaymentID, a pos.Answer, ask
 // silently names who stands behind an entry that follows from an answer: the
 // operator whose question it was, or nobody once the question had become unknown.
 func (t *Till) silently(p pos.Payment) string {
-	if p.State == pos.Unknown {
+	if p.State == pos.Unknown || p.State == pos.Stored {
 		return pos.OperatorSystem
 	}
 	return p.Operator
@@ -179,7 +199,12 @@ func (t *Till) silently(p pos.Payment) string {
 // meaning is the move that an outcome stands for; false when it changes nothing.
 func meaning(p pos.Payment, a pos.Answer, asked error, first bool) (pos.PaymentMoved, bool) {
 	m := pos.PaymentMoved{From: p.State, Source: sourceTill}
-	if p.State != pos.Asking && p.State != pos.Unknown {
+	switch p.State {
+	case pos.Stored:
+		return forwarded(p, a, asked)
+	case pos.Asking, pos.Unknown:
+	case pos.Created, pos.Paid, pos.Declined, pos.Abandoned, pos.Cancelled,
+		pos.AcceptedEvidence, pos.Credited, pos.Refused, pos.Conflict:
 		return m, false
 	}
 	inDoubt := first && p.Mode == pos.BScanC && p.State == pos.Asking
@@ -218,10 +243,15 @@ func meaning(p pos.Payment, a pos.Answer, asked error, first bool) (pos.PaymentM
 
 // after does what follows a move that is journaled.
 func (t *Till) after(ctx context.Context, id pos.PaymentID, from pos.State) {
-	if from != pos.Unknown {
+	if from != pos.Unknown && from != pos.Stored {
 		return
 	}
-	if p, err := t.Payment(ctx, id); err == nil && p.State == pos.Paid {
+	p, err := t.Payment(ctx, id)
+	switch {
+	case err != nil:
+	case from == pos.Stored:
+		t.tellForwarded(p)
+	case p.State == pos.Paid:
 		t.checkOverpaid(ctx, p)
 	}
 }

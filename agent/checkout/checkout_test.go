@@ -18,7 +18,15 @@ type bench struct {
 	*testing.T
 	*checkouttest.Shop
 	till *checkout.Till
+	stop func()
 	keys int
+}
+
+// again stops the till and starts it anew on the same journal.
+func (b *bench) again(change ...func(*checkout.Config)) {
+	b.Helper()
+	b.stop()
+	b.till, b.stop = b.Start(b.T, change...)
 }
 
 func run(t *testing.T, name string, test func(b *bench), change ...func(*checkout.Config)) {
@@ -26,9 +34,8 @@ func run(t *testing.T, name string, test func(b *bench), change ...func(*checkou
 	t.Run(name, func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			b := &bench{T: t, Shop: checkouttest.NewShop(t)}
-			var stop func()
-			b.till, stop = b.Start(t, change...)
-			defer stop()
+			b.till, b.stop = b.Start(t, change...)
+			defer func() { b.stop() }()
 			test(b)
 		})
 	})

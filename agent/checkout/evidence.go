@@ -12,18 +12,9 @@ import (
 // offlineOnly refuses evidence while the centre can be asked, unless the order's last
 // question provably never left, and for an order that has a question out.
 func (t *Till) offlineOnly(order pos.Order) error {
-	notSent := false
-	for _, p := range order.Attempts {
-		switch p.State {
-		case pos.Asking:
-			return pos.FieldError(pos.ErrOrderOpen, "order_id", fmt.Errorf("payment %s is asking", p.ID))
-		case pos.Unknown:
-			return pos.FieldError(pos.ErrOrderUnknown, "order_id", fmt.Errorf("payment %s is unknown", p.ID))
-		case pos.Declined:
-			notSent = p.Reason == pos.ErrNotSent
-		case pos.Created, pos.Paid, pos.Abandoned, pos.Cancelled, pos.AcceptedEvidence,
-			pos.Credited, pos.Refused, pos.Conflict, pos.Stored:
-		}
+	notSent, err := lastNotSent(order)
+	if err != nil {
+		return err
 	}
 	if t.c.Host.Connected() && !notSent {
 		return &pos.Error{
@@ -34,6 +25,24 @@ func (t *Till) offlineOnly(order pos.Order) error {
 		}
 	}
 	return nil
+}
+
+// lastNotSent reports that the order's last question provably never left; an order that has a
+// question out is refused.
+func lastNotSent(order pos.Order) (notSent bool, err error) {
+	for _, p := range order.Attempts {
+		switch p.State {
+		case pos.Asking:
+			return false, pos.FieldError(pos.ErrOrderOpen, "order_id", fmt.Errorf("payment %s is asking", p.ID))
+		case pos.Unknown:
+			return false, pos.FieldError(pos.ErrOrderUnknown, "order_id", fmt.Errorf("payment %s is unknown", p.ID))
+		case pos.Declined:
+			notSent = p.Reason == pos.ErrNotSent
+		case pos.Created, pos.Paid, pos.Abandoned, pos.Cancelled, pos.AcceptedEvidence,
+			pos.Credited, pos.Refused, pos.Conflict, pos.Stored:
+		}
+	}
+	return notSent, nil
 }
 
 // mayTake tells whether the payment may be taken by evidence, inside an Update or a View.

@@ -133,9 +133,9 @@ func (f *face) sound(ctx context.Context) {
 		tone = drivers.ToneGood
 	case pos.Declined, pos.Refused, pos.Conflict:
 		tone = drivers.ToneBad
-	case pos.Unknown:
+	case pos.Unknown, pos.Stored:
 		tone = drivers.ToneAttention
-	case pos.Created, pos.Asking, pos.Abandoned, pos.Cancelled, pos.Credited, pos.Stored:
+	case pos.Created, pos.Asking, pos.Abandoned, pos.Cancelled, pos.Credited:
 		return
 	}
 	c, cancel := context.WithTimeout(ctx, faceLimit)

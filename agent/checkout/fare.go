@@ -183,29 +183,13 @@ func (g *fares) turn(ctx context.Context, r drivers.NFCReader) error {
 	g.id = pos.PaymentID{}
 	g.signal(ctx, r, drivers.SignalReady)
 	defer func() { g.light(context.WithoutCancel(ctx), r, drivers.SignalOff) }()
-	for waiting.Err() == nil {
-		if err := g.till.fareReady(ctx); err != nil {
-			return nil // the loop around looks again and tells
-		}
-		card, err := r.WaitCard(waiting)
-		switch {
-		case err == nil:
-			g.pass(ctx, r, card)
-			_ = card.WaitRemoved(waiting) // one verdict for one tap; the end of the turn ends the wait
-			_ = card.Close()              // the next WaitCard tells what is wrong with the reader
-			g.light(ctx, r, drivers.SignalReady)
-		case waiting.Err() != nil:
-			return nil
-		case errors.Is(err, drivers.ErrTorn):
-			pause(waiting, tapPause)
-		case errors.Is(err, drivers.ErrManyCards):
-			g.tell(ctx, r, drivers.SignalRefused, pos.NewError(pos.ErrTapMany, err))
-			pause(waiting, tapAgain)
-		default:
-			return err
-		}
-	}
-	return nil
+	more := func() bool { return g.till.fareReady(ctx) == nil } // the loop around looks again and tells
+	return g.cards(ctx, waiting, r, more, func(card drivers.Card) {
+		g.pass(ctx, r, card)
+		_ = card.WaitRemoved(waiting) // one verdict for one tap; the end of the turn ends the wait
+		_ = card.Close()              // the next WaitCard tells what is wrong with the reader
+		g.light(ctx, r, drivers.SignalReady)
+	})
 }
 
 // pass is one tap: done is said after the journal has the promise.

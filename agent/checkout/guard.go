@@ -93,7 +93,11 @@ func ofWallet(v pos.JournalView, l pos.Limits, order pos.Order, wallet string, c
 		}
 	}
 	day, err := v.WalletSince(wallet, c.At.EarliestMS-(24*time.Hour).Milliseconds())
-	c.Today = day.Total
+	if err != nil {
+		return err
+	}
+	year, err := v.WalletSince(wallet, c.At.EarliestMS-(365*24*time.Hour).Milliseconds())
+	c.Today, c.Year = day.Total, year.Total
 	for _, a := range order.Attempts {
 		if a.Wallet == wallet && a.State.Holds() {
 			c.Order += a.Amount
@@ -202,6 +206,9 @@ func (t *Till) keepClock(ctx context.Context) error {
 // room is how near the guards are. Where no policy is in force there is no room.
 func (t *Till) room(out pos.Outbox) (pos.Room, Rules) {
 	policy, at, err := t.policy()
+	if !t.c.Forward {
+		policy.Limits.Forward = pos.Forward{}
+	}
 	holds := pos.Holds{Stored: out.Money, Forward: out.Forwarded, TrustMS: t.c.trustMS(at), At: at}
 	r := policy.Limits.Room(holds)
 	rules := Rules{Version: policy.Version, Scope: policy.Scope(), ExpiresMS: policy.ExpiresMS, At: at, CatalogueMS: t.c.catalogue().IssuedMS}
@@ -217,6 +224,7 @@ func (t *Till) room(out pos.Outbox) (pos.Room, Rules) {
 			r.Edges = []pos.Edge{}
 		}
 		r.Tell(pos.Edge{Code: why.Code, Stop: true, Text: why.Text, Hint: why.Hint})
+		r.ForwardStop = true
 	}
 	return r, rules
 }

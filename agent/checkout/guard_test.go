@@ -110,6 +110,28 @@ func TestWalletClasses(t *testing.T) {
 	}, func(c *checkout.Config) { c.Limits = func() pos.Limits { return l } })
 }
 
+func TestWalletClassOfAYear(t *testing.T) {
+	l := pos.DefaultLimits()
+	l.Tiers = []pos.Tier{{Class: 4, Single: 100, Day: 150, Year: 250}}
+	run(t, "its cap lasts longer than a day", func(b *bench) {
+		w, n := b.NewWalletOf(b, 4), 0
+		pay := func(amount pos.Money, want pos.Code) {
+			b.Helper()
+			n++
+			_, err := b.payOf(w, "o"+strconv.Itoa(n), amount, amount)
+			code(b.T, err, want)
+		}
+		for range 2 {
+			pay(100, "")
+			b.Journal.Acknowledge()
+			time.Sleep(25 * time.Hour)
+		}
+		pay(51, pos.ErrLimitTier)
+		pay(50, "")
+		pay(1, pos.ErrLimitTier)
+	}, func(c *checkout.Config) { c.Limits = func() pos.Limits { return l } })
+}
+
 func TestPoliciesInForce(t *testing.T) {
 	book := &plan{}
 	with := func(c *checkout.Config) { c.Policies = book }

@@ -209,7 +209,7 @@ func (t *Till) owing(v pos.JournalView, p pos.Payment, to pos.State, drafts []po
 
 // printsByItself reports the states in which the customer at the counter gets paper.
 func printsByItself(s pos.State) bool {
-	return s == pos.Paid || s == pos.AcceptedEvidence || s == pos.Unknown
+	return s == pos.Paid || s == pos.AcceptedEvidence || s == pos.Unknown || s == pos.Stored
 }
 
 // atCounter reports that the customer may still be waiting for paper.

@@ -51,7 +51,7 @@ func (t *Till) route(ctx context.Context, code string, s *Scan) error {
 	switch s.Kind {
 	case router.KindPayment:
 		return t.scanReceipt(ctx, code, s)
-	case router.KindECNY:
+	case router.KindECNY, router.KindForward:
 		return t.scanPaying(ctx, s, pos.BScanC, func(id pos.PaymentID) (pos.Payment, error) { return t.SubmitCode(ctx, id, code) })
 	case router.KindEvidence:
 		return t.scanPaying(ctx, s, pos.Evidence, func(id pos.PaymentID) (pos.Payment, error) { return t.SubmitEvidence(ctx, id, code) })
@@ -87,7 +87,7 @@ func (t *Till) scanReceipt(ctx context.Context, code string, s *Scan) error {
 
 // scanPaying hands a code to the payment that waits for one of its kind.
 func (t *Till) scanPaying(ctx context.Context, s *Scan, mode pos.Mode, pay func(pos.PaymentID) (pos.Payment, error)) error {
-	if mode == pos.BScanC && !t.c.Host.Connected() {
+	if s.Kind == router.KindECNY && !t.c.Host.Connected() {
 		return pos.NewError(pos.ErrOfflineCode, errors.New("not connected"))
 	}
 	t.mu.Lock()

@@ -152,21 +152,28 @@ func (g *tapping) turn(ctx context.Context, r drivers.NFCReader) error {
 			g.signal(context.WithoutCancel(ctx), r, drivers.SignalOff)
 		}
 	}()
-	for !g.over {
+	return g.cards(ctx, waiting, r, func() bool { return !g.over }, func(card drivers.Card) {
+		g.take(ctx, r, card)
+		if !g.over {
+			_ = card.WaitRemoved(waiting) // one verdict for one tap; the end of the turn ends the wait
+		}
+		_ = card.Close() // the next WaitCard tells what is wrong with the reader
+		if !g.over && waiting.Err() == nil {
+			pause(waiting, tapPause)             // a card at the edge of the field comes and goes
+			g.light(ctx, r, drivers.SignalReady) // the screens keep the reason until the next card
+		}
+	})
+}
+
+// cards hands each card in the field to take, while there may be more and until waiting, the
+// turn at the reader, is over. What is wrong with the reader itself is returned.
+func (g *tapping) cards(ctx, waiting context.Context, r drivers.NFCReader, more func() bool, take func(drivers.Card)) error {
+	for waiting.Err() == nil && more() {
 		card, err := r.WaitCard(waiting)
 		switch {
 		case err == nil:
-			g.take(ctx, r, card)
-			if !g.over {
-				_ = card.WaitRemoved(waiting) // one verdict for one tap; the end of the turn ends the wait
-			}
-			_ = card.Close() // the next WaitCard tells what is wrong with the reader
-			if !g.over && waiting.Err() == nil {
-				pause(waiting, tapPause)             // a card at the edge of the field comes and goes
-				g.light(ctx, r, drivers.SignalReady) // the screens keep the reason until the next card
-			}
-		case waiting.Err() != nil:
-			return nil
+			take(card)
+		case waiting.Err() != nil: // the turn is over
 		case errors.Is(err, drivers.ErrTorn):
 			pause(waiting, tapPause)
 		case errors.Is(err, drivers.ErrManyCards):

@@ -114,6 +114,9 @@ type Config struct {
 	// Trust is whom the Kernel believes, for telling when its list of revoked wallets grows
 	// old; nil tells nothing.
 	Trust func() dcep.Trust
+	// Forward lets the till store forwardable codes at the merchant's risk while the centre
+	// cannot be asked, as far as the policy says. The class decides; a kiosk does not.
+	Forward bool
 	// Fare makes the till a gate: every tap pays this. The zero value: it is none.
 	Fare Fare
 	// SignIn demands an operator for every command. Without it entries name the operator
@@ -357,7 +360,7 @@ func (t *Till) tellPayment(ctx context.Context, id pos.PaymentID) {
 		return
 	}
 	t.mu.Lock()
-	if t.current == p.ID && !p.State.Open() {
+	if t.current == p.ID && (!p.State.Open() || p.State == pos.Stored) {
 		t.current = pos.PaymentID{}
 	}
 	t.mu.Unlock()

@@ -147,7 +147,9 @@ func (t *Till) tellVerdict(ctx context.Context, before pos.Payment, d pos.Verdic
 	if d.Refund != nil && d.Refund.Auto && d.Refund.To == pos.RefundRefunded {
 		t.notify(p.ID, lateRefundedText(p, d.Refund.Amount))
 	}
-	if d.Moved != nil && before.State != p.State {
+	if d.Moved != nil && before.State == pos.Stored && p.State != pos.Stored {
+		t.after(ctx, p.ID, before.State)
+	} else if d.Moved != nil && before.State != p.State {
 		t.notify(p.ID, pos.Text{
 			ZH: "支付 " + nameOf(p) + ":" + p.State.Text().ZH, EN: "payment " + nameOf(p) + ": " + p.State.Text().EN,
 		})
@@ -172,17 +174,23 @@ func lateRefundedText(p pos.Payment, amount pos.Money) pos.Text {
 	}
 }
 
-// reminded is how long after a late payment a restart still tells of it.
+// reminded is how long after a late payment or a loss a restart still tells of it.
 const reminded = 24 * time.Hour
 
-// remind tells again of late payments: the stop may have come before anybody read it.
+// remind tells again of late payments and of losses: the stop may have come before anybody read it.
 func (t *Till) remind(ctx context.Context) error {
-	list, err := t.c.Journal.Payments(ctx, Query{States: []pos.State{pos.Abandoned}})
+	list, err := t.c.Journal.Payments(ctx, Query{States: []pos.State{pos.Abandoned, pos.Declined}})
 	if err != nil {
 		return err
 	}
 	for _, p := range slices.Backward(list) { // they come newest first
-		if !p.LatePaid || t.clock.Now().Sub(time.UnixMilli(p.UpdatedMS)) > reminded {
+		if t.clock.Now().Sub(time.UnixMilli(p.UpdatedMS)) > reminded {
+			continue
+		}
+		if p.Lost() {
+			t.tellForwarded(p)
+		}
+		if !p.LatePaid {
 			continue
 		}
 		t.notify(p.ID, latePaidText(p))

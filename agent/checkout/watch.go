@@ -61,7 +61,7 @@ func (t *Till) watchPayment(ctx context.Context, id pos.PaymentID) {
 	began := time.Now()
 	for {
 		p, err := t.Payment(ctx, id)
-		if err == nil && p.State != pos.Asking && p.State != pos.Unknown {
+		if err == nil && p.State != pos.Asking && p.State != pos.Unknown && p.State != pos.Stored {
 			return
 		}
 		wait := t.pace(time.Since(began))
@@ -99,10 +99,18 @@ func (t *Till) ask(ctx context.Context, p pos.Payment) {
 	}
 	c, cancel := context.WithTimeout(ctx, t.timing.Answer)
 	defer cancel()
-	a, err := t.c.Host.Query(c, pos.AskQuery{Env: t.c.Env, Payment: p.ID})
+	a, err := t.inquire(c, p)
 	if err := t.conclude(ctx, p.ID, a, err, false); err != nil {
 		t.log.ErrorContext(ctx, "answer is not journaled, will be asked again", "payment", p.ID.String(), "err", err)
 	}
+}
+
+// inquire asks what became of a payment; of a stored one it asks for the money first.
+func (t *Till) inquire(ctx context.Context, p pos.Payment) (pos.Answer, error) {
+	if p.State == pos.Stored {
+		return t.forward(ctx, p)
+	}
+	return t.c.Host.Query(ctx, pos.AskQuery{Env: t.c.Env, Payment: p.ID})
 }
 
 // giveUp moves a payment that is still asking when its time is over: a payment code
@@ -139,11 +147,11 @@ func (t *Till) giveUp(ctx context.Context, p pos.Payment, since time.Duration) e
 	return nil
 }
 
-// Refresh asks the centre now what became of a payment that is asking or unknown,
+// Refresh asks the centre now what became of a payment that is asking, unknown or stored,
 // and returns it as it is then. Offline it returns it as it is.
 func (t *Till) Refresh(ctx context.Context, id pos.PaymentID) (pos.Payment, error) {
 	p, err := t.Payment(ctx, id)
-	if err != nil || (p.State != pos.Asking && p.State != pos.Unknown) {
+	if err != nil || (p.State != pos.Asking && p.State != pos.Unknown && p.State != pos.Stored) {
 		return p, err
 	}
 	if err := t.do(ctx, func(ctx context.Context) { t.ask(ctx, p) }); err != nil {
@@ -282,7 +290,7 @@ func (t *Till) drop(ctx context.Context, id pos.PaymentID) error {
 
 // resume takes up what a stop in the middle has left.
 func (t *Till) resume(ctx context.Context) error {
-	open, err := t.c.Journal.Payments(ctx, Query{States: []pos.State{pos.Created, pos.Asking, pos.Unknown}})
+	open, err := t.c.Journal.Payments(ctx, Query{States: []pos.State{pos.Created, pos.Asking, pos.Unknown, pos.Stored}})
 	if err != nil {
 		return err
 	}
@@ -312,10 +320,10 @@ func (t *Till) resumePayment(ctx context.Context, p pos.Payment) error {
 		err := t.conclude(ctx, p.ID, pos.Answer{}, errStopped, true)
 		t.watch(p.ID)
 		return err
-	case pos.Unknown:
+	case pos.Unknown, pos.Stored:
 		t.watch(p.ID)
 	case pos.Paid, pos.Declined, pos.Abandoned, pos.Cancelled, pos.AcceptedEvidence,
-		pos.Credited, pos.Refused, pos.Conflict, pos.Stored:
+		pos.Credited, pos.Refused, pos.Conflict:
 	}
 	return nil
 }

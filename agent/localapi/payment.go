@@ -157,7 +157,7 @@ func (a *API) list(ctx context.Context, in *listInput) (*listOutput, error) {
 type codeInput struct {
 	PaymentPath
 	Body struct {
-		Code string `json:"code" minLength:"1" maxLength:"64" doc:"The customer's payment code; never logged, never stored"`
+		Code string `json:"code" minLength:"1" maxLength:"64" doc:"The customer's payment code, or a forwardable code, which may come back stored; never logged"`
 	}
 }
 

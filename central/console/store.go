@@ -91,6 +91,7 @@ type PaymentDetail struct {
 	Txn       string
 	Envelope  pos.Money
 	LatePaid  bool
+	Lost      bool // stored at the merchant's risk, and not charged
 	NextMS    int64
 	Step      int
 	OrderID   string

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path"
 	"regexp"
+	"slices"
 	"time"
 
 	"go.yaml.in/yaml/v3"
@@ -70,6 +71,21 @@ type Limits struct {
 type Instrument struct {
 	Name     string   `yaml:"name"`
 	Validity Duration `yaml:"validity"`
+}
+
+// instrumentForm is that of the names in dcep.ForwardCode.
+var instrumentForm = regexp.MustCompile(`^[a-z0-9-]{1,12}$`)
+
+// maxValidity bounds how long a code may lie at a till: longer is a slip of the pen.
+const maxValidity = 7 * 24 * time.Hour
+
+// Instrument finds a forwardable instrument by its name.
+func (d Description) Instrument(name string) (Instrument, bool) {
+	i := slices.IndexFunc(d.Forwardable, func(i Instrument) bool { return i.Name == name })
+	if i < 0 {
+		return Instrument{}, false
+	}
+	return d.Forwardable[i], true
 }
 
 // Statement says what the daily file looks like and when it is there.
@@ -154,8 +170,8 @@ func (d Description) check() error {
 		}
 	}
 	for _, f := range d.Forwardable {
-		if f.Name == "" || f.Validity.Duration <= 0 {
-			return configError("forwardable", errors.New("want name and a validity above 0"))
+		if !instrumentForm.MatchString(f.Name) || f.Validity.Duration <= 0 || f.Validity.Duration > maxValidity {
+			return configError("forwardable", fmt.Errorf("want a name of 1 to 12 of a-z 0-9 - and a validity above 0, at most %s", maxValidity))
 		}
 	}
 	return d.checkURL(d.BaseURL)

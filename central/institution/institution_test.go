@@ -25,8 +25,8 @@ func TestShippedDescriptions(t *testing.T) {
 	access := map[string]Access{}
 	for _, d := range all {
 		access[d.Code] = Access{APIKey: "k"}
-		if len(d.Forwardable) != 0 {
-			t.Errorf("%s: ships with forwardable instruments", d.Code)
+		if want := map[bool]int{true: 1}[d.Code == "ICBC"]; len(d.Forwardable) != want || d.Env != pos.Lab {
+			t.Errorf("%s: ships with %d forwardable instruments in %s, want %d, the laboratory's own", d.Code, len(d.Forwardable), d.Env, want)
 		}
 	}
 	set, err := Connect(pos.Lab, all, access, noEnv, time.Now)
@@ -101,7 +101,9 @@ func TestParseDescriptionRefuses(t *testing.T) {
 		"slots":            {"ask: 64", "ask: 0"},
 		"breaker":          {"failures: 5", "failures: 0"},
 		"limit":            {"per_payment_fen: 5000000", "per_payment_fen: 0"},
-		"forwardable":      {"forwardable: []", "forwardable: [{name: card}]"},
+		"forwardable":      {"validity: 24h", "validity: 0s"},
+		"long validity":    {"validity: 24h", "validity: 169h"},
+		"instrument":       {"lab-pass", "LAB"},
 		"fee":              {"fee_per_10000: 0", "fee_per_10000: 10001"},
 		"cut-over":         {`cutover: "23:00"`, `cutover: "25:00"`},
 		"format":           {"format: icbc", "format: \"a/b\""},

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"dcpos/pos"
+	"dcpos/pos/dcep"
 )
 
 // Access is where an institution is and with which key, as the centre's
@@ -133,9 +134,28 @@ const (
 	codePrefix = "01"
 )
 
-// Route finds the institution of a payment code by digits 3 to 5. ErrBadCode for
-// what is no digital-yuan code or belongs to nobody here; the error never holds the code.
+// Instruments lists what the descriptions mark as forwardable, by institution.
+func (s *Set) Instruments() []pos.Instrument {
+	var list []pos.Instrument
+	for _, code := range s.codes {
+		for _, i := range s.members[code].Forwardable {
+			list = append(list, pos.Instrument{Institution: code, Name: i.Name, ValidMS: i.Validity.Milliseconds()})
+		}
+	}
+	return list
+}
+
+// Route finds the institution of a payment code by digits 3 to 5, that of a forwardable code
+// by its name. ErrBadCode for what is neither or belongs to nobody here; the error never holds
+// the code.
 func (s *Set) Route(code string) (Member, error) {
+	if c, err := dcep.ParseForward(code); err == nil {
+		m, ok := s.members[c.Institution]
+		if !ok {
+			return Member{}, pos.FieldError(pos.ErrBadCode, "code", fmt.Errorf("institution %s is not described here", c.Institution))
+		}
+		return m, nil
+	}
 	if len(code) != codeLength || !strings.HasPrefix(code, codePrefix) ||
 		strings.ContainsFunc(code, func(r rune) bool { return r < '0' || r > '9' }) {
 		return Member{}, pos.FieldError(pos.ErrBadCode, "code", errors.New("want 19 digits that start with 01"))

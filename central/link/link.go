@@ -26,6 +26,8 @@ type Config struct {
 	Observer Observer
 	// Trust is what tills are to believe; nil says nothing.
 	Trust func() dcep.Trust
+	// Instruments are the forwardable ones, for the catalogue.
+	Instruments []pos.Instrument
 	// Workers are the public nkeys of those that may take shards of reconciliations.
 	Workers []string
 	// InFlight bounds the questions that are being answered at once; 0 is 256.
@@ -52,9 +54,11 @@ type Link struct {
 	idle     idleness
 	heard    contacts
 
-	ctx     context.Context //nolint:containedctx // the life of the goroutines that Start makes
-	cancel  context.CancelFunc
-	group   sync.WaitGroup
+	ctx       context.Context //nolint:containedctx // the life of the goroutines that Start makes
+	cancel    context.CancelFunc
+	group     sync.WaitGroup
+	startedMS int64 // the descriptions of this process hold since then
+
 	once    sync.Once
 	err     error        // of Close
 	closing sync.RWMutex // held while goroutines are begun, and by Close when none may be any longer
@@ -82,6 +86,7 @@ func Start(ctx context.Context, cfg Config) (*Link, error) {
 	if l.now == nil {
 		l.now = time.Now
 	}
+	l.startedMS = l.now().UnixMilli()
 	if cfg.InFlight <= 0 {
 		cfg.InFlight = defaultInFlight
 	}
@@ -119,6 +124,7 @@ func (l *Link) start(ctx context.Context) error {
 	l.spawn(l.ingest)
 	l.spawn(l.sendNudges)
 	l.spawn(l.keepContacts)
+	l.spawn(l.watchPolicies)
 	return nil
 }
 

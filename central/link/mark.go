@@ -135,11 +135,12 @@ func (l *Link) orders(ctx context.Context, r Reader, terminal string, req wire.M
 	if err != nil {
 		return err
 	}
+	issued = max(issued, l.startedMS) // the institutions' descriptions may be others than before
 	issued = max(issued, time.UnixMilli(m.CentreMS).Truncate(catalogueEvery).UnixMilli())
 	if issued <= req.CatalogueMS {
 		return nil
 	}
-	c := pos.Catalogue{Env: l.cfg.Env, Terminal: terminal, IssuedMS: issued}
+	c := pos.Catalogue{Env: l.cfg.Env, Terminal: terminal, IssuedMS: issued, Instruments: l.cfg.Instruments}
 	if c.Campaigns, err = r.Campaigns(ctx, terminal, m.CentreMS-catalogueTail.Milliseconds()); err != nil {
 		return err
 	}

@@ -133,6 +133,8 @@ type Reader interface {
 	VerdictsRestored(ctx context.Context, terminal string) (bool, error)
 	// Policies are those that the terminal is to hold, by version, and the highest of them.
 	Policies(ctx context.Context, terminal string, nowMS int64) (list []dcep.Sealed, highest uint64, err error)
+	// PolicyVersion is the version that was published last, 0 before the first.
+	PolicyVersion(ctx context.Context) (uint64, error)
 	// CatalogueIssued is when a campaign was published last, 0 before the first.
 	CatalogueIssued(ctx context.Context) (ms int64, err error)
 	// Campaigns are the campaigns whose spend window ends after a moment, as seen from the terminal.

@@ -75,3 +75,34 @@ func TestTheCatalogueComesWithItsCampaigns(t *testing.T) {
 		t.Fatal("it comes again")
 	}
 }
+
+// TestPolicyReachesTillsThatAreOnline: a policy that is published, by whatever process on the
+// database, comes by itself; the till has not asked again.
+func TestPolicyReachesTillsThatAreOnline(t *testing.T) {
+	c := newCentre(t, "sqlite:"+t.TempDir()+"/c.db").start(t)
+	till := c.enrol(t, dcep.Ed25519SHA256)
+	nc := c.connect(t, till)
+	marks := downs(t, c, nc, till)
+	first := askMark(t, c, nc, till, wire.MarkRequest{Epoch: 1})
+	if len(first.Policies) != 1 {
+		t.Fatalf("%d policies at first", len(first.Policies))
+	}
+	centre := must(c.signer.Suite().Verifier(c.signer.Public()))(t)
+	have := must(dcep.OpenPolicy(centre, first.Policies[0]))(t).Version
+	askMark(t, c, nc, till, wire.MarkRequest{Epoch: 1, Policies: have})
+	limits := pos.DefaultLimits()
+	limits.PerPayment = 1_00
+	version := must(c.fleet.Publish(t.Context(), pos.Policy{Limits: limits}, "op"))(t)
+	for timeout := time.After(time.Minute); ; {
+		select {
+		case m := <-marks:
+			for _, s := range m.Policies {
+				if must(dcep.OpenPolicy(centre, s))(t).Version == version {
+					return
+				}
+			}
+		case <-timeout:
+			t.Fatal("it does not come")
+		}
+	}
+}

@@ -107,7 +107,9 @@ func (d *Desk) judge(ctx context.Context, t *turn, r Record, h heard) (Record, e
 		return d.judgeAbandoned(ctx, t, r, h, w)
 	case pos.AcceptedEvidence:
 		return d.judgeEvidence(ctx, t, r, h, w)
-	case pos.Created, pos.Paid, pos.Declined, pos.Cancelled, pos.Credited, pos.Refused, pos.Conflict, pos.Stored:
+	case pos.Stored:
+		return d.judgeStored(ctx, t, r, h, w)
+	case pos.Created, pos.Paid, pos.Declined, pos.Cancelled, pos.Credited, pos.Refused, pos.Conflict:
 		r.NextMS = 0 // nothing is asked about these
 	}
 	return r, nil
@@ -150,6 +152,9 @@ func (d *Desk) judgeAsked(ctx context.Context, t *turn, r Record, h heard, w wor
 		}
 		return t.tellEnd(ctx, r)
 	case no, never:
+		if w == never && h.retry(r, t.now) {
+			return d.store(r), nil
+		}
 		r.State, r.NextMS = pos.Declined, 0
 		r.Reason, r.Detail = h.reason(w)
 		return t.tellEnd(ctx, r)
@@ -163,18 +168,18 @@ func (d *Desk) judgeAsked(ctx context.Context, t *turn, r Record, h heard, w wor
 	return r, nil
 }
 
-// tellEnd gives the verdict on the end of a payment whose till says unknown, once.
+// tellEnd gives the verdict on the end of a payment whose till says unknown or stored, once.
 func (t *turn) tellEnd(ctx context.Context, r Record) (Record, error) {
 	if r.Told || (r.State != pos.Paid && r.State != pos.Declined) {
 		return r, nil
 	}
 	till, found, err := t.Journaled(ctx, r.Terminal, r.ID)
-	if err != nil || !found || till.State != pos.Unknown {
+	if err != nil || !found || till.State != pos.Unknown && till.State != pos.Stored {
 		return r, err
 	}
 	r.Told = true
 	return r, t.tell(ctx, r.Terminal, pos.Verdict{Payment: r.ID, Moved: &pos.PaymentMoved{
-		From: pos.Unknown, To: r.State, Reason: r.Reason, Source: "centre", Institution: r.Institution,
+		From: till.State, To: r.State, Reason: r.Reason, Source: "centre", Institution: r.Institution,
 		InstitutionTxn: r.Txn, SettlementDate: r.SettlementDate, Envelope: r.Envelope,
 	}})
 }

@@ -2,6 +2,7 @@ package payment
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -33,12 +34,15 @@ func (d *Desk) takePay(ctx context.Context, terminal string, ask pos.AskPay) pos
 	if err == nil {
 		err = d.check(ask.Env, ask.Payment, ask.Amount, m)
 	}
+	if err == nil {
+		err = d.forwardable(m, ask)
+	}
 	if err != nil {
 		return d.rejected(ctx, ask.Payment, pos.RefundID{}, err)
 	}
 	rec := Record{
 		ID: ask.Payment, Terminal: terminal, Merchant: ask.Merchant, Mode: pos.BScanC, Amount: ask.Amount,
-		Institution: m.Code, State: pos.Asking, ExpiresMS: ask.ExpiresMS,
+		Institution: m.Code, State: pos.Asking, ExpiresMS: ask.ExpiresMS, UntilMS: ask.UntilMS,
 		Body: d.fingerprint("pay", terminal, ask.Payment, ask.Merchant, int64(ask.Amount), ask.Code),
 	}
 	return d.start(ctx, rec, m, func(ctx context.Context) (institution.Answer, error) {
@@ -162,13 +166,16 @@ func (d *Desk) begin(ctx context.Context, rec Record, patience time.Duration) (o
 			return err
 		}
 		if found {
-			out = have
-			return d.sameQuestion(have, rec)
+			if err := d.sameQuestion(have, rec); err != nil || !mayGoOn(have, rec) {
+				out = have
+				return err
+			}
+			out.CreatedMS, out.Told = have.CreatedMS, have.Told
 		}
 		if err := d.mayStart(ctx, t, rec); err != nil {
 			return err
 		}
-		out.CreatedMS, out.UpdatedMS = t.now, t.now
+		out.CreatedMS, out.UpdatedMS = cmp.Or(out.CreatedMS, t.now), t.now
 		out.NextMS = t.now + (patience + 2*grace).Milliseconds()
 		fresh = true
 		return t.PutPayment(ctx, out)
@@ -196,13 +203,10 @@ func (d *Desk) mayStart(ctx context.Context, t *turn, rec Record) error {
 	if err != nil {
 		return err
 	}
-	if found && told.State != pos.Created && told.State != pos.Asking {
-		return pos.NewError(pos.ErrExpired, fmt.Errorf("the till's journal says %s already", told.State))
+	if !found {
+		return nil
 	}
-	if found && told.Amount != rec.Amount {
-		return pos.FieldError(pos.ErrKeyConflict, "amount", errors.New("the till's journal says another amount"))
-	}
-	return nil
+	return agrees(told, rec)
 }
 
 // mayAsk checks that the terminal is enrolled, free and of the merchant it names.

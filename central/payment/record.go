@@ -28,6 +28,7 @@ type Record struct {
 	QR             string
 	ValidUntilMS   int64 // of the QR
 	ExpiresMS      int64 // of the question
+	UntilMS        int64 // of a payment that a till stored: nobody is asked for it afterwards
 	Evidence       []byte
 	Indexed        bool  // the evidence was looked at for the index of counters
 	LatePaid       bool  // money came after it was abandoned

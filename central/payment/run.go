@@ -202,6 +202,8 @@ func (d *Desk) heedMove(ctx context.Context, t *turn, e pos.Entry, m *pos.Paymen
 		return err
 	case pos.AcceptedEvidence:
 		return d.heedEvidence(ctx, t, e, m, l)
+	case pos.Stored:
+		return d.heedStored(ctx, t, e, m)
 	case pos.Unknown, pos.Paid:
 		r, found, err := t.Payment(ctx, e.Payment)
 		if err != nil {
@@ -226,7 +228,7 @@ func (d *Desk) heedMove(ctx context.Context, t *turn, e pos.Entry, m *pos.Paymen
 			_, err = d.orphan(ctx, t, e.Terminal, e.Payment, pos.Unknown)
 		}
 		return err
-	case pos.Created, pos.Asking, pos.Cancelled, pos.Credited, pos.Refused, pos.Conflict, pos.Stored:
+	case pos.Created, pos.Asking, pos.Cancelled, pos.Credited, pos.Refused, pos.Conflict:
 	}
 	return nil
 }

@@ -306,7 +306,7 @@ func (t *Tx) tillDetail(ctx context.Context, id pos.PaymentID, d *console.Paymen
 	}
 	d.Terminal, d.Amount, d.Till, d.Institution, d.Txn = p.Terminal, p.Amount, p.State, p.Institution, p.InstitutionTxn
 	d.BusinessDate, d.SettlementDate, d.CreatedMS, d.UpdatedMS = p.BusinessDate, p.SettlementDate, p.CreatedMS, p.UpdatedMS
-	d.Mode, d.Reason, d.Envelope, d.LatePaid = p.Mode, p.Reason, p.EnvelopePart, p.LatePaid
+	d.Mode, d.Reason, d.Envelope, d.LatePaid, d.Lost = p.Mode, p.Reason, p.EnvelopePart, p.LatePaid, p.Lost()
 	d.OrderID, d.Operator = p.OrderID, p.Operator
 	for _, r := range p.Refunds {
 		d.Refunds = append(d.Refunds, console.RefundLine{

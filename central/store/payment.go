@@ -50,13 +50,13 @@ func (s paymentStore) FindRefund(ctx context.Context, id pos.RefundID) (r paymen
 
 const paymentColumns = `id, terminal, merchant, mode, amount, body, institution, state, reason, detail, txn,
 	settlement_date, fee, envelope, qr, valid_until_ms, expires_ms, evidence, indexed, late_paid, told, step,
-	next_ms, created_ms, updated_ms`
+	next_ms, created_ms, updated_ms, until_ms`
 
 func scanPayment(row interface{ Scan(...any) error }) (r payment.Record, err error) {
 	var id string
 	if err = row.Scan(&id, &r.Terminal, &r.Merchant, &r.Mode, &r.Amount, &r.Body, &r.Institution, &r.State,
 		&r.Reason, &r.Detail, &r.Txn, &r.SettlementDate, &r.Fee, &r.Envelope, &r.QR, &r.ValidUntilMS, &r.ExpiresMS,
-		&r.Evidence, &r.Indexed, &r.LatePaid, &r.Told, &r.Step, &r.NextMS, &r.CreatedMS, &r.UpdatedMS); err != nil {
+		&r.Evidence, &r.Indexed, &r.LatePaid, &r.Told, &r.Step, &r.NextMS, &r.CreatedMS, &r.UpdatedMS, &r.UntilMS); err != nil {
 		return r, err
 	}
 	r.ID, err = pos.ParsePaymentID(id)
@@ -82,18 +82,18 @@ func found[T any](v T, err error, what string, id pos.PaymentID) (T, bool, error
 
 // PutPayment implements payment.Tx.
 func (t paymentTx) PutPayment(ctx context.Context, r payment.Record) error {
-	_, err := t.Exec(ctx, `INSERT INTO payments (`+paymentColumns+`) VALUES `+rowsOf(25, 1)+`
-		ON CONFLICT (id) DO UPDATE SET merchant = excluded.merchant, mode = excluded.mode, amount = excluded.amount,
+	_, err := t.Exec(ctx, `INSERT INTO payments (`+paymentColumns+`) VALUES `+rowsOf(26, 1)+`
+		ON CONFLICT (id) DO UPDATE SET merchant = excluded.merchant, mode = excluded.mode, amount = excluded.amount, body = excluded.body,
 			institution = excluded.institution, state = excluded.state, reason = excluded.reason,
 			detail = excluded.detail, txn = excluded.txn, settlement_date = excluded.settlement_date,
 			fee = excluded.fee, envelope = excluded.envelope, qr = excluded.qr,
 			valid_until_ms = excluded.valid_until_ms, expires_ms = excluded.expires_ms, evidence = excluded.evidence,
 			indexed = excluded.indexed, late_paid = excluded.late_paid, told = excluded.told, step = excluded.step, next_ms = excluded.next_ms,
-			updated_ms = excluded.updated_ms`,
+			updated_ms = excluded.updated_ms, until_ms = excluded.until_ms`,
 		r.ID.String(), r.Terminal, r.Merchant, string(r.Mode), int64(r.Amount), r.Body, word(r.Institution), string(r.State),
 		string(r.Reason), detail(r.Detail), validText(r.Txn), string(r.SettlementDate), int64(r.Fee), int64(r.Envelope), validText(r.QR),
 		r.ValidUntilMS, r.ExpiresMS, r.Evidence, flag(r.Indexed), flag(r.LatePaid), flag(r.Told), r.Step, r.NextMS,
-		r.CreatedMS, r.UpdatedMS)
+		r.CreatedMS, r.UpdatedMS, r.UntilMS)
 	if err != nil {
 		return fmt.Errorf("write payment %s: %w", r.ID, err)
 	}

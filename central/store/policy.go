@@ -74,6 +74,12 @@ func (t linkTx) Policies(ctx context.Context, terminal string, nowMS int64) (lis
 	return list, highest, err
 }
 
+// PolicyVersion implements link.Reader.
+func (t linkTx) PolicyVersion(ctx context.Context) (version uint64, err error) {
+	err = t.QueryRow(ctx, `SELECT COALESCE(MAX(version), 0) FROM policies`).Scan(&version)
+	return version, err
+}
+
 // CatalogueIssued implements link.Reader.
 func (t linkTx) CatalogueIssued(ctx context.Context) (ms int64, err error) {
 	err = t.QueryRow(ctx, `SELECT COALESCE(MAX(published_ms), 0) FROM campaigns`).Scan(&ms)

@@ -172,6 +172,7 @@ func (a *agent) checkout(
 		c.Kernel = &kernel.NFC{QR: kernel.QR{Trust: who.trust, RevocationMax: a.revocationMax(book)}}
 		c.Reader = set
 	}
+	c.Forward = a.class.Defaults.StoreAndForward
 	if f := a.settings.Fare; f.Amount > 0 {
 		c.Fare = checkout.Fare{Amount: f.Amount, Again: f.Again}
 	}

@@ -49,6 +49,7 @@ type policyTier struct {
 	Class  int       `yaml:"class"`
 	Single pos.Money `yaml:"single_fen"`
 	Day    pos.Money `yaml:"day_fen"`
+	Year   pos.Money `yaml:"year_fen"`
 }
 
 type policyForward struct {
@@ -93,7 +94,7 @@ const policyHead = `# Limits of offline payments. Amounts in fen; times such as 
 # tiers: caps by wallet class; 0 is no cap; a wallet that tells no class is held to the last. 钱包类别限额
 # catalogue_stale: empty refuses envelopes when the catalogue is older than catalogue_max, take takes them. 目录过旧时
 # fare_max_fen: the most of a fixed-fare tap; 0 allows none. 定额闸机单笔上限
-# forward: store-and-forward, with totals of its own; no till does it yet. 先记后扣(尚未启用)
+# forward: store-and-forward at the merchant's risk, with totals of its own; per_payment_fen 0 allows none. 先记后扣,商户承担风险
 `
 
 type policyShowCmd struct {

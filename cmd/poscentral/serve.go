@@ -37,7 +37,7 @@ func (c *centre) serve(ctx context.Context) (err error) {
 	}
 	l, err := link.Start(ctx, link.Config{
 		Store: c.store.Link(), Env: c.settings.Env, Signer: c.keys.centre, Conveyor: conveyor,
-		Asks: c.desk, Observer: c.desk, Trust: c.vouched, Workers: c.settings.Reconcile.WorkerKeys, Log: c.log, Now: time.Now,
+		Asks: c.desk, Observer: c.desk, Trust: c.vouched, Instruments: c.banks.Instruments(), Workers: c.settings.Reconcile.WorkerKeys, Log: c.log, Now: time.Now,
 	})
 	if err != nil {
 		return err

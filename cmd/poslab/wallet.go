@@ -22,6 +22,7 @@ import (
 type WalletCmd struct {
 	Create     walletCreate     `cmd:"" help:"Open a wallet with play money at an institution. 开立测试钱包。"`
 	Code       walletCode       `cmd:"" help:"Show a payment code: 19 digits, one minute, single use. 显示付款码。"`
+	Pass       walletPass       `cmd:"" help:"Show a simulated forwardable code: a till without a network may store it, to be charged later. 显示可先记后扣的模拟凭证。"`
 	Scan       walletScan       `cmd:"" help:"Pay the order whose QR text is given. 扫码支付订单。"`
 	Answer     walletAnswer     `cmd:"" help:"Sign a till's offline challenge; needs no network. 离线签署挑战码。"`
 	Behaviours walletBehaviours `cmd:"" help:"List how a wallet can misbehave, by QR and as a card. 列出钱包的异常行为。"`
@@ -88,6 +89,7 @@ type walletCreate struct {
 	Name        string `default:"测试" help:"A name for people. 名称。"`
 	Balance     string `default:"500.00" help:"Own money in yuan. 余额(元)。"`
 	Envelope    string `default:"0" help:"Red-envelope part in yuan, spent first. 红包(元),先用。"`
+	Tier        int    `default:"0" help:"Class of the wallet, 1 to 4, in its certificate; 0 tells none. 钱包类别。"`
 	Suite       string `default:"sm2-sm3" enum:"sm2-sm3,ed25519-sha256" help:"Suite of the wallet's key. 签名算法。"`
 }
 
@@ -110,7 +112,7 @@ func (c walletCreate) Run(ctx context.Context, out *cli.Streams) error {
 		return err
 	}
 	w, err := wallet.Create(ctx, client, wallet.Opening{
-		Dir: c.Wallet, Institution: c.Institution, Name: c.Name, Balance: own, Envelope: envelope, Suite: c.Suite,
+		Dir: c.Wallet, Institution: c.Institution, Name: c.Name, Balance: own, Envelope: envelope, Suite: c.Suite, Tier: c.Tier,
 	})
 	if err != nil {
 		return walletExit(err)
@@ -135,6 +137,25 @@ func (c walletCode) Run(ctx context.Context, out *cli.Streams) error {
 		return walletExit(err)
 	}
 	return walletSay(out, c.JSON, map[string]any{"code": code}, "%s\n付款码一分钟内有效,仅可使用一次 valid for one minute, once", code)
+}
+
+type walletPass struct {
+	walletAt
+	walletLab
+}
+
+// Run implements the command.
+func (c walletPass) Run(ctx context.Context, out *cli.Streams) error {
+	w, err := c.open(c.Wallet)
+	if err != nil {
+		return err
+	}
+	code, err := w.Pass(ctx)
+	if err != nil {
+		return walletExit(err)
+	}
+	return walletSay(out, c.JSON, map[string]any{"code": code},
+		"%s\n模拟凭证,仅可使用一次;真实机构尚无此类公开凭证 simulated, once; no real institution has published such a code", code)
 }
 
 type walletScan struct {

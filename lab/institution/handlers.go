@@ -44,6 +44,7 @@ func (s *Simulator) Handler() http.Handler {
 		"POST /{inst}/v1/wallets":             s.newWallet,
 		"GET /{inst}/v1/wallets/{id}":         s.balance,
 		"POST /{inst}/v1/wallets/{id}/code":   s.code,
+		"POST /{inst}/v1/wallets/{id}/pass":   s.pass,
 		"POST /{inst}/v1/wallets/{id}/scan":   s.scan,
 		"POST /{inst}/v1/wallets/{id}/revoke": s.revoke,
 		"POST /{inst}/v1/faults":              s.addFault,
@@ -341,7 +342,7 @@ func (s *Simulator) newWallet(h *house, w http.ResponseWriter, r *http.Request) 
 	var random [6]byte
 	_, _ = rand.Read(random[:]) // never returns an error (crypto/rand)
 	id := strings.ToLower(h.Code) + "-" + hex.EncodeToString(random[:])
-	der, serial, err := s.authority.Certify(h.Code, id, q.PublicKey)
+	der, serial, err := s.authority.Certify(h.Code, id, q.Tier, q.PublicKey)
 	if err == nil {
 		err = h.books.OpenWallet(books.Wallet{
 			ID: id, Name: q.Name, Serial: serial, Certificate: der, Own: q.Balance, Envelope: q.Envelope,
@@ -362,6 +363,11 @@ func (s *Simulator) balance(h *house, w http.ResponseWriter, r *http.Request) {
 
 func (s *Simulator) code(h *house, w http.ResponseWriter, r *http.Request) {
 	c, err := h.books.Code(r.PathValue("id"))
+	reply(w, r, api.CodeIssued{Code: c}, err)
+}
+
+func (s *Simulator) pass(h *house, w http.ResponseWriter, r *http.Request) {
+	c, err := h.books.Pass(r.PathValue("id"))
 	reply(w, r, api.CodeIssued{Code: c}, err)
 }
 

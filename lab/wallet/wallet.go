@@ -56,6 +56,7 @@ type Opening struct {
 	Balance     pos.Money // own money
 	Envelope    pos.Money // red-envelope part
 	Suite       string    // "" is sm2-sm3
+	Tier        int       // class of the wallet, 1 to 4; 0: its certificate tells none
 }
 
 // Create makes a key, opens a wallet at the institution and keeps both. A folder that
@@ -81,7 +82,7 @@ func Create(ctx context.Context, c Client, o Opening) (*Wallet, error) {
 	}
 	var opened api.WalletOpened
 	err = c.call(ctx, http.MethodPost, "/wallets", api.NewWallet{
-		Name: o.Name, Balance: o.Balance, Envelope: o.Envelope, Suite: o.Suite, PublicKey: w.key.Public(),
+		Name: o.Name, Balance: o.Balance, Envelope: o.Envelope, Tier: o.Tier, Suite: o.Suite, PublicKey: w.key.Public(),
 	}, &opened)
 	if err != nil {
 		return nil, err
@@ -131,6 +132,14 @@ func (w *Wallet) Counter() uint64 {
 func (w *Wallet) Code(ctx context.Context) (string, error) {
 	var a api.CodeIssued
 	err := w.client.call(ctx, http.MethodPost, "/wallets/"+w.state.ID+"/code", nil, &a)
+	return a.Code, err
+}
+
+// Pass asks for a code of the laboratory's forwardable instrument: good for two days and one
+// payment, and a till without a network may store it. No real institution has published one.
+func (w *Wallet) Pass(ctx context.Context) (string, error) {
+	var a api.CodeIssued
+	err := w.client.call(ctx, http.MethodPost, "/wallets/"+w.state.ID+"/pass", nil, &a)
 	return a.Code, err
 }
 

@@ -33,6 +33,7 @@ type Journal struct {
 	printed  []string // ids of prints, oldest first
 	meta     map[string]string
 	attached map[string][]byte
+	secrets  map[pos.PaymentID][]byte
 	broken   error
 	misfits  []error
 	receipt  uint64
@@ -42,7 +43,7 @@ var _ checkout.Journal = (*Journal)(nil)
 
 // NewJournal makes an empty journal of the lab.
 func NewJournal(terminal string) *Journal {
-	return &Journal{Terminal: terminal, Env: pos.Lab, payments: map[pos.PaymentID]pos.Payment{}, prints: map[string]pos.PrintJob{}, meta: map[string]string{}, attached: map[string][]byte{}}
+	return &Journal{Terminal: terminal, Env: pos.Lab, payments: map[pos.PaymentID]pos.Payment{}, prints: map[string]pos.PrintJob{}, meta: map[string]string{}, attached: map[string][]byte{}, secrets: map[pos.PaymentID][]byte{}}
 }
 
 // Break makes every write fail with the error; nil mends it.
@@ -147,7 +148,24 @@ func (j *Journal) Update(ctx context.Context, decide func(pos.JournalView) ([]po
 			j.attached[hex.EncodeToString(sum[:])] = slices.Clone(d.Attachment)
 		}
 	}
+	for id := range j.secrets { // erased with the entry that ends its payment
+		if j.payments[id].State != pos.Stored {
+			delete(j.secrets, id)
+		}
+	}
+	for _, d := range drafts {
+		if len(d.Secret) > 0 {
+			j.secrets[d.Payment] = slices.Clone(d.Secret)
+		}
+	}
 	return entries, nil
+}
+
+// Secrets are the sealed codes that the journal keeps.
+func (j *Journal) Secrets() map[pos.PaymentID][]byte {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return maps.Clone(j.secrets)
 }
 
 // View implements checkout.Journal.
@@ -205,7 +223,7 @@ func (j *Journal) SetMeta(ctx context.Context, key, value string) error {
 func (j *Journal) stored(state pos.State, wallet string) pos.StoredMoney {
 	var m pos.StoredMoney
 	for _, p := range j.payments {
-		if p.State != state || p.LastSeq <= j.receipt || (wallet != "" && p.Wallet != wallet) {
+		if p.State != state || (p.LastSeq <= j.receipt && state != pos.Stored) || (wallet != "" && p.Wallet != wallet) {
 			continue
 		}
 		m.Total += p.Amount
@@ -260,6 +278,11 @@ func (v view) Order(caller string, date pos.Date, orderID string) (pos.Order, er
 }
 
 func (v view) Stored() (pos.StoredMoney, error) { return v.j.stored(pos.AcceptedEvidence, ""), nil }
+
+func (v view) Secret(id pos.PaymentID) ([]byte, bool, error) {
+	b, ok := v.j.secrets[id]
+	return b, ok, nil
+}
 
 func (v view) Forwarded() (pos.StoredMoney, error) { return v.j.stored(pos.Stored, ""), nil }
 
@@ -334,4 +357,13 @@ func (v view) PrintJobs(limit int) ([]pos.PrintJob, error) {
 	list := v.jobs(func(pos.PrintJob) bool { return true })
 	slices.Reverse(list)
 	return list[:min(len(list), max(limit, 0))], nil
+}
+
+// SpoilSecrets flips a bit of every sealed code.
+func (j *Journal) SpoilSecrets() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for _, b := range j.secrets {
+		b[len(b)-1] ^= 1
+	}
 }

@@ -15,7 +15,22 @@ function offline() {
   b.append(h('div.store', {},
     fact('stored_total', money(stored.total)), fact('stored_count', String(stored.count)),
     fact('stored_left', `${money(room.total_left)} / ${room.count_left}`), fact('stored_age', stored.count ? age(room.age_ms) : '—')));
+  if (room.forward_most > 0) b.append(...forward(room));
   return b;
+}
+
+// forward tells what is stored at the merchant's risk, with totals and edges of its own.
+function forward(room) {
+  const fact = (key, value) => h('div', {}, h('small', { text: t(key) }), h('b', { text: value }));
+  const edges = room.forward_edges.map((e) => h(e.stop ? 'b.edge' : 'span.edge', { text: `${say(e.text)} · ${say(e.hint)}` }));
+  return [h('div.store', { id: 'forward' }, fact('forward_total', money(room.forward.total)), fact('forward_count', String(room.forward.count)),
+    fact('forward_left', `${money(room.forward_left)} / ${room.forward_count_left}`)), ...edges];
+}
+
+// charging tells, when the link is back, what is stored and not charged yet.
+function charging() {
+  const stored = till.status.room.forward;
+  return banner('warn', 'wait', t('charging', { total: money(stored.total), n: stored.count }), ...till.status.room.forward_edges.map((e) => line(say(e.text))));
 }
 
 // uploading tells, when the link is back, how much the centre has not confirmed yet.
@@ -108,6 +123,7 @@ export function draw() {
   if (s) {
     if (!s.connected) list.push(offline());
     else if (s.outbox.money.count) list.push(uploading());
+    if (s.connected && s.room.forward.count) list.push(charging());
     list.push(...prints(), ...findings(), ...notices());
   }
   const key = speech.lang + list.map((b) => b.outerHTML).join('');

@@ -58,7 +58,8 @@ function entry() {
     keypad(type),
     problem() || h('p.guide', { id: 'guide', role: 'status' }),
     offline
-      ? h('div.go', {}, button('.primary.big', 'off', 'take_offline', () => take('evidence'), { id: 'take' }))
+      ? h('div.go', {}, button('.primary.big', 'off', 'take_offline', () => take('evidence'), { id: 'take' }),
+        till.status?.room?.forward_most > 0 && !till.status.room.forward_stop && button('.big', 'scan', 'take_stored', () => take('b_scan_c'), { id: 'store' }))
       : h('div.go', {}, button('.primary.big', 'scan', 'take', () => take('b_scan_c'), { id: 'take' }),
         button('.big', 'qr', 'take_qr', () => take('c_scan_b'), { id: 'qr' })),
     h('p.keys.muted', { text: t(offline ? 'offline_ways' : 'keys') }),
@@ -121,7 +122,8 @@ function result(p) {
     h('h2', { id: 'state', text: say(stateOf(p).text) }),
     p.reason_text && declined && h('p', {}, h('b', { text: say(p.reason_text) })),
     p.reason_hint && declined && h('p', { text: say(p.reason_hint) }),
-    unknown && h('p', { text: t('unknown_text') }), accepted && h('p', { text: t('accepted_text') })),
+    unknown && h('p', { text: t('unknown_text') }), accepted && h('p', { text: t('accepted_text') }),
+    p.state === 'stored' && h('p', { text: t('stored_text') })),
   h('dl.facts', {}, ...facts(p)), problem(),
   h('div.actions', {},
     unknown ? button('', null, 'refresh', refresh, { id: 'refresh' }) : !retry && button('', 'print', 'print', () => reprint(p, tell, false), { id: 'print' }),

@@ -10,6 +10,7 @@ import (
 
 	"dcpos/drivers/scanner/gs1"
 	"dcpos/drivers/scanner/symbology"
+	"dcpos/pos/dcep"
 )
 
 // Kind says what a scanned code is for.
@@ -21,6 +22,7 @@ const (
 	KindWeChat   Kind = "wechat_payment_code"   // another scheme's: refuse by name
 	KindAlipay   Kind = "alipay_payment_code"   // likewise
 	KindUnionPay Kind = "unionpay_payment_code" // likewise
+	KindForward  Kind = "forwardable_code"      // a code that its institution may charge later: "dcpos:fw1:…"
 	KindPayment  Kind = "payment_reference"     // our own receipt's QR: "dcpos:pay:<uuid>"
 	KindEvidence Kind = "wallet_evidence"       // a wallet's answer QR: "dcpos:ev1:…"
 	KindGoods    Kind = "goods"                 // EAN or UPC: a number of goods alone
@@ -37,11 +39,13 @@ const (
 	// EvidencePrefix2 is of evidence that may name envelopes.
 	EvidencePrefix2 = "dcpos:ev2:"
 	CampaignPrefix  = "dcpos:campaign:"
+	// ForwardPrefix is dcep.ForwardPrefix: what begins so is treated as a bearer secret, readable or not.
+	ForwardPrefix = dcep.ForwardPrefix
 )
 
 // PaymentCode reports whether the kind is a wallet's payment code of any scheme.
 func (k Kind) PaymentCode() bool {
-	return k == KindECNY || k == KindWeChat || k == KindAlipay || k == KindUnionPay
+	return k == KindECNY || k == KindForward || k == KindWeChat || k == KindAlipay || k == KindUnionPay
 }
 
 // Rule is one row of the router's table: a code of digits alone, of a length in a
@@ -73,6 +77,8 @@ func Classify(code string) Kind {
 		return KindPayment
 	case strings.HasPrefix(code, EvidencePrefix), strings.HasPrefix(code, EvidencePrefix2):
 		return KindEvidence
+	case strings.HasPrefix(code, ForwardPrefix):
+		return KindForward
 	case len(code) > len(CampaignPrefix) && strings.HasPrefix(code, CampaignPrefix):
 		return KindCampaign
 	case hasPrefixFold(code, "https://"), hasPrefixFold(code, "http://"):

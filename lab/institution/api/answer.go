@@ -73,7 +73,8 @@ type Balance struct {
 	Envelope pos.Money `json:"envelope_fen"`
 }
 
-// CodeIssued answers POST /wallets/{id}/code: 19 digits, one minute, single use.
+// CodeIssued answers POST /wallets/{id}/code (19 digits, one minute, single use) and
+// POST /wallets/{id}/pass (a forwardable code, single use).
 type CodeIssued struct {
 	Code string `json:"code"`
 }

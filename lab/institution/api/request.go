@@ -119,7 +119,8 @@ func (e *Evidence) Parsed() dcep.Evidence { return e.parsed }
 type NewWallet struct {
 	Name      string    `json:"name"`
 	Balance   pos.Money `json:"balance_fen"`
-	Envelope  pos.Money `json:"envelope_fen"` // red-envelope part, spent before own money
+	Envelope  pos.Money `json:"envelope_fen"`   // red-envelope part, spent before own money
+	Tier      int       `json:"tier,omitempty"` // class of the wallet, 1 to 4, as its certificate tells it; 0 tells none
 	Suite     string    `json:"suite"`
 	PublicKey []byte    `json:"public_key"` // PKIX DER
 }
@@ -131,6 +132,8 @@ func (w *NewWallet) Check() error {
 		return bad("name", "want 1 to %d bytes", maxLabel)
 	case w.Balance < 0 || w.Balance > pos.MaxAmount:
 		return bad("balance_fen", "%d fen: want 0 to %d", w.Balance, pos.MaxAmount)
+	case w.Tier < 0 || w.Tier > 4:
+		return bad("tier", "want 1 to 4, or 0 to tell none")
 	case w.Envelope < 0 || w.Envelope > pos.MaxAmount:
 		return bad("envelope_fen", "%d fen: want 0 to %d", w.Envelope, pos.MaxAmount)
 	}

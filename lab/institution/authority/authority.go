@@ -117,14 +117,14 @@ func (a *Authority) Trust() dcep.Trust {
 
 // Certify issues a wallet certificate for the public key (PKIX DER) in the
 // institution's name and gives its serial number, as evidence will carry it.
-func (a *Authority) Certify(institution, wallet string, public []byte) (der []byte, serial string, err error) {
+func (a *Authority) Certify(institution, wallet string, tier int, public []byte) (der []byte, serial string, err error) {
 	by, ok := a.issuers[institution]
 	if !ok {
 		return nil, "", fmt.Errorf("certify %s: no institution %q", wallet, institution)
 	}
 	now := a.now()
 	der, err = dcep.Certify(dcep.Template{
-		Env: pos.Lab, Name: wallet, Institution: institution, From: now.Add(-early), Until: now.AddDate(walletYears, 0, 0),
+		Env: pos.Lab, Name: wallet, Institution: institution, Tier: tier, From: now.Add(-early), Until: now.AddDate(walletYears, 0, 0),
 	}, public, by.key, by.certificate)
 	if err != nil {
 		return nil, "", err

@@ -21,6 +21,7 @@ import (
 
 	"dcpos/lab/institution/api"
 	"dcpos/pos"
+	"dcpos/pos/dcep"
 )
 
 // CodeLife is how long a payment code may be used (e-CNY: one minute).
@@ -192,25 +193,41 @@ func (b *Books) Revoked() []string {
 
 // Code issues a payment code of the wallet: 19 digits, "01", the route, 14 random digits.
 func (b *Books) Code(wallet string) (string, error) {
-	c, err := b.drawCode(wallet)
+	c, err := b.drawCode(wallet, CodeLife, func() string { return "01" + b.cfg.Route + digits(14) })
 	if err != nil {
 		return "", err
 	}
 	return c, b.journal.sync()
 }
 
-func (b *Books) drawCode(wallet string) (string, error) {
+func (b *Books) drawCode(wallet string, life time.Duration, draw func() string) (string, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if _, ok := b.wallets[wallet]; !ok {
 		return "", noWallet(wallet)
 	}
-	c := "01" + b.cfg.Route + digits(14)
+	c := draw()
 	for b.codes[c] != nil {
-		c = "01" + b.cfg.Route + digits(14)
+		c = draw()
 	}
-	expires := b.cfg.Now().Add(CodeLife).UnixMilli()
+	expires := b.cfg.Now().Add(life).UnixMilli()
 	return c, b.commit(event{Code: &code{Code: c, Wallet: wallet, ExpiresMS: expires}})
+}
+
+// PassName is the laboratory's own forwardable instrument; PassLife is how long a code of it may
+// be charged. No institution has published such an instrument: it stands for one that would.
+const (
+	PassName = "lab-pass"
+	PassLife = 48 * time.Hour
+)
+
+// Pass issues a code of PassName, which a till may store without a network and have charged later.
+func (b *Books) Pass(wallet string) (string, error) {
+	c, err := b.drawCode(wallet, PassLife, func() string { return dcep.NewForward(b.cfg.Institution, PassName).String() })
+	if err != nil {
+		return "", err
+	}
+	return c, b.journal.sync()
 }
 
 // digits draws n decimal digits; a byte above 249 is drawn again, so that each is equally likely.
