@@ -9,7 +9,8 @@ type AskPay struct {
 	Payment   PaymentID   `json:"payment"`
 	Merchant  string      `json:"merchant"`
 	Amount    Money       `json:"amount"`
-	Code      string      `json:"code"` // bearer secret: never logged, never stored
+	Code      string      `json:"code"`            // bearer secret: never logged, never stored
+	Lines     []Line      `json:"lines,omitempty"` // what is bought; empty: not told
 	ExpiresMS int64       `json:"expires_ms"`
 	SentMS    int64       `json:"sent_ms"`
 }
@@ -22,6 +23,8 @@ type AskPresent struct {
 	Amount      Money       `json:"amount"`
 	Institution string      `json:"institution,omitempty"` // empty: the centre's default for the terminal
 	ValidMS     int64       `json:"valid_ms"`              // how long the QR is to live, milliseconds
+	Channel     string      `json:"channel,omitempty"`     // empty: in_store
+	Lines       []Line      `json:"lines,omitempty"`       // what is bought; empty: not told
 	ExpiresMS   int64       `json:"expires_ms"`
 	SentMS      int64       `json:"sent_ms"`
 }

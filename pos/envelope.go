@@ -63,8 +63,11 @@ type CampaignScope struct {
 	UntilMS    int64    `json:"until_ms"`
 }
 
-// ChannelInStore is the channel of every till.
-const ChannelInStore = "in_store"
+// The channels: every till's, and that of merchants' web shops.
+const (
+	ChannelInStore = "in_store"
+	ChannelOnline  = "online"
+)
 
 // Admit refuses the use of an envelope at this terminal for goods of the category, each
 // with a reason of its own: ErrEnvelopeUnknown, ErrEnvelopeScope (Field says whether it is
