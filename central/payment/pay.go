@@ -33,18 +33,25 @@ func (d *Desk) takePay(ctx context.Context, terminal string, ask pos.AskPay) pos
 	if err == nil {
 		err = d.check(ask.Env, ask.Payment, ask.Amount, m)
 	}
+	if err == nil {
+		err = pos.CheckLines(ask.Lines, ask.Amount)
+	}
 	if err != nil {
 		return d.rejected(ctx, ask.Payment, pos.RefundID{}, err)
 	}
+	body := []any{"pay", terminal, ask.Payment, ask.Merchant, int64(ask.Amount), ask.Code}
+	for _, l := range ask.Lines {
+		body = append(body, l.Category, int64(l.Amount))
+	}
 	rec := Record{
 		ID: ask.Payment, Terminal: terminal, Merchant: ask.Merchant, Mode: pos.BScanC, Amount: ask.Amount,
-		Institution: m.Code, State: pos.Asking, ExpiresMS: ask.ExpiresMS,
-		Body: d.fingerprint("pay", terminal, ask.Payment, ask.Merchant, int64(ask.Amount), ask.Code),
+		Institution: m.Code, State: pos.Asking, ExpiresMS: ask.ExpiresMS, Place: Place{Lines: ask.Lines},
+		Body: d.fingerprint(body...),
 	}
-	return d.start(ctx, rec, m, func(ctx context.Context) (institution.Answer, error) {
+	return d.start(ctx, rec, m, func(ctx context.Context, store string) (institution.Answer, error) {
 		return m.Adapter.Pay(ctx, institution.PayRequest{
 			ID: ask.Payment, Merchant: ask.Merchant, Terminal: terminal, Amount: ask.Amount,
-			Code: ask.Code, ExpiresMS: ask.ExpiresMS,
+			Code: ask.Code, ExpiresMS: ask.ExpiresMS, Lines: ask.Lines, Store: store,
 		})
 	})
 }
@@ -69,22 +76,34 @@ func (d *Desk) takePresent(ctx context.Context, terminal string, ask pos.AskPres
 	if valid == 0 {
 		valid = defaultQR
 	}
+	if err == nil {
+		err = pos.CheckLines(ask.Lines, ask.Amount)
+	}
 	if err == nil && (ask.ValidMS < 0 || ask.ValidMS > maxQR.Milliseconds() || valid < minQR) {
 		err = pos.FieldError(pos.ErrBadRequest, "valid_ms", fmt.Errorf("want %s to %s", minQR, maxQR))
 	}
 	if err != nil {
 		return d.rejected(ctx, ask.Payment, pos.RefundID{}, err)
 	}
+	body := []any{"present", terminal, ask.Payment, ask.Merchant, int64(ask.Amount), code}
+	if ask.Channel != "" {
+		body = append(body, ask.Channel)
+	}
+	for _, l := range ask.Lines {
+		body = append(body, l.Category, int64(l.Amount))
+	}
 	rec := Record{
 		ID: ask.Payment, Terminal: terminal, Merchant: ask.Merchant, Mode: pos.CScanB, Amount: ask.Amount,
-		Institution: m.Code, State: pos.Asking, ExpiresMS: ask.ExpiresMS,
+		Institution: m.Code, State: pos.Asking, ExpiresMS: ask.ExpiresMS, Place: Place{Channel: ask.Channel, Lines: ask.Lines},
 		ValidUntilMS: d.nowMS() + valid.Milliseconds(),
-		Body:         d.fingerprint("present", terminal, ask.Payment, ask.Merchant, int64(ask.Amount), code),
+		Body:         d.fingerprint(body...),
 	}
 	order := institution.OrderRequest{
 		ID: ask.Payment, Merchant: ask.Merchant, Terminal: terminal, Amount: ask.Amount, ValidUntilMS: rec.ValidUntilMS,
+		Channel: ask.Channel, Lines: ask.Lines,
 	}
-	return d.start(ctx, rec, m, func(ctx context.Context) (institution.Answer, error) {
+	return d.start(ctx, rec, m, func(ctx context.Context, store string) (institution.Answer, error) {
+		order.Store = store
 		a, err := m.Adapter.Order(ctx, order)
 		if err != nil && institution.ClassOf(err) == institution.MayHaveArrived {
 			// To make an order moves no money, and the same order again is the same QR.
@@ -113,7 +132,7 @@ func (d *Desk) check(env pos.Environment, id pos.PaymentID, amount pos.Money, m 
 // start writes the payment down and asks once. The till's patience does not end the
 // question: what was asked is heard to its end.
 func (d *Desk) start(ctx context.Context, rec Record, m institution.Member,
-	ask func(context.Context) (institution.Answer, error),
+	ask func(ctx context.Context, store string) (institution.Answer, error),
 ) pos.Answer {
 	release, ok := d.claim(rec.ID, rec.Institution)
 	if ok {
@@ -133,7 +152,7 @@ func (d *Desk) start(ctx context.Context, rec Record, m institution.Member,
 		return rec.answer(d.nowMS())
 	}
 	heard := heard{asked: true, institution: rec.Institution}
-	heard.Answer, heard.err = ask(ctx)
+	heard.Answer, heard.err = ask(ctx, rec.Place.Store)
 	after, err := d.hear(context.WithoutCancel(ctx), rec.ID, heard)
 	if err != nil {
 		return d.silent(ctx, rec.ID, pos.RefundID{}, err)
@@ -154,8 +173,12 @@ func (d *Desk) begin(ctx context.Context, rec Record, patience time.Duration) (o
 			out = have
 			return d.sameQuestion(have, rec)
 		}
-		if err := d.mayStart(ctx, t, rec); err != nil {
+		is, err := d.mayStart(ctx, t, rec)
+		if err != nil {
 			return err
+		}
+		if out.Place.Channel != pos.ChannelOnline {
+			out.Place.Store = is.Shop
 		}
 		out.CreatedMS, out.UpdatedMS = t.now, t.now
 		out.NextMS = t.now + (patience + 2*grace).Milliseconds()
@@ -174,38 +197,38 @@ func (d *Desk) sameQuestion(have, asked Record) error {
 	return nil
 }
 
-func (d *Desk) mayStart(ctx context.Context, t *turn, rec Record) error {
+func (d *Desk) mayStart(ctx context.Context, t *turn, rec Record) (is Terminal, err error) {
 	if rec.ExpiresMS <= t.now {
-		return pos.FieldError(pos.ErrExpired, "expires_ms", fmt.Errorf("expired %d ms ago", t.now-rec.ExpiresMS))
+		return is, pos.FieldError(pos.ErrExpired, "expires_ms", fmt.Errorf("expired %d ms ago", t.now-rec.ExpiresMS))
 	}
-	if err := d.mayAsk(ctx, t, rec.Terminal, rec.Merchant); err != nil {
-		return err
+	if is, err = d.mayAsk(ctx, t, rec.Terminal, rec.Merchant); err != nil {
+		return is, err
 	}
 	told, found, err := t.Journaled(ctx, rec.Terminal, rec.ID)
 	if err != nil {
-		return err
+		return is, err
 	}
 	if found && told.State != pos.Created && told.State != pos.Asking {
-		return pos.NewError(pos.ErrExpired, fmt.Errorf("the till's journal says %s already", told.State))
+		return is, pos.NewError(pos.ErrExpired, fmt.Errorf("the till's journal says %s already", told.State))
 	}
 	if found && told.Amount != rec.Amount {
-		return pos.FieldError(pos.ErrKeyConflict, "amount", errors.New("the till's journal says another amount"))
+		return is, pos.FieldError(pos.ErrKeyConflict, "amount", errors.New("the till's journal says another amount"))
 	}
-	return nil
+	return is, nil
 }
 
 // mayAsk checks that the terminal is enrolled, free and of the merchant it names.
-func (d *Desk) mayAsk(ctx context.Context, t *turn, terminal, merchant string) error {
+func (d *Desk) mayAsk(ctx context.Context, t *turn, terminal, merchant string) (Terminal, error) {
 	is, found, err := t.Terminal(ctx, terminal)
 	switch {
 	case err != nil:
-		return err
+		return is, err
 	case !found:
-		return pos.NewError(pos.ErrNotEnrolled, fmt.Errorf("terminal %s", terminal))
+		return is, pos.NewError(pos.ErrNotEnrolled, fmt.Errorf("terminal %s", terminal))
 	case is.Quarantine:
-		return pos.NewError(pos.ErrQuarantined, fmt.Errorf("terminal %s", terminal))
+		return is, pos.NewError(pos.ErrQuarantined, fmt.Errorf("terminal %s", terminal))
 	case is.Merchant != merchant:
-		return pos.FieldError(pos.ErrForbidden, "merchant", fmt.Errorf("terminal %s is of another merchant", terminal))
+		return is, pos.FieldError(pos.ErrForbidden, "merchant", fmt.Errorf("terminal %s is of another merchant", terminal))
 	}
-	return nil
+	return is, nil
 }

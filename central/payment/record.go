@@ -26,6 +26,7 @@ type Record struct {
 	ValidUntilMS   int64 // of the QR
 	ExpiresMS      int64 // of the question
 	Evidence       []byte
+	Place          Place
 	LatePaid       bool  // money came after it was abandoned
 	Told           bool  // the till was given the verdict on the end of unknown
 	Step           int   // how many times it was asked about

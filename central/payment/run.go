@@ -230,6 +230,10 @@ func (d *Desk) heedEvidence(ctx context.Context, t *turn, e pos.Entry, m *pos.Pa
 		if r, err = d.dispute(ctx, t, r, why); err != nil {
 			return err
 		}
+		return t.PutPayment(ctx, r)
+	}
+	if r, err = d.judgeEnvelopes(ctx, t, r, e, m); err != nil {
+		return err
 	}
 	return t.PutPayment(ctx, r)
 }

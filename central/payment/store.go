@@ -43,11 +43,19 @@ type Tx interface {
 	Read(ctx context.Context, at pos.Position) (bool, error)
 	// AppendVerdict gives the terminal's next verdict its number.
 	AppendVerdict(ctx context.Context, terminal string, v pos.Verdict) (number uint64, err error)
+	// BookEnvelopes books what envelopes bear of a payment, once; Book of central/issuance.
+	BookEnvelopes(ctx context.Context, u EnvelopeUse) error
+	// GiveBackEnvelopes books what goes back to envelopes by a refund, once.
+	GiveBackEnvelopes(ctx context.Context, b EnvelopeBack) error
+	// JudgeEnvelopes refuses evidence whose envelopes are not to be spent so. held: what it
+	// needs was recalled, and two people decide; the store keeps it until then.
+	JudgeEnvelopes(ctx context.Context, terminal string, u EnvelopeUse) (held bool, err error)
 	ledger.Tx
 }
 
 // Terminal is what an enrolled terminal may do here.
 type Terminal struct {
 	Merchant   string
+	Shop       string
 	Quarantine bool
 }
