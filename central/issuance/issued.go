@@ -164,6 +164,7 @@ type Progress struct {
 	Faces     map[State]pos.Money `json:"faces_fen"`
 	Left      pos.Money           `json:"left_fen"` // in wallets
 	Spent     pos.Money           `json:"spent_fen"`
+	Offered   int64               `json:"offered"` // ever
 	Claimed   int64               `json:"claimed"` // ever
 	Failing   int64               `json:"failing"` // with a failed try behind them
 	Differs   int64               `json:"differs"` // institution and centre do not agree on what is left

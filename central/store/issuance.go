@@ -220,21 +220,23 @@ func (t issuanceTx) Progress(ctx context.Context, campaign string) (p issuance.P
 	p.Counts, p.Faces = map[issuance.State]int64{}, map[issuance.State]pos.Money{}
 	rows, err := t.Query(ctx, `SELECT state, COUNT(*), CAST(SUM(face) AS BIGINT), CAST(SUM(left_fen) AS BIGINT), CAST(SUM(spent) AS BIGINT),
 			CAST(SUM(recalled) AS BIGINT), CASE WHEN claimed_ms > 0 THEN 1 ELSE 0 END, CAST(SUM(CASE WHEN tries > 0 THEN 1 ELSE 0 END) AS BIGINT),
-			CAST(SUM(CASE WHEN detail LIKE 'differs%' THEN 1 ELSE 0 END) AS BIGINT), MAX(detail)
+			CAST(SUM(CASE WHEN detail LIKE 'differs%' THEN 1 ELSE 0 END) AS BIGINT), MAX(detail),
+			CAST(SUM(CASE WHEN offered_ms > 0 OR claimed_ms > 0 THEN 1 ELSE 0 END) AS BIGINT)
 		FROM envelopes WHERE campaign = ? GROUP BY state, CASE WHEN claimed_ms > 0 THEN 1 ELSE 0 END`, campaign)
 	_, err = list(rows, err, "progress", func(row interface{ Scan(...any) error }) (none struct{}, err error) {
 		var state issuance.State
-		var n, failing, differs int64
+		var n, failing, differs, offered int64
 		var face, left, spent, recalled pos.Money
 		var claimed bool
 		var example string
-		if err := row.Scan(&state, &n, &face, &left, &spent, &recalled, &claimed, &failing, &differs, &example); err != nil {
+		if err := row.Scan(&state, &n, &face, &left, &spent, &recalled, &claimed, &failing, &differs, &example, &offered); err != nil {
 			return none, err
 		}
 		p.Counts[state] += n
 		p.Faces[state] += face
 		p.Spent += spent
 		p.Failing += failing
+		p.Offered += offered
 		p.Differs += differs
 		if failing > 0 {
 			p.Example = example
