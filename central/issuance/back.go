@@ -19,9 +19,9 @@ const recallPace = 5 * time.Second
 
 // withdraw takes back orders that nobody has claimed, when their time is over or the
 // issuance is cancelled, and lets the waiting list follow where the terms say so.
-func (d *Desk) withdraw(ctx context.Context, is Issuance) (bool, error) {
-	busy, err := d.each(is.Institutions, func(code string) (bool, error) {
-		rows, err := d.due(ctx, is.Campaign, code, institution.MaxOrders, Reserved, Offered)
+func (d *Desk) withdraw(ctx context.Context, is Issuance, states ...State) (bool, error) {
+	return d.each(is.Institutions, func(code string) (bool, error) {
+		rows, err := d.due(ctx, is.Campaign, code, institution.MaxOrders, states...)
 		if err != nil || len(rows) == 0 {
 			return false, err
 		}
@@ -34,11 +34,10 @@ func (d *Desk) withdraw(ctx context.Context, is Issuance) (bool, error) {
 			for i := range rows {
 				rows[i] = d.retry(rows[i], err.Error())
 			}
-			return false, d.write(ctx, rows, Reserved, Offered)
+			return false, d.write(ctx, rows, states...)
 		}
 		return true, d.withdrawn(ctx, is, rows, words)
 	})
-	return busy, err
 }
 
 func ids(rows []Issued) []string {

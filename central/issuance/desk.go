@@ -178,15 +178,21 @@ func (d *Desk) tend(ctx context.Context, is Issuance) (busy bool, err error) {
 		return true, d.expire(ctx, is)
 	case is.Standing == Suspended:
 		return false, nil
-	case is.Standing == Cancelled || now >= is.ClaimUntilMS:
-		return d.withdraw(ctx, is)
+	case is.Standing == Cancelled:
+		return d.withdraw(ctx, is, Reserved, Offered)
+	}
+	withdrawn := false
+	if now >= is.ClaimUntilMS { // who was not told yet, and who follows, has until the window's end
+		if withdrawn, err = d.withdraw(ctx, is, Offered); err != nil {
+			return withdrawn, err
+		}
 	}
 	seeded, err := d.seed(ctx, is)
 	if err != nil {
 		return seeded, err
 	}
 	offered, err := d.offer(ctx, is)
-	return seeded || offered, err
+	return withdrawn || seeded || offered, err
 }
 
 // each runs work for every institution of a plan side by side.

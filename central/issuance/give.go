@@ -140,16 +140,17 @@ func (d *Desk) offerBatch(ctx context.Context, p Plan, code string, rows []Issue
 		}
 		if w := words[rows[i].ID]; w.Status != institution.Success {
 			failed[i] = "order: " + string(w.Status) + " " + w.Reason
-		} else if err := d.cfg.SMS.Send(ctx, phones[i], p.message(rows[i])); err != nil {
+		} else if err := d.cfg.SMS.Send(ctx, phones[i], p.message(rows[i], d.nowMS())); err != nil {
 			failed[i] = "message: " + err.Error()
 		}
 	})
-	return d.offered(ctx, rows, failed)
+	return d.offered(ctx, p, rows, failed)
 }
 
 // offered keeps how a batch ended.
-func (d *Desk) offered(ctx context.Context, rows []Issued, failed []string) error {
+func (d *Desk) offered(ctx context.Context, p Plan, rows []Issued, failed []string) error {
 	var err error
+	now := d.nowMS()
 	for i := range rows {
 		if failed[i] != "" {
 			rows[i] = d.retry(rows[i], failed[i])
@@ -158,20 +159,27 @@ func (d *Desk) offered(ctx context.Context, rows []Issued, failed []string) erro
 		if rows[i].Envelope, err = rows[i].Offer(); err != nil {
 			return err
 		}
-		rows[i].OfferedMS, rows[i].NextMS, rows[i].Tries, rows[i].Detail = d.nowMS(), 0, 0, ""
+		rows[i].OfferedMS, rows[i].NextMS, rows[i].Tries, rows[i].Detail = now, 0, 0, ""
+		if now >= p.ClaimUntilMS {
+			rows[i].NextMS = p.UntilMS // not to be withdrawn before
+		}
 	}
 	return d.write(ctx, rows, Reserved)
 }
 
 // message tells a winner what to do; who can claim it is decided by her phone, so the
 // message holds no secret.
-func (p Plan) message(e Issued) pos.Text {
+func (p Plan) message(e Issued, nowMS int64) pos.Text {
+	claim := p.ClaimUntilMS
+	if nowMS >= claim {
+		claim = p.UntilMS
+	}
 	day := func(ms int64) string { return time.UnixMilli(ms).In(pos.Shanghai()).Format("01-02 15:04") }
 	return pos.Text{
 		ZH: fmt.Sprintf("%s:恭喜中签数字人民币红包 ¥%s。请于 %s 前在 %s 开立或打开数字人民币钱包领取,%s 至 %s 使用,不可转让。",
-			p.Title.ZH, e.Face, day(p.ClaimUntilMS), e.Institution, day(p.FromMS), day(p.UntilMS)),
+			p.Title.ZH, e.Face, day(claim), e.Institution, day(p.FromMS), day(p.UntilMS)),
 		EN: fmt.Sprintf("%s: you have won a digital-yuan envelope of ¥%s. Open your wallet at %s before %s to claim it; spend it from %s to %s. Not transferable.",
-			p.Title.EN, e.Face, e.Institution, day(p.ClaimUntilMS), day(p.FromMS), day(p.UntilMS)),
+			p.Title.EN, e.Face, e.Institution, day(claim), day(p.FromMS), day(p.UntilMS)),
 	}
 }
 
