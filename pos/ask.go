@@ -9,7 +9,8 @@ type AskPay struct {
 	Payment   PaymentID   `json:"payment"`
 	Merchant  string      `json:"merchant"`
 	Amount    Money       `json:"amount"`
-	Code      string      `json:"code"` // bearer secret: never logged, never stored
+	Code      string      `json:"code"`            // bearer secret: never logged, never stored
+	Lines     []Line      `json:"lines,omitempty"` // what is bought; empty: not told
 	ExpiresMS int64       `json:"expires_ms"`
 	SentMS    int64       `json:"sent_ms"`
 	// UntilMS is set for a forwardable code that was stored while there was no network, and

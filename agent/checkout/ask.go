@@ -99,7 +99,7 @@ func (t *Till) SubmitCode(ctx context.Context, id pos.PaymentID, code string) (p
 		}
 		now := t.clock.Centre() // the centre compares with its own time
 		ask = pos.AskPay{
-			Env: t.c.Env, Payment: id, Merchant: t.c.Merchant, Amount: p.Amount, Code: code,
+			Env: t.c.Env, Payment: id, Merchant: t.c.Merchant, Amount: p.Amount, Code: code, Lines: t.c.lines(p.Amount),
 			ExpiresMS: now.Add(t.timing.Expiry).UnixMilli(), SentMS: now.UnixMilli(),
 		}
 		return []pos.Draft{t.moved(p, who, pos.PaymentMoved{
@@ -298,7 +298,7 @@ func (t *Till) Present(ctx context.Context, id pos.PaymentID) (pos.Payment, erro
 		}
 		now := t.clock.Centre()
 		ask = pos.AskPresent{
-			Env: t.c.Env, Payment: id, Merchant: t.c.Merchant, Amount: p.Amount, Institution: institution,
+			Env: t.c.Env, Payment: id, Merchant: t.c.Merchant, Amount: p.Amount, Institution: institution, Lines: t.c.lines(p.Amount),
 			ValidMS: t.timing.QRValid.Milliseconds(), SentMS: now.UnixMilli(),
 			ExpiresMS: now.Add(t.timing.Expiry).UnixMilli(),
 		}

@@ -114,6 +114,14 @@ func (c Config) category() string {
 	return c.Category
 }
 
+// lines tell what is bought, as far as this till knows: one category, or nothing.
+func (c Config) lines(amount pos.Money) []pos.Line {
+	if c.Category == "" {
+		return nil
+	}
+	return []pos.Line{{Category: c.Category, Amount: amount}}
+}
+
 // offered is the category that a challenge names: none where no envelope could be spent here
 // now, or where the wallet's envelopes were refused for this payment.
 func (t *Till) offered(id pos.PaymentID, at pos.Interval) string {

@@ -284,7 +284,7 @@ func ParseAnswer(b []byte) (Answer, error) {
 	if a.Status == Success && (a.Txn == "" || a.SettlementDate == "") {
 		return Answer{}, errors.New("answer says success without transaction or settlement date")
 	}
-	return a, nil
+	return a, a.checkShares()
 }
 
 func clip(s string, n int) string {

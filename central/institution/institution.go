@@ -35,6 +35,7 @@ type Answer struct {
 	SettlementDate pos.Date  `json:"settlement_date"`
 	Fee            pos.Money `json:"fee_fen"`
 	Envelope       pos.Money `json:"envelope_fen"`
+	Envelopes      []Share   `json:"envelopes"` // parts of Envelope, in the order of spending or of giving back
 	WalletHint     string    `json:"wallet_hint"`
 	QR             string    `json:"qr"`
 	ValidUntilMS   int64     `json:"valid_until_ms"`
@@ -48,6 +49,9 @@ type PayRequest struct {
 	Amount    pos.Money     `json:"amount_fen"`
 	Code      string        `json:"code"` // bearer secret: never logged
 	ExpiresMS int64         `json:"expires_ms"`
+	Channel   string        `json:"channel,omitempty"` // as in OrderRequest
+	Lines     []pos.Line    `json:"lines,omitempty"`
+	Store     string        `json:"store,omitempty"` // where the till stands; none online
 }
 
 // OrderRequest asks for a QR that the customer scans (C-scan-B). An order cannot be closed.
@@ -61,6 +65,7 @@ type OrderRequest struct {
 	// envelope to its scope; empty: in_store, not told.
 	Channel string     `json:"channel,omitempty"`
 	Lines   []pos.Line `json:"lines,omitempty"`
+	Store   string     `json:"store,omitempty"` // where the till stands; none online
 }
 
 // RefundRequest gives money of a payment back.

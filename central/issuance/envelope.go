@@ -43,7 +43,7 @@ func (s State) Next() []State {
 	case RecallPending:
 		return []State{RecallPending, Recalled} // in-window evidence that came late, refunds
 	case Recalled:
-		return []State{Recalled} // refunds after the recall are recalled at once
+		return []State{Recalled, RecallPending} // refunds after the recall are recalled at once; late payments that people allow
 	}
 	return nil
 }
@@ -80,6 +80,9 @@ type Envelope struct {
 	Recalled pos.Money
 	From     time.Time // the spend window, half-open
 	Until    time.Time
+	// Threshold makes it a coupon: it is taken whole or not at all, from a payment of so
+	// much or more. 0: free.
+	Threshold pos.Money
 }
 
 // Reserve makes an envelope for a winner.
@@ -108,7 +111,7 @@ func (e Envelope) Check() error {
 	case Spent:
 		ok = e.Spent == e.Face
 	case RecallPending:
-		ok = e.Recalled == 0
+		ok = true // after Restore some of it was recalled before
 	case Recalled:
 		ok = e.Left == 0
 	}
@@ -149,6 +152,16 @@ func (e Envelope) Spendable(at time.Time) pos.Money {
 	return 0
 }
 
+// Takes is how much of it goes into a payment of the price made at the moment: all that fits,
+// or of a coupon all or nothing.
+func (e Envelope) Takes(price pos.Money, at time.Time) pos.Money {
+	left := e.Spendable(at)
+	if e.Threshold > 0 && (price < e.Threshold || left < e.Face) {
+		return 0
+	}
+	return min(left, price)
+}
+
 // Spend takes an amount for a payment made at the moment.
 func (e Envelope) Spend(amount pos.Money, at time.Time) (Envelope, error) {
 	if amount <= 0 || amount > e.Spendable(at) {
@@ -158,9 +171,9 @@ func (e Envelope) Spend(amount pos.Money, at time.Time) (Envelope, error) {
 	return e.spend(amount), nil
 }
 
-// SpendLate takes an amount for an offline payment whose evidence proves the moment to
-// lie in the window, but which came after it. People decide it before; the money must
-// not have been recalled.
+// SpendLate takes an amount for a payment whose evidence proves the moment to lie in the
+// window, but which came after it. The money must not have been recalled; where it was,
+// people decide, and Restore comes first.
 func (e Envelope) SpendLate(amount pos.Money, at time.Time) (Envelope, error) {
 	if e.State != RecallPending || amount <= 0 || amount > e.Left || at.Before(e.From) || !at.Before(e.Until) {
 		return e, pos.FieldError(pos.ErrInsufficient, "envelope",
@@ -215,6 +228,19 @@ func (e Envelope) Expire(at time.Time) (Envelope, error) {
 		return e, illegal(e, RecallPending)
 	}
 	e.State = RecallPending
+	return e, nil
+}
+
+// Restore puts money into a recalled envelope again, for a payment that was made in its
+// window; the fund gives it back.
+func (e Envelope) Restore(amount pos.Money) (Envelope, error) {
+	if e.State != Recalled || amount <= 0 || amount > e.Recalled {
+		return e, pos.FieldError(pos.ErrInsufficient, "envelope",
+			fmt.Errorf("%s of %s that envelope %s gave back", amount, e.Recalled, e.ID))
+	}
+	e.State = RecallPending
+	e.Recalled -= amount
+	e.Left += amount
 	return e, nil
 }
 

@@ -244,9 +244,10 @@ func TestOnlyLegalMoves(t *testing.T) {
 			after, _, err := e.Return(max(1, e.Spent), from)
 			return after, err
 		},
-		"over":   func(e Envelope) (Envelope, error) { after, _, err := e.Return(1, until); return after, err },
-		"expire": func(e Envelope) (Envelope, error) { return e.Expire(until) },
-		"recall": func(e Envelope) (Envelope, error) { after, _, err := e.Recall(); return after, err },
+		"over":    func(e Envelope) (Envelope, error) { after, _, err := e.Return(1, until); return after, err },
+		"expire":  func(e Envelope) (Envelope, error) { return e.Expire(until) },
+		"restore": func(e Envelope) (Envelope, error) { return e.Restore(1) },
+		"recall":  func(e Envelope) (Envelope, error) { after, _, err := e.Recall(); return after, err },
 	}
 	seen := map[string]bool{}
 	for s, e := range sample {

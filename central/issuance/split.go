@@ -39,7 +39,10 @@ func SplitPayment(price pos.Money, at time.Time, envelopes ...Envelope) (Split, 
 	}
 	s := Split{Own: price}
 	for _, e := range envelopes {
-		take := min(s.Own, e.Spendable(at))
+		take := min(s.Own, e.Takes(price, at))
+		if e.Threshold > 0 && take < e.Face {
+			take = 0 // the rest of the price does not hold a whole coupon
+		}
 		if take > 0 {
 			s.Shares = append(s.Shares, Share{Envelope: e.ID, Amount: take})
 			s.Own -= take

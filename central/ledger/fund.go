@@ -3,10 +3,10 @@ package ledger
 import "dcpos/pos"
 
 // Fund is what we hold for a fund provider and have not promised to a campaign.
-func Fund(provider string) string { return "fund:" + provider }
+func Fund(provider string) string { return fundPrefix + provider }
 
 // Budget is what a campaign may still hand out.
-func Budget(campaign string) string { return "budget:" + campaign }
+func Budget(campaign string) string { return budgetPrefix + campaign }
 
 // Deposited posts money that a fund provider has put into our account at an institution;
 // reference is the institution's name for the transfer.

@@ -79,7 +79,7 @@ func (t Transaction) Check() error {
 	if sum != 0 {
 		return fmt.Errorf("transaction %s: sum is %s: %w", t.Key, sum, ErrUnbalanced)
 	}
-	return nil
+	return t.earmarked()
 }
 
 // Equal reports that two transactions in normal form say the same.

@@ -133,6 +133,11 @@ func (d *Desk) heedEvidence(ctx context.Context, t *turn, e pos.Entry, m *pos.Pa
 			}
 		}
 	}
+	if r.State == pos.AcceptedEvidence {
+		if r, err = d.judgeEnvelopes(ctx, t, r, e, m); err != nil {
+			return err
+		}
+	}
 	return t.PutPayment(ctx, r)
 }
 

@@ -150,6 +150,9 @@ func (d *Desk) judgeAsked(ctx context.Context, t *turn, r Record, h heard, w wor
 		if err := d.book(ctx, t, ledger.Paid(p.merchant, p.Payment)); err != nil {
 			return r, err
 		}
+		if err := d.envelopes(ctx, t, r, h); err != nil {
+			return r, err
+		}
 		return t.tellEnd(ctx, r)
 	case no, never:
 		if w == never && h.retry(r, t.now) {
@@ -187,7 +190,7 @@ func (t *turn) tellEnd(ctx context.Context, r Record) (Record, error) {
 func (d *Desk) judgeAbandoned(ctx context.Context, t *turn, r Record, h heard, w word) (Record, error) {
 	switch w {
 	case yes:
-		return d.late(ctx, t, r)
+		return d.late(ctx, t, r, h)
 	case no, never:
 		r.NextMS = 0
 		r.Reason, r.Detail = h.reason(w)
@@ -200,7 +203,7 @@ func (d *Desk) judgeAbandoned(ctx context.Context, t *turn, r Record, h heard, w
 
 // late books money that came for an abandoned payment, tells the till, and starts
 // its refund.
-func (d *Desk) late(ctx context.Context, t *turn, r Record) (Record, error) {
+func (d *Desk) late(ctx context.Context, t *turn, r Record, h heard) (Record, error) {
 	p, known, err := t.pos(ctx, r)
 	if err != nil || !known {
 		r.again(t.now)
@@ -210,6 +213,9 @@ func (d *Desk) late(ctx context.Context, t *turn, r Record) (Record, error) {
 	r.LatePaid, r.NextMS, r.Reason = true, 0, ""
 	p.LatePaid = true
 	if err := d.book(ctx, t, ledger.Late(p.Payment)); err != nil {
+		return r, err
+	}
+	if err := d.envelopes(ctx, t, r, h); err != nil {
 		return r, err
 	}
 	refund := Refund{
@@ -244,7 +250,9 @@ func (d *Desk) judgeEvidence(ctx context.Context, t *turn, r Record, h heard, w 
 	r.NextMS = 0
 	if w == yes {
 		r.State = pos.Credited
-		err = d.book(ctx, t, ledger.Credited(p.merchant, p.transit, p.Payment))
+		if err = d.book(ctx, t, ledger.Credited(p.merchant, p.transit, p.Payment)); err == nil {
+			err = d.envelopes(ctx, t, r, h)
+		}
 	} else {
 		r.State = pos.Refused
 		booking := ledger.Refused(p.merchant, p.transit, p.Payment)

@@ -37,18 +37,25 @@ func (d *Desk) takePay(ctx context.Context, terminal string, ask pos.AskPay) pos
 	if err == nil {
 		err = d.forwardable(m, ask)
 	}
+	if err == nil {
+		err = pos.CheckLines(ask.Lines, ask.Amount)
+	}
 	if err != nil {
 		return d.rejected(ctx, ask.Payment, pos.RefundID{}, err)
 	}
+	body := []any{"pay", terminal, ask.Payment, ask.Merchant, int64(ask.Amount), ask.Code}
+	for _, l := range ask.Lines {
+		body = append(body, l.Category, int64(l.Amount))
+	}
 	rec := Record{
 		ID: ask.Payment, Terminal: terminal, Merchant: ask.Merchant, Mode: pos.BScanC, Amount: ask.Amount,
-		Institution: m.Code, State: pos.Asking, ExpiresMS: ask.ExpiresMS, UntilMS: ask.UntilMS,
-		Body: d.fingerprint("pay", terminal, ask.Payment, ask.Merchant, int64(ask.Amount), ask.Code),
+		Institution: m.Code, State: pos.Asking, ExpiresMS: ask.ExpiresMS, UntilMS: ask.UntilMS, Place: Place{Lines: ask.Lines},
+		Body: d.fingerprint(body...),
 	}
-	return d.start(ctx, rec, m, func(ctx context.Context) (institution.Answer, error) {
+	return d.start(ctx, rec, m, func(ctx context.Context, store string) (institution.Answer, error) {
 		return m.Adapter.Pay(ctx, institution.PayRequest{
 			ID: ask.Payment, Merchant: ask.Merchant, Terminal: terminal, Amount: ask.Amount,
-			Code: ask.Code, ExpiresMS: ask.ExpiresMS,
+			Code: ask.Code, ExpiresMS: ask.ExpiresMS, Lines: ask.Lines, Store: store,
 		})
 	})
 }
@@ -85,13 +92,13 @@ func (d *Desk) takePresent(ctx context.Context, terminal string, ask pos.AskPres
 	body := []any{"present", terminal, ask.Payment, ask.Merchant, int64(ask.Amount), code}
 	if ask.Channel != "" {
 		body = append(body, ask.Channel)
-		for _, l := range ask.Lines {
-			body = append(body, l.Category, int64(l.Amount))
-		}
+	}
+	for _, l := range ask.Lines {
+		body = append(body, l.Category, int64(l.Amount))
 	}
 	rec := Record{
 		ID: ask.Payment, Terminal: terminal, Merchant: ask.Merchant, Mode: pos.CScanB, Amount: ask.Amount,
-		Institution: m.Code, State: pos.Asking, ExpiresMS: ask.ExpiresMS,
+		Institution: m.Code, State: pos.Asking, ExpiresMS: ask.ExpiresMS, Place: Place{Channel: ask.Channel, Lines: ask.Lines},
 		ValidUntilMS: d.nowMS() + valid.Milliseconds(),
 		Body:         d.fingerprint(body...),
 	}
@@ -99,7 +106,8 @@ func (d *Desk) takePresent(ctx context.Context, terminal string, ask pos.AskPres
 		ID: ask.Payment, Merchant: ask.Merchant, Terminal: terminal, Amount: ask.Amount, ValidUntilMS: rec.ValidUntilMS,
 		Channel: ask.Channel, Lines: ask.Lines,
 	}
-	return d.start(ctx, rec, m, func(ctx context.Context) (institution.Answer, error) {
+	return d.start(ctx, rec, m, func(ctx context.Context, store string) (institution.Answer, error) {
+		order.Store = store
 		a, err := m.Adapter.Order(ctx, order)
 		if err != nil && institution.ClassOf(err) == institution.MayHaveArrived {
 			// To make an order moves no money, and the same order again is the same QR.
@@ -128,7 +136,7 @@ func (d *Desk) check(env pos.Environment, id pos.PaymentID, amount pos.Money, m 
 // start writes the payment down and asks once. The till's patience does not end the
 // question: what was asked is heard to its end.
 func (d *Desk) start(ctx context.Context, rec Record, m institution.Member,
-	ask func(context.Context) (institution.Answer, error),
+	ask func(ctx context.Context, store string) (institution.Answer, error),
 ) pos.Answer {
 	release, ok := d.claim(rec.ID, rec.Institution)
 	if ok {
@@ -148,7 +156,7 @@ func (d *Desk) start(ctx context.Context, rec Record, m institution.Member,
 		return rec.answer(d.nowMS())
 	}
 	heard := heard{asked: true, institution: rec.Institution}
-	heard.Answer, heard.err = ask(ctx)
+	heard.Answer, heard.err = ask(ctx, rec.Place.Store)
 	after, err := d.hear(context.WithoutCancel(ctx), rec.ID, heard)
 	if err != nil {
 		return d.silent(ctx, rec.ID, pos.RefundID{}, err)
@@ -172,8 +180,12 @@ func (d *Desk) begin(ctx context.Context, rec Record, patience time.Duration) (o
 			}
 			out.CreatedMS, out.Told = have.CreatedMS, have.Told
 		}
-		if err := d.mayStart(ctx, t, rec); err != nil {
+		is, err := d.mayStart(ctx, t, rec)
+		if err != nil {
 			return err
+		}
+		if out.Place.Channel != pos.ChannelOnline {
+			out.Place.Store = is.Shop
 		}
 		out.CreatedMS, out.UpdatedMS = cmp.Or(out.CreatedMS, t.now), t.now
 		out.NextMS = t.now + (patience + 2*grace).Milliseconds()
@@ -192,35 +204,35 @@ func (d *Desk) sameQuestion(have, asked Record) error {
 	return nil
 }
 
-func (d *Desk) mayStart(ctx context.Context, t *turn, rec Record) error {
+func (d *Desk) mayStart(ctx context.Context, t *turn, rec Record) (is Terminal, err error) {
 	if rec.ExpiresMS <= t.now {
-		return pos.FieldError(pos.ErrExpired, "expires_ms", fmt.Errorf("expired %d ms ago", t.now-rec.ExpiresMS))
+		return is, pos.FieldError(pos.ErrExpired, "expires_ms", fmt.Errorf("expired %d ms ago", t.now-rec.ExpiresMS))
 	}
-	if err := d.mayAsk(ctx, t, rec.Terminal, rec.Merchant); err != nil {
-		return err
+	if is, err = d.mayAsk(ctx, t, rec.Terminal, rec.Merchant); err != nil {
+		return is, err
 	}
 	told, found, err := t.Journaled(ctx, rec.Terminal, rec.ID)
 	if err != nil {
-		return err
+		return is, err
 	}
 	if !found {
-		return nil
+		return is, nil
 	}
-	return agrees(told, rec)
+	return is, agrees(told, rec)
 }
 
 // mayAsk checks that the terminal is enrolled, free and of the merchant it names.
-func (d *Desk) mayAsk(ctx context.Context, t *turn, terminal, merchant string) error {
+func (d *Desk) mayAsk(ctx context.Context, t *turn, terminal, merchant string) (Terminal, error) {
 	is, found, err := t.Terminal(ctx, terminal)
 	switch {
 	case err != nil:
-		return err
+		return is, err
 	case !found:
-		return pos.NewError(pos.ErrNotEnrolled, fmt.Errorf("terminal %s", terminal))
+		return is, pos.NewError(pos.ErrNotEnrolled, fmt.Errorf("terminal %s", terminal))
 	case is.Quarantine:
-		return pos.NewError(pos.ErrQuarantined, fmt.Errorf("terminal %s", terminal))
+		return is, pos.NewError(pos.ErrQuarantined, fmt.Errorf("terminal %s", terminal))
 	case is.Merchant != merchant:
-		return pos.FieldError(pos.ErrForbidden, "merchant", fmt.Errorf("terminal %s is of another merchant", terminal))
+		return is, pos.FieldError(pos.ErrForbidden, "merchant", fmt.Errorf("terminal %s is of another merchant", terminal))
 	}
-	return nil
+	return is, nil
 }

@@ -121,6 +121,8 @@ func (d *Desk) step(ctx context.Context, r Record) (Record, error) {
 		h = d.search(ctx, r.ID)
 	case !ok:
 		h.err = fmt.Errorf("institution %q is not described", r.Institution)
+	case r.State == pos.AcceptedEvidence && r.Reason != "":
+		return d.givenUp(ctx, r)
 	case r.State == pos.AcceptedEvidence:
 		h.asked = true
 		h.Answer, h.err = m.Adapter.Evidence(ctx, institution.EvidenceRequest{ID: r.ID, Evidence: r.Evidence})
@@ -232,7 +234,7 @@ func (d *Desk) paidAbandoned(ctx context.Context, t *turn, r Record) (Record, er
 		return r, err
 	}
 	r.State, r.UpdatedMS = pos.Abandoned, t.now
-	return d.late(ctx, t, r)
+	return d.late(ctx, t, r, heard{}) // its envelopes were booked when it was paid
 }
 
 func (d *Desk) queryRefund(ctx context.Context, terminal string, ask pos.AskQuery) pos.Answer {

@@ -30,7 +30,8 @@ type Record struct {
 	ExpiresMS      int64 // of the question
 	UntilMS        int64 // of a payment that a till stored: nobody is asked for it afterwards
 	Evidence       []byte
-	Indexed        bool  // the evidence was looked at for the index of counters
+	Indexed        bool // the evidence was looked at for the index of counters
+	Place          Place
 	LatePaid       bool  // money came after it was abandoned
 	Told           bool  // the till was given the verdict on the end of unknown
 	Step           int   // how many times it was asked about

@@ -99,7 +99,7 @@ func (d *Desk) mayRefund(ctx context.Context, t *turn, terminal string, p Record
 	if p.ID.IsZero() {
 		return pos.FieldError(pos.ErrNotFound, "payment", fmt.Errorf("payment %s", ask.Payment))
 	}
-	if err := d.mayAsk(ctx, t, terminal, p.Merchant); err != nil {
+	if _, err := d.mayAsk(ctx, t, terminal, p.Merchant); err != nil {
 		return err
 	}
 	if !p.refundable() {
@@ -214,6 +214,9 @@ func (d *Desk) refunded(ctx context.Context, t *turn, r Refund, h heard) (Refund
 		booking = ledger.RefundedFrom(r.Source, row.Institution, r.ID, r.Amount, booking.Date)
 	}
 	if err := d.book(ctx, t, booking); err != nil {
+		return r, err
+	}
+	if err := d.giveBack(ctx, t, row, r, h); err != nil {
 		return r, err
 	}
 	return d.tellRefund(ctx, t, r)

@@ -81,11 +81,19 @@ type Tx interface {
 	AppendVerdict(ctx context.Context, terminal string, v pos.Verdict) (number uint64, err error)
 	// Announce keeps an event for its web shop; an id that is kept already changes nothing.
 	Announce(ctx context.Context, e Event) error
+	// BookEnvelopes books what envelopes bear of a payment, once; Book of central/issuance.
+	BookEnvelopes(ctx context.Context, u EnvelopeUse) error
+	// GiveBackEnvelopes books what goes back to envelopes by a refund, once.
+	GiveBackEnvelopes(ctx context.Context, b EnvelopeBack) error
+	// JudgeEnvelopes refuses evidence whose envelopes are not to be spent so. held: what it
+	// needs was recalled, and two people decide; the store keeps it until then.
+	JudgeEnvelopes(ctx context.Context, terminal string, u EnvelopeUse) (held bool, err error)
 	ledger.Tx
 }
 
 // Terminal is what an enrolled terminal, or a web shop, may do here.
 type Terminal struct {
 	Merchant   string
+	Shop       string
 	Quarantine bool
 }

@@ -3,11 +3,13 @@ package store
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
 
 	"dcpos/central/fleet"
+	"dcpos/central/issuance"
 	"dcpos/central/payment"
 	"dcpos/pos"
 	"dcpos/pos/dcep"
@@ -50,17 +52,31 @@ func (s paymentStore) FindRefund(ctx context.Context, id pos.RefundID) (r paymen
 
 const paymentColumns = `id, terminal, merchant, mode, amount, body, institution, state, reason, detail, txn,
 	settlement_date, fee, envelope, qr, valid_until_ms, expires_ms, evidence, indexed, late_paid, told, step,
-	next_ms, created_ms, updated_ms, until_ms`
+	next_ms, created_ms, updated_ms, until_ms, place`
 
 func scanPayment(row interface{ Scan(...any) error }) (r payment.Record, err error) {
-	var id string
+	var id, place string
 	if err = row.Scan(&id, &r.Terminal, &r.Merchant, &r.Mode, &r.Amount, &r.Body, &r.Institution, &r.State,
 		&r.Reason, &r.Detail, &r.Txn, &r.SettlementDate, &r.Fee, &r.Envelope, &r.QR, &r.ValidUntilMS, &r.ExpiresMS,
-		&r.Evidence, &r.Indexed, &r.LatePaid, &r.Told, &r.Step, &r.NextMS, &r.CreatedMS, &r.UpdatedMS, &r.UntilMS); err != nil {
+		&r.Evidence, &r.Indexed, &r.LatePaid, &r.Told, &r.Step, &r.NextMS, &r.CreatedMS, &r.UpdatedMS, &r.UntilMS, &place); err != nil {
 		return r, err
+	}
+	if place != "" {
+		if err := json.Unmarshal([]byte(place), &r.Place); err != nil {
+			return r, fmt.Errorf("place of payment %s: %w", id, err)
+		}
 	}
 	r.ID, err = pos.ParsePaymentID(id)
 	return r, err
+}
+
+// placeText is how a place is kept; empty where nothing was told.
+func placeText(p payment.Place) (string, error) {
+	if p.Channel == "" && len(p.Lines) == 0 {
+		return "", nil
+	}
+	b, err := json.Marshal(p)
+	return validText(string(b)), err
 }
 
 // Payment implements payment.Tx.
@@ -82,7 +98,11 @@ func found[T any](v T, err error, what string, id pos.PaymentID) (T, bool, error
 
 // PutPayment implements payment.Tx.
 func (t paymentTx) PutPayment(ctx context.Context, r payment.Record) error {
-	_, err := t.Exec(ctx, `INSERT INTO payments (`+paymentColumns+`) VALUES `+rowsOf(26, 1)+`
+	place, err := placeText(r.Place)
+	if err != nil {
+		return fmt.Errorf("write payment %s: %w", r.ID, err)
+	}
+	_, err = t.Exec(ctx, `INSERT INTO payments (`+paymentColumns+`) VALUES `+rowsOf(27, 1)+`
 		ON CONFLICT (id) DO UPDATE SET merchant = excluded.merchant, mode = excluded.mode, amount = excluded.amount, body = excluded.body,
 			institution = excluded.institution, state = excluded.state, reason = excluded.reason,
 			detail = excluded.detail, txn = excluded.txn, settlement_date = excluded.settlement_date,
@@ -93,7 +113,7 @@ func (t paymentTx) PutPayment(ctx context.Context, r payment.Record) error {
 		r.ID.String(), r.Terminal, r.Merchant, string(r.Mode), int64(r.Amount), r.Body, word(r.Institution), string(r.State),
 		string(r.Reason), detail(r.Detail), validText(r.Txn), string(r.SettlementDate), int64(r.Fee), int64(r.Envelope), validText(r.QR),
 		r.ValidUntilMS, r.ExpiresMS, r.Evidence, flag(r.Indexed), flag(r.LatePaid), flag(r.Told), r.Step, r.NextMS,
-		r.CreatedMS, r.UpdatedMS, r.UntilMS)
+		r.CreatedMS, r.UpdatedMS, r.UntilMS, place)
 	if err != nil {
 		return fmt.Errorf("write payment %s: %w", r.ID, err)
 	}
@@ -182,7 +202,32 @@ func (t paymentTx) Terminal(ctx context.Context, name string) (payment.Terminal,
 		return t.onlineTerminal(ctx, name)
 	}
 	v, found, err := fleetTx(t).Terminal(ctx, name)
-	return payment.Terminal{Merchant: v.Merchant, Quarantine: v.State != fleet.Active}, found, err
+	return payment.Terminal{Merchant: v.Merchant, Shop: v.Shop, Quarantine: v.State != fleet.Active}, found, err
+}
+
+// BookEnvelopes implements payment.Tx.
+func (t paymentTx) BookEnvelopes(ctx context.Context, u payment.EnvelopeUse) error {
+	return issuance.Book(ctx, issuanceTx(t), issuance.Use(u))
+}
+
+// GiveBackEnvelopes implements payment.Tx.
+func (t paymentTx) GiveBackEnvelopes(ctx context.Context, b payment.EnvelopeBack) error {
+	return issuance.GiveBack(ctx, issuanceTx(t), issuance.Back(b))
+}
+
+// JudgeEnvelopes implements payment.Tx.
+func (t paymentTx) JudgeEnvelopes(ctx context.Context, terminal string, u payment.EnvelopeUse) (bool, error) {
+	held, err := issuance.Judge(ctx, issuanceTx(t), issuance.Use(u))
+	if err != nil || !held {
+		return held, err
+	}
+	e, _, err := issuanceTx(t).Envelope(ctx, u.Shares[0].Envelope)
+	if err != nil {
+		return held, err
+	}
+	return held, issuanceTx(t).PutLate(ctx, issuance.Late{
+		Payment: u.Payment, Terminal: terminal, Campaign: e.Campaign, Shares: u.Shares, AtMS: u.AtMS,
+	})
 }
 
 // Journaled implements payment.Tx.

@@ -164,7 +164,11 @@ func (c *centre) campaigns(ctx context.Context) (parts []func(context.Context) e
 	if err != nil {
 		return nil, err
 	}
-	parts = append(parts, o.Run)
+	issuing, err := c.issuing(o)
+	if err != nil {
+		return nil, err
+	}
+	parts = append(parts, o.Run, issuing.Run)
 	if s.Listen == "" {
 		return parts, nil
 	}
@@ -205,6 +209,13 @@ type campaignCmd struct {
 	Status  campaignStatusCmd  `cmd:"" help:"Where campaigns stand. 活动状态。"`
 	Close   campaignCloseCmd   `cmd:"" help:"Freeze the list and have it witnessed; a running centre does it by itself. 截止报名并固定名单。"`
 	Draw    campaignDrawCmd    `cmd:"" help:"Draw with the beacon's round and seal the bundle. 抽签。"`
+
+	Offer     campaignOfferCmd     `cmd:"" help:"Begin to give a drawn campaign's envelopes out. 开始发放。"`
+	Progress  campaignProgressCmd  `cmd:"" help:"How far issuance, spending and recall are. 发放进度。"`
+	Suspend   campaignSuspendCmd   `cmd:"" help:"Stop offers, or go on with them. 暂停或恢复发放。"`
+	Propose   campaignProposeCmd   `cmd:"" help:"Propose what two people decide. 提出须双人裁定的事项。"`
+	Decide    campaignDecideCmd    `cmd:"" help:"List what waits for a decision, or decide. 裁定。"`
+	Statement campaignStatementCmd `cmd:"" help:"Write the campaign's statement. 导出结算表。"`
 }
 
 // withOffice opens the centre and its campaigns for one command.

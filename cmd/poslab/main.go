@@ -20,6 +20,7 @@ type grammar struct {
 	Shop         ShopCmd         `cmd:"" help:"A merchant's web shop to look at. 样板网店。"`
 	Proxy        ProxyCmd        `cmd:"" help:"Stand between till and centre and be a bad network. 模拟差网络。"`
 	Forgetfs     ForgetfsCmd     `cmd:"" help:"Mount a file system that forgets what was not fsynced. 模拟断电丢数据的磁盘。"`
+	Campaign     CampaignCmd     `cmd:"" help:"A whole campaign from publish to statement, against its truth. 整场红包活动。"`
 	Kill         KillCmd         `cmd:"" help:"Kill programs and cut their power under load, then judge. 杀进程与断电演练。"`
 	Bench        BenchCmd        `cmd:"" help:"Measure every figure of docs/PERFORMANCE.md. 性能测量。"`
 }

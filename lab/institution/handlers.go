@@ -47,6 +47,12 @@ func (s *Simulator) Handler() http.Handler {
 		"POST /{inst}/v1/wallets/{id}/pass":   s.pass,
 		"POST /{inst}/v1/wallets/{id}/scan":   s.scan,
 		"POST /{inst}/v1/wallets/{id}/revoke": s.revoke,
+		"POST /{inst}/v1/wallets/{id}/claim":  s.claimEnvelopes,
+		"POST /{inst}/v1/campaigns":           s.envelopeRules,
+		"POST /{inst}/v1/envelopes":           s.orderEnvelopes,
+		"POST /{inst}/v1/envelopes/recall":    s.recallEnvelopes,
+		"POST /{inst}/v1/envelopes/restore":   s.restoreEnvelope,
+		"GET /{inst}/v1/claims":               s.envelopeClaims,
 		"POST /{inst}/v1/faults":              s.addFault,
 		"GET /{inst}/v1/faults":               s.listFaults,
 		"DELETE /{inst}/v1/faults":            s.clearFaults,
@@ -345,7 +351,7 @@ func (s *Simulator) newWallet(h *house, w http.ResponseWriter, r *http.Request) 
 	der, serial, err := s.authority.Certify(h.Code, id, q.Tier, q.PublicKey)
 	if err == nil {
 		err = h.books.OpenWallet(books.Wallet{
-			ID: id, Name: q.Name, Serial: serial, Certificate: der, Own: q.Balance, Envelope: q.Envelope,
+			ID: id, Name: q.Name, Serial: serial, Certificate: der, Own: q.Balance, Envelope: q.Envelope, Phone: q.Phone,
 		})
 	}
 	reply(w, r, api.WalletOpened{WalletID: id, Certificate: der}, err)
@@ -358,7 +364,11 @@ func (s *Simulator) balance(h *house, w http.ResponseWriter, r *http.Request) {
 		refuse(w, r, pos.FieldError(pos.ErrNotFound, "wallet", fmt.Errorf("no wallet %q here", clip(id))))
 		return
 	}
-	answer(w, r, http.StatusOK, api.Balance{Balance: x.Own, Envelope: x.Envelope})
+	b := api.Balance{Balance: x.Own, Envelope: x.Envelope, Envelopes: h.books.Held(id)}
+	for _, e := range b.Envelopes {
+		b.Envelope += e.Left
+	}
+	answer(w, r, http.StatusOK, b)
 }
 
 func (s *Simulator) code(h *house, w http.ResponseWriter, r *http.Request) {

@@ -57,6 +57,7 @@ type Opening struct {
 	Envelope    pos.Money // red-envelope part
 	Suite       string    // "" is sm2-sm3
 	Tier        int       // class of the wallet, 1 to 4; 0: its certificate tells none
+	Phone       string    // of the holder: claims the envelopes that were ordered for it
 }
 
 // Create makes a key, opens a wallet at the institution and keeps both. A folder that
@@ -82,7 +83,7 @@ func Create(ctx context.Context, c Client, o Opening) (*Wallet, error) {
 	}
 	var opened api.WalletOpened
 	err = c.call(ctx, http.MethodPost, "/wallets", api.NewWallet{
-		Name: o.Name, Balance: o.Balance, Envelope: o.Envelope, Tier: o.Tier, Suite: o.Suite, PublicKey: w.key.Public(),
+		Name: o.Name, Balance: o.Balance, Envelope: o.Envelope, Tier: o.Tier, Suite: o.Suite, PublicKey: w.key.Public(), Phone: o.Phone,
 	}, &opened)
 	if err != nil {
 		return nil, err
@@ -156,6 +157,11 @@ func (w *Wallet) Balance(ctx context.Context) (api.Balance, error) {
 	var a api.Balance
 	err := w.client.call(ctx, http.MethodGet, "/wallets/"+w.state.ID, nil, &a)
 	return a, err
+}
+
+// Claim takes the envelopes that were ordered for the holder since the wallet was opened.
+func (w *Wallet) Claim(ctx context.Context) error {
+	return w.client.call(ctx, http.MethodPost, "/wallets/"+w.state.ID+"/claim", nil, new(struct{}))
 }
 
 // Answer signs the payment that a till's challenge QR asks for and gives the text of

@@ -98,6 +98,63 @@ func (o *Office) readResults(c Campaign) (Results, error) {
 	return all, nil
 }
 
+// Line is a line of the result as it was published.
+type Line struct {
+	Rank        int64 // of a winner, from 1; of the waiting list the place in its stratum
+	Ticket      draw.Ticket
+	Stratum     string
+	Institution string
+	Face        pos.Money // of a winner
+}
+
+// Lists are the winners by rank and the waiting list by place, held against the log.
+func (o *Office) Lists(ctx context.Context, c Campaign) (winners, waiting []Line, err error) {
+	if _, err := o.Results(ctx, c); err != nil { // it checks the files' hashes, and mends the folder
+		return nil, nil, err
+	}
+	for _, f := range []struct {
+		name string
+		into *[]Line
+	}{{draw.WinnersFile, &winners}, {draw.WaitingFile, &waiting}} {
+		b, err := os.ReadFile(filepath.Join(o.Dir(c.Definition.Name), f.name))
+		if err != nil {
+			return nil, nil, fmt.Errorf("read result: %w", err)
+		}
+		lines := bufio.NewScanner(bytes.NewReader(b))
+		lines.Scan() // the header
+		for lines.Scan() {
+			l, err := lineOf(strings.Split(lines.Text(), ","), f.name == draw.WinnersFile)
+			if err != nil {
+				return nil, nil, fmt.Errorf("%s: %w", f.name, err)
+			}
+			*f.into = append(*f.into, l)
+		}
+		if err := lines.Err(); err != nil {
+			return nil, nil, fmt.Errorf("read result: %w", err)
+		}
+	}
+	return winners, waiting, nil
+}
+
+func lineOf(fields []string, won bool) (l Line, err error) {
+	if len(fields) < 5 {
+		return l, errors.New("a line is short")
+	}
+	l.Stratum, l.Institution = fields[2], fields[3]
+	if l.Ticket, err = draw.ParseTicket(fields[1]); err != nil {
+		return l, err
+	}
+	if won {
+		face, err := strconv.ParseInt(fields[4], 10, 64)
+		if err != nil {
+			return l, err
+		}
+		l.Face = pos.Money(face)
+	}
+	l.Rank, err = strconv.ParseInt(fields[0], 10, 64)
+	return l, err
+}
+
 func readLines(b []byte, into Results, read func(fields []string) (Result, error)) error {
 	lines := bufio.NewScanner(bytes.NewReader(b))
 	lines.Scan() // the header

@@ -78,7 +78,7 @@ func (d *day) play(ctx context.Context) error {
 
 // journalsHold verifies every till's file after its clean stop: whole by itself.
 func (d *day) journalsHold(ctx context.Context) {
-	d.chapter("打烊:校验每台终端的账簿", "9. Closing: every till's journal is verified")
+	d.chapter("打烊:校验每台终端的账簿", "10. Closing: every till's journal is verified")
 	for _, class := range classes() {
 		path := d.w.tills[class].journal()
 		_, err := d.w.programs.run(ctx, "", "posctl", "journal", "verify", path)

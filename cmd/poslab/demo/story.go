@@ -31,7 +31,7 @@ type day struct {
 func (d *day) parts() []func(context.Context) error {
 	return []func(context.Context) error{
 		d.payOnline, d.loseAnAnswer, d.refund, d.payTooLate,
-		d.payOffline, d.killATill, d.reconnect, d.reconcile,
+		d.payOffline, d.killATill, d.reconnect, d.reconcile, d.campaign,
 	}
 }
 

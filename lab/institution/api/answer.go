@@ -43,6 +43,7 @@ type Result struct {
 	Fee            pos.Money `json:"fee_fen"`
 	Envelope       pos.Money `json:"envelope_fen"` // red-envelope part of the amount
 	WalletHint     string    `json:"wallet_hint,omitempty"`
+	Envelopes      []Share   `json:"envelopes,omitempty"` // of it by name, in the order of spending
 }
 
 // OrderResult answers POST /orders; Reason is set only with Failed.
@@ -59,6 +60,9 @@ type RefundResult struct {
 	TxnID          string   `json:"txn_id,omitempty"`
 	Reason         string   `json:"reason,omitempty"`
 	SettlementDate pos.Date `json:"settlement_date,omitempty"`
+
+	Envelope  pos.Money `json:"envelope_fen,omitempty"` // what went back to envelopes
+	Envelopes []Share   `json:"envelopes,omitempty"`    // of it by name
 }
 
 // WalletOpened answers POST /wallets.
@@ -70,7 +74,9 @@ type WalletOpened struct {
 // Balance answers GET /wallets/{id}.
 type Balance struct {
 	Balance  pos.Money `json:"balance_fen"`
-	Envelope pos.Money `json:"envelope_fen"`
+	Envelope pos.Money `json:"envelope_fen"` // the named ones included
+
+	Envelopes []HeldEnvelope `json:"envelopes,omitempty"`
 }
 
 // CodeIssued answers POST /wallets/{id}/code (19 digits, one minute, single use) and

@@ -13,7 +13,8 @@ const (
 	OpEvidence   Op = "evidence"
 	OpQuery      Op = "query"
 	OpStatements Op = "statements"
-	OpAccount    Op = "account" // the settlement account's statement
+	OpAccount    Op = "account"   // the settlement account's statement
+	OpEnvelopes  Op = "envelopes" // orders, recalls and claims; decline strikes one of a batch's answers
 )
 
 // Kind names what goes wrong.
@@ -81,7 +82,7 @@ func (f *Fault) Check() error {
 		return bad("reason", "want at most %d bytes", maxLabel)
 	case f.Amount < 0:
 		return bad("amount_fen", "want 0 or more")
-	case f.Amount > 0 && (f.Op == OpQuery || (f.Op == OpStatements && f.Kind != Planted) || (f.Op == OpAccount && f.Kind != ShortCredit)):
+	case f.Amount > 0 && (f.Op == OpQuery || f.Op == OpEnvelopes || (f.Op == OpStatements && f.Kind != Planted) || (f.Op == OpAccount && f.Kind != ShortCredit)):
 		return bad("amount_fen", "%s carries no amount", f.Op)
 	}
 	return f.checkKind()
@@ -89,15 +90,17 @@ func (f *Fault) Check() error {
 
 func (f *Fault) checkKind() error {
 	posted := f.Op == OpPayments || f.Op == OpOrders || f.Op == OpRefunds || f.Op == OpEvidence
-	if !posted && f.Op != OpQuery && f.Op != OpStatements && f.Op != OpAccount {
-		return bad("op", "%q: want payments, orders, refunds, evidence, query, statements or account", f.Op)
+	if !posted && f.Op != OpEnvelopes && f.Op != OpQuery && f.Op != OpStatements && f.Op != OpAccount {
+		return bad("op", "%q: want payments, orders, refunds, evidence, envelopes, query, statements or account", f.Op)
 	}
 	fits := false
 	switch f.Kind {
 	case Slow, LostAnswer, Unavailable:
 		fits = true
-	case Duplicate, Decline:
+	case Duplicate:
 		fits = posted
+	case Decline:
+		fits = posted || f.Op == OpEnvelopes
 	case ExpiredCode:
 		fits = f.Op == OpPayments
 	case Late:

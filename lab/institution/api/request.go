@@ -12,12 +12,15 @@ const maxEvidence = 8 << 10
 
 // Payment asks for money of the wallet that showed the code (B-scan-C, 被扫).
 type Payment struct {
-	RequestID string    `json:"request_id"` // the payment id; names this request for ever
-	Merchant  string    `json:"merchant"`
-	Terminal  string    `json:"terminal"`
-	Amount    pos.Money `json:"amount_fen"`
-	Code      string    `json:"code"`
-	ExpiresMS int64     `json:"expires_ms"` // after this moment the request is never started
+	RequestID string     `json:"request_id"` // the payment id; names this request for ever
+	Merchant  string     `json:"merchant"`
+	Terminal  string     `json:"terminal"`
+	Amount    pos.Money  `json:"amount_fen"`
+	Code      string     `json:"code"`
+	ExpiresMS int64      `json:"expires_ms"`        // after this moment the request is never started
+	Channel   string     `json:"channel,omitempty"` // as in Order
+	Lines     []pos.Line `json:"lines,omitempty"`
+	Store     string     `json:"store,omitempty"`
 }
 
 // Check implements Checker.
@@ -34,7 +37,20 @@ func (p *Payment) Check() error {
 	if p.ExpiresMS <= 0 {
 		return bad("expires_ms", "want Unix milliseconds")
 	}
-	return nil
+	return checkPlace(p.Channel, p.Lines, p.Amount, p.Store)
+}
+
+// checkPlace checks where and for what money is asked for.
+func checkPlace(channel string, lines []pos.Line, amount pos.Money, store string) error {
+	if channel != "" && channel != pos.ChannelInStore && channel != pos.ChannelOnline {
+		return bad("channel", "want %s or %s", pos.ChannelInStore, pos.ChannelOnline)
+	}
+	if store != "" {
+		if err := checkLabel("store", store); err != nil {
+			return err
+		}
+	}
+	return pos.CheckLines(lines, amount)
 }
 
 // Order asks for a QR that a wallet may pay once (C-scan-B, 主扫). It cannot be
@@ -47,6 +63,7 @@ type Order struct {
 	ValidUntilMS int64      `json:"valid_until_ms"`
 	Channel      string     `json:"channel,omitempty"` // in_store when empty, or online
 	Lines        []pos.Line `json:"lines,omitempty"`   // what is bought, by category
+	Store        string     `json:"store,omitempty"`   // where the till stands
 }
 
 // Check implements Checker.
@@ -61,6 +78,7 @@ func (o *Order) Check() error {
 		return err
 	}
 	return first(
+		checkPlace(o.Channel, o.Lines, o.Amount, o.Store),
 		checkID("request_id", o.RequestID), checkLabel("merchant", o.Merchant),
 		checkLabel("terminal", o.Terminal), checkAmount("amount_fen", o.Amount),
 	)
@@ -122,7 +140,8 @@ type NewWallet struct {
 	Envelope  pos.Money `json:"envelope_fen"`   // red-envelope part, spent before own money
 	Tier      int       `json:"tier,omitempty"` // class of the wallet, 1 to 4, as its certificate tells it; 0 tells none
 	Suite     string    `json:"suite"`
-	PublicKey []byte    `json:"public_key"` // PKIX DER
+	PublicKey []byte    `json:"public_key"`      // PKIX DER
+	Phone     string    `json:"phone,omitempty"` // of the holder; envelopes that were ordered for it are claimed
 }
 
 // Check implements Checker.
@@ -134,6 +153,8 @@ func (w *NewWallet) Check() error {
 		return bad("balance_fen", "%d fen: want 0 to %d", w.Balance, pos.MaxAmount)
 	case w.Tier < 0 || w.Tier > 4:
 		return bad("tier", "want 1 to 4, or 0 to tell none")
+	case len(w.Phone) > maxLabel:
+		return bad("phone", "want at most %d bytes", maxLabel)
 	case w.Envelope < 0 || w.Envelope > pos.MaxAmount:
 		return bad("envelope_fen", "%d fen: want 0 to %d", w.Envelope, pos.MaxAmount)
 	}

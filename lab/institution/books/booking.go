@@ -25,7 +25,8 @@ type Twist struct {
 // Pay books a payment by code. The same request again is answered from the books,
 // with repeat true; the same id with another content is ErrKeyConflict.
 func (b *Books) Pay(p api.Payment, t Twist) (res api.Result, repeat bool, err error) {
-	draft := Record{ID: p.RequestID, Op: api.OpPayments, Merchant: p.Merchant, Terminal: p.Terminal, Amount: p.Amount, Twice: t.Twice}
+	draft := Record{ID: p.RequestID, Op: api.OpPayments, Merchant: p.Merchant, Terminal: p.Terminal, Amount: p.Amount, Twice: t.Twice,
+		Channel: p.Channel, Store: p.Store, Lines: p.Lines}
 	r, repeat, err := b.book(draft, p, func(r *Record, now time.Time) {
 		if p.ExpiresMS < now.UnixMilli() {
 			r.fail(string(pos.ErrExpired))
@@ -37,6 +38,7 @@ func (b *Books) Pay(p api.Payment, t Twist) (res api.Result, repeat bool, err er
 			return
 		}
 		r.Code, r.Wallet = c.Code, c.Wallet
+		r.Shares, r.Envelope = b.shares(r, now)
 		b.charge(r, t.Decline)
 	})
 	return r.result(), repeat, err
@@ -55,18 +57,22 @@ func (b *Books) usable(text string, now time.Time, old bool) (*code, string) {
 	return c, ""
 }
 
-// charge decides a payment whose wallet is known: envelope before own money.
+// charge decides a payment whose wallet and shares are known: named envelopes first, then
+// nameless envelope money, then own.
 func (b *Books) charge(r *Record, decline string) {
 	w := b.wallets[r.Wallet]
+	named := sumOf(r.Shares)
 	switch {
 	case decline != "":
 		r.fail(decline)
-	case w.Own+w.Envelope < r.Amount:
+	case w.Own+w.Envelope < r.Amount-named:
 		r.fail(string(pos.ErrInsufficient))
 	default:
 		r.Status, r.Reason = api.Success, api.ReasonOK
-		r.Envelope, r.Fee = min(w.Envelope, r.Amount), b.fee(r.Amount)
+		r.Envelope, r.Fee = named+min(w.Envelope, r.Amount-named), b.fee(r.Amount)
+		return
 	}
+	r.Shares, r.Envelope = nil, 0
 }
 
 func (b *Books) fee(amount pos.Money) pos.Money {
@@ -77,7 +83,7 @@ func (b *Books) fee(amount pos.Money) pos.Money {
 func (b *Books) Order(o api.Order, t Twist) (res api.OrderResult, repeat bool, err error) {
 	draft := Record{
 		ID: o.RequestID, Op: api.OpOrders, Merchant: o.Merchant, Terminal: o.Terminal, Amount: o.Amount,
-		ValidUntilMS: o.ValidUntilMS, Twice: t.Twice,
+		ValidUntilMS: o.ValidUntilMS, Twice: t.Twice, Channel: o.Channel, Store: o.Store, Lines: o.Lines,
 	}
 	r, repeat, err := b.book(draft, o, func(r *Record, now time.Time) {
 		switch {
@@ -135,11 +141,12 @@ func (b *Books) scan(wallet, qr string) (api.ScanResult, error) {
 		return no(r.Reason)
 	}
 	r.Wallet = wallet
+	r.Shares, r.Envelope = b.shares(&r, now)
 	if b.charge(&r, ""); r.Status != api.Success {
 		return no(r.Reason) // the order stays open: another wallet may pay it
 	}
 	err := b.commit(event{Scanned: &scanned{
-		ID: id, Wallet: wallet, Envelope: r.Envelope, Fee: r.Fee,
+		ID: id, Wallet: wallet, Envelope: r.Envelope, Shares: r.Shares, Fee: r.Fee,
 		Date: pos.DateOf(now, b.cfg.CutOver), AtMS: now.UnixMilli(),
 	}})
 	return api.ScanResult{Status: api.Success, Reason: api.ReasonOK}, err
@@ -174,6 +181,11 @@ func (b *Books) Evidence(e api.Evidence, c Claim, t Twist) (res api.Result, repe
 			r.fail(api.ReasonDoubleSpend)
 			return
 		}
+		var fits bool
+		if r.Shares, r.Envelope, fits = b.signed(r, ev.Envelopes, ev.Challenge.Category, ev.Challenge.AtMS); !fits {
+			r.fail(api.ReasonEnvelope)
+			return
+		}
 		b.charge(r, t.Decline)
 	})
 	return r.result(), repeat, err
@@ -200,8 +212,8 @@ func (b *Books) Refund(q api.Refund, t Twist) (res api.RefundResult, repeat bool
 		case t.Decline != "":
 			r.fail(t.Decline)
 		default:
-			own := min(r.Amount, orig.Amount-orig.Envelope-back.own)
-			r.Status, r.Reason, r.Envelope = api.Success, api.ReasonOK, r.Amount-own
+			r.Status, r.Reason = api.Success, api.ReasonOK
+			r.Shares, r.Envelope = splitRefund(orig, back.own+back.envelope, r.Amount)
 		}
 	})
 	return r.refundResult(), repeat, err
@@ -275,7 +287,7 @@ func (b *Books) present(r Record, now time.Time) Record {
 func (r *Record) fail(reason string) { r.Status, r.Reason = api.Failed, reason }
 
 func (r Record) result() api.Result {
-	res := api.Result{Status: r.Status, TxnID: r.TxnID, Reason: r.Reason, Fee: r.Fee, Envelope: r.Envelope, SettlementDate: r.Date}
+	res := api.Result{Status: r.Status, TxnID: r.TxnID, Reason: r.Reason, Fee: r.Fee, Envelope: r.Envelope, Envelopes: r.Shares, SettlementDate: r.Date}
 	if n := len(r.Wallet); n > 4 {
 		res.WalletHint = "*" + r.Wallet[n-4:]
 	}
@@ -286,5 +298,7 @@ func (r Record) result() api.Result {
 }
 
 func (r Record) refundResult() api.RefundResult {
-	return api.RefundResult{Status: r.Status, TxnID: r.TxnID, Reason: r.Reason, SettlementDate: r.Date}
+	return api.RefundResult{
+		Status: r.Status, TxnID: r.TxnID, Reason: r.Reason, SettlementDate: r.Date, Envelope: r.Envelope, Envelopes: r.Shares,
+	}
 }

@@ -61,6 +61,7 @@ type Books struct {
 	merchants map[string]pos.Money
 	planted   []api.PlantedLine
 	totals    api.Totals // running sums; Totals adds the rest
+	campaigns
 }
 
 // Open reads the books at path, which is made when absent, and checks that they
@@ -69,7 +70,7 @@ func Open(path string, cfg Config) (*Books, error) {
 	b := &Books{
 		cfg: cfg, wallets: map[string]*Wallet{}, serials: map[string]string{}, codes: map[string]*code{},
 		records: map[string]*Record{}, tokens: map[string]string{}, counters: map[mark]string{},
-		returned: map[string]parts{}, merchants: map[string]pos.Money{},
+		returned: map[string]parts{}, merchants: map[string]pos.Money{}, campaigns: newCampaigns(),
 	}
 	var err error
 	if b.journal, err = openJournal(path, b.apply); err != nil {
@@ -101,6 +102,11 @@ func (b *Books) sums() api.Totals {
 	for _, w := range b.wallets {
 		t.WalletsOwn += w.Own
 		t.WalletsEnvelope += w.Envelope
+	}
+	for _, e := range b.envelopes {
+		if !e.Recalled {
+			t.WalletsEnvelope += e.Left
+		}
 	}
 	for _, m := range b.merchants {
 		t.Merchants += m
@@ -136,6 +142,9 @@ func (b *Books) Recent(n int) []Record {
 func (b *Books) OpenWallet(w Wallet) error {
 	b.mu.Lock()
 	err := b.commit(event{Wallet: &w})
+	if err == nil {
+		err = b.claim(w.ID)
+	}
 	b.mu.Unlock()
 	return errors.Join(err, b.journal.sync())
 }

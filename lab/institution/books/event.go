@@ -16,6 +16,7 @@ type Wallet struct {
 	Own         pos.Money `json:"own_fen"`
 	Envelope    pos.Money `json:"envelope_fen"`
 	Revoked     bool      `json:"revoked,omitempty"`
+	Phone       string    `json:"phone,omitempty"` // finds the envelopes that were ordered for its holder
 }
 
 // Record is what the institution keeps of one request: a payment, an order, a
@@ -42,6 +43,11 @@ type Record struct {
 	ValidUntilMS int64      `json:"valid_until_ms,omitempty"`
 	Orig         string     `json:"orig,omitempty"`  // of a refund
 	Twice        bool       `json:"twice,omitempty"` // planted: two lines in the statement
+
+	Channel string      `json:"channel,omitempty"`
+	Store   string      `json:"store,omitempty"`
+	Lines   []pos.Line  `json:"lines,omitempty"`
+	Shares  []api.Share `json:"shares,omitempty"` // of Envelope, by name
 }
 
 type code struct {
@@ -59,6 +65,8 @@ type scanned struct {
 	Fee      pos.Money `json:"fee_fen"`
 	Date     pos.Date  `json:"settlement_date"`
 	AtMS     int64     `json:"at_ms"`
+
+	Shares []api.Share `json:"shares,omitempty"`
 }
 
 // event is one line of the journal; exactly one field is set. Events say what was
@@ -71,6 +79,12 @@ type event struct {
 	Scanned *scanned         `json:"scanned,omitempty"`
 	Planted *api.PlantedLine `json:"planted,omitempty"`
 	Cleared bool             `json:"cleared,omitempty"` // every planted difference is taken back
+
+	Rules    *api.EnvelopeRules  `json:"rules,omitempty"`
+	Ordered  []api.EnvelopeOrder `json:"ordered,omitempty"`
+	Claimed  *claimed            `json:"claimed,omitempty"`
+	Recalled []string            `json:"recalled,omitempty"`
+	Restored *restored           `json:"restored,omitempty"`
 }
 
 // commit makes an event part of the books. The caller holds the lock.
@@ -82,6 +96,9 @@ func (b *Books) commit(e event) error {
 }
 
 func (b *Books) apply(e event) error {
+	if done, err := b.applyEnvelope(e); done {
+		return err
+	}
 	switch {
 	case e.Wallet != nil:
 		w := *e.Wallet
@@ -143,16 +160,21 @@ func (b *Books) applyScanned(s scanned) error {
 		return fmt.Errorf("order %s: not open", s.ID)
 	}
 	r.Status, r.Wallet, r.Envelope, r.Fee, r.Date, r.AtMS = api.Success, s.Wallet, s.Envelope, s.Fee, s.Date, s.AtMS
+	r.Shares = s.Shares
 	return b.take(*r)
 }
 
 // take moves a successful payment's money from the wallet to merchant and fees.
 func (b *Books) take(r Record) error {
 	w, ok := b.wallets[r.Wallet]
-	if !ok || w.Envelope < r.Envelope || w.Own < r.Amount-r.Envelope {
+	nameless := r.Envelope - sumOf(r.Shares)
+	if !ok || nameless < 0 || w.Envelope < nameless || w.Own < r.Amount-r.Envelope {
 		return fmt.Errorf("payment %s: wallet %q cannot bear %s", r.ID, r.Wallet, r.Amount)
 	}
-	w.Envelope -= r.Envelope
+	if err := b.moveShares(r.Wallet, r.Shares, false); err != nil {
+		return fmt.Errorf("payment %s: %w", r.ID, err)
+	}
+	w.Envelope -= nameless
 	w.Own -= r.Amount - r.Envelope
 	b.merchants[r.Merchant] += r.Amount - r.Fee
 	b.totals.Fees += r.Fee
@@ -171,7 +193,10 @@ func (b *Books) giveBack(r Record) error {
 	if !ok || b.records[r.Orig] == nil {
 		return fmt.Errorf("refund %s: wallet %q or payment %q not in the books", r.ID, r.Wallet, r.Orig)
 	}
-	w.Envelope += r.Envelope
+	if err := b.moveShares(r.Wallet, r.Shares, true); err != nil {
+		return fmt.Errorf("refund %s: %w", r.ID, err)
+	}
+	w.Envelope += r.Envelope - sumOf(r.Shares)
 	w.Own += r.Amount - r.Envelope
 	b.merchants[r.Merchant] -= r.Amount
 	back := b.returned[r.Orig]

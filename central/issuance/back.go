@@ -1,0 +1,299 @@
+package issuance
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+
+	"dcpos/central/institution"
+	"dcpos/central/ledger"
+	"dcpos/pos"
+)
+
+// batch is how many rows one transaction of the end takes.
+const batch = 2000
+
+// recallPace is how often an institution is asked again whose book differs from ours.
+const recallPace = 5 * time.Second
+
+// withdraw takes back orders that nobody has claimed, when their time is over or the
+// issuance is cancelled, and lets the waiting list follow where the terms say so.
+func (d *Desk) withdraw(ctx context.Context, is Issuance, states ...State) (bool, error) {
+	return d.each(is.Institutions, func(code string) (bool, error) {
+		rows, err := d.due(ctx, is.Campaign, code, institution.MaxOrders, states...)
+		if err != nil || len(rows) == 0 {
+			return false, err
+		}
+		_, bank, err := d.bank(code)
+		if err != nil {
+			return false, err
+		}
+		words, err := bank.RecallEnvelopes(ctx, ids(rows), true)
+		if err != nil {
+			for i := range rows {
+				rows[i] = d.retry(rows[i], err.Error())
+			}
+			return false, d.write(ctx, rows, states...)
+		}
+		return true, d.withdrawn(ctx, is, rows, words)
+	})
+}
+
+func ids(rows []Issued) []string {
+	all := make([]string, len(rows))
+	for i, r := range rows {
+		all[i] = r.ID
+	}
+	return all
+}
+
+// withdrawn books the institution's words: what was claimed after all stays, and its claim
+// comes with the list of claims.
+func (d *Desk) withdrawn(ctx context.Context, is Issuance, rows []Issued, words []institution.EnvelopeWord) error {
+	word := map[string]institution.EnvelopeWord{}
+	for _, w := range words {
+		word[w.Envelope] = w
+	}
+	var next map[string][]Winner
+	if is.Waiting && is.Standing == Issuing {
+		var err error
+		if next, err = d.followers(ctx, is, rows); err != nil {
+			return err
+		}
+	}
+	return d.cfg.Store.Write(ctx, func(tx Tx) error {
+		var all []Issued
+		for _, r := range rows {
+			have, _, err := tx.Envelope(ctx, r.ID)
+			if err != nil {
+				return err
+			}
+			w := word[r.ID]
+			if have.State != r.State {
+				continue
+			}
+			if w.Status != institution.Success || w.Claimed {
+				all = append(all, d.retry(have, "withdraw: "+w.Reason))
+				continue
+			}
+			have.State, have.NextMS, have.Detail = Recalled, 0, "not claimed"
+			have.Recalled, have.Left = have.Face, 0
+			all = append(all, have)
+			follow, err := follower(ctx, tx, is, have, next)
+			if err != nil {
+				return err
+			}
+			all = append(all, follow...)
+		}
+		return tx.PutEnvelopes(ctx, all)
+	})
+}
+
+// followers reads as many of each stratum's waiting list as could be needed.
+func (d *Desk) followers(ctx context.Context, is Issuance, rows []Issued) (map[string][]Winner, error) {
+	next := map[string][]Winner{}
+	for _, r := range rows {
+		if _, ok := next[r.Stratum]; ok {
+			continue
+		}
+		list, err := d.cfg.Source.Waiting(ctx, is.Campaign, r.Stratum, 0, batch)
+		if err != nil {
+			return nil, err
+		}
+		next[r.Stratum] = list
+	}
+	return next, nil
+}
+
+// follower makes the envelope of who is next, of the same tier and face.
+func follower(ctx context.Context, tx Tx, is Issuance, gone Issued, next map[string][]Winner) ([]Issued, error) {
+	if next == nil {
+		return nil, nil
+	}
+	n, err := tx.NextWaiting(ctx, is.Campaign, gone.Stratum)
+	if err != nil || n >= int64(len(next[gone.Stratum])) {
+		return nil, err
+	}
+	w := next[gone.Stratum][n]
+	w.Tier, w.Rank = gone.Tier, -w.Rank // places of the waiting list are below nothing
+	e, err := is.issue(w)
+	if err != nil {
+		return nil, err
+	}
+	return []Issued{e}, tx.PutEnvelopes(ctx, []Issued{e}) // so that the next one counts it
+}
+
+// expire ends the window: what is left of every envelope waits for late tills. Claims
+// were read in the same round before.
+func (d *Desk) expire(ctx context.Context, is Issuance) error {
+	for {
+		rows, err := d.due(ctx, is.Campaign, "", batch, Reserved, Offered, Claimed, PartlySpent, Spent)
+		if err != nil {
+			return err
+		}
+		if len(rows) == 0 {
+			break
+		}
+		if err := d.cfg.Store.Write(ctx, func(tx Tx) error {
+			var over []Issued
+			for _, r := range rows {
+				have, _, err := tx.Envelope(ctx, r.ID)
+				if err != nil {
+					return err
+				}
+				if have.State == RecallPending || have.State == Recalled {
+					continue
+				}
+				if have.Envelope, err = have.Expire(time.UnixMilli(is.UntilMS)); err != nil {
+					return err
+				}
+				have.NextMS, have.Tries, have.Detail = 0, 0, ""
+				over = append(over, have)
+			}
+			return tx.PutEnvelopes(ctx, over)
+		}); err != nil {
+			return err
+		}
+	}
+	return d.stand(ctx, is.Campaign, Expired, "centre")
+}
+
+// stand moves an issuance's standing.
+func (d *Desk) stand(ctx context.Context, campaign string, to Standing, by string) error {
+	return d.cfg.Store.Write(ctx, func(tx Tx) error {
+		is, found, err := tx.Issuance(ctx, campaign)
+		if err != nil || !found || is.Standing == to {
+			return err
+		}
+		is.Standing = to
+		if err := tx.PutIssuance(ctx, is); err != nil {
+			return err
+		}
+		return tx.Audit(ctx, by, "issuance_"+string(to), campaign, "")
+	})
+}
+
+// recall takes back what is left, once no till can bring a payment from the window any
+// more or the grace is over, and ends the issuance when everything is back.
+func (d *Desk) recall(ctx context.Context, is Issuance) (bool, error) {
+	var behind int64
+	if err := d.cfg.Store.Read(ctx, func(tx Tx) (err error) {
+		behind, err = tx.Behind(ctx, is.UntilMS)
+		return err
+	}); err != nil {
+		return false, err
+	}
+	if behind > 0 && d.nowMS() < is.UntilMS+is.GraceMS {
+		return false, nil
+	}
+	busy, err := d.each(is.Institutions, func(code string) (bool, error) {
+		rows, err := d.due(ctx, is.Campaign, code, institution.MaxOrders, RecallPending)
+		if err != nil || len(rows) == 0 {
+			return false, err
+		}
+		_, bank, err := d.bank(code)
+		if err != nil {
+			return false, err
+		}
+		words, err := bank.RecallEnvelopes(ctx, ids(rows), false)
+		if err != nil {
+			for i := range rows {
+				rows[i] = d.retry(rows[i], err.Error())
+			}
+			return false, d.write(ctx, rows, RecallPending)
+		}
+		return true, d.recalled(ctx, is, words)
+	})
+	if busy || err != nil {
+		return busy, err
+	}
+	return d.finish(ctx, is)
+}
+
+// recalled books what institutions took out of wallets, where it is what our book says.
+func (d *Desk) recalled(ctx context.Context, is Issuance, words []institution.EnvelopeWord) error {
+	date := pos.DateOf(d.cfg.Now(), 0)
+	return d.cfg.Store.Write(ctx, func(tx Tx) error {
+		var rows []Issued
+		var items []ledger.Item
+		for _, w := range words {
+			e, found, err := tx.Envelope(ctx, w.Envelope)
+			if err != nil {
+				return err
+			}
+			if !found || e.State != RecallPending {
+				continue
+			}
+			inWallet := pos.Money(0)
+			if e.ClaimedMS > 0 {
+				inWallet = e.Left
+			}
+			if w.Status != institution.Success || w.Left != inWallet || w.Claimed != (e.ClaimedMS > 0) {
+				e = d.retry(e, fmt.Sprintf("differs: the institution says %s %s, ours is %s", w.Status, w.Left, inWallet))
+				e.NextMS = d.nowMS() + recallPace.Milliseconds()
+				rows = append(rows, e)
+				continue
+			}
+			var back pos.Money
+			cause := ""
+			if e.ClaimedMS > 0 && e.Recalled > 0 { // a second time, after it was restored
+				cause = "after " + strconv.FormatInt(int64(e.Recalled), 10)
+			}
+			if e.Envelope, back, err = e.Recall(); err != nil {
+				return err
+			}
+			e.NextMS, e.Detail = 0, ""
+			rows = append(rows, e)
+			if e.ClaimedMS > 0 && back > 0 { // what nobody claimed is still in the budget
+				items = append(items, ledger.Item{Transaction: ledger.Recalled(e.part(back), is.Provider, cause, date)})
+			}
+		}
+		refused, err := ledger.PostAll(ctx, tx, items)
+		if err != nil {
+			return err
+		}
+		for _, err := range refused {
+			if err != nil {
+				return err
+			}
+		}
+		return tx.PutEnvelopes(ctx, rows)
+	})
+}
+
+// finish releases the rest of the budget when no envelope is out any more.
+func (d *Desk) finish(ctx context.Context, is Issuance) (bool, error) {
+	done := false
+	err := d.cfg.Store.Write(ctx, func(tx Tx) error {
+		done = false
+		p, err := tx.Progress(ctx, is.Campaign)
+		if err != nil {
+			return err
+		}
+		for _, s := range States() {
+			if s != Recalled && p.Counts[s] > 0 {
+				return nil
+			}
+		}
+		now, _, err := tx.Issuance(ctx, is.Campaign)
+		if err != nil || now.Standing != Expired {
+			return err
+		}
+		_, released, err := tx.LedgerTransaction(ctx, ledger.Released(is.Campaign, is.Provider, 0, "").Key)
+		if err != nil {
+			return err
+		}
+		if rest := is.Budget - p.Activated; rest > 0 && !released {
+			if _, err := ledger.Post(ctx, tx, ledger.Released(is.Campaign, is.Provider, rest, pos.DateOf(d.cfg.Now(), 0))); err != nil {
+				return err
+			}
+		}
+		now.Standing, done = Reclaimed, true
+		if err := tx.PutIssuance(ctx, now); err != nil {
+			return err
+		}
+		return tx.Audit(ctx, "centre", "issuance_reclaimed", is.Campaign, "")
+	})
+	return done, err
+}

@@ -1,0 +1,116 @@
+package ledger_test
+
+import (
+	"errors"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"dcpos/central/ledger"
+	"dcpos/pos"
+)
+
+// everyRule is each way in which the house posts, once.
+func everyRule() []ledger.Transaction {
+	p := payment(pos.Paid)
+	late := payment(pos.Abandoned)
+	late.LatePaid = true
+	refund := pos.RefundID{9}
+	e := ledger.EnvelopePart{Envelope: "e", Campaign: "c", Tier: 1, Amount: 1250}
+	fork := ledger.Forked("t1", "M", ledger.Paid("M", p))
+	return []ledger.Transaction{
+		ledger.Paid("M", p), ledger.Accepted("M", p), ledger.Credited("M", "ICBC", p), ledger.Refused("M", "ICBC", p),
+		ledger.Refunded("M", p, refund, 250, ""), ledger.Refunded("M", late, refund, 250, ""), ledger.Late(late),
+		fork, ledger.Credit(fork, "t1", ledger.Merchant("M"), "2021-02-12"), ledger.WrittenOff(fork, "2021-02-12"), ledger.Rejoined(fork),
+		ledger.Deposited("P", "ICBC", "r", 1250, "2021-02-01"), ledger.Reserved("c", "P", 1250, "2021-02-01"),
+		ledger.Claimed(e, "2021-02-11"), ledger.EnvelopesSpent(p.ID, "ICBC", []ledger.EnvelopePart{e}, "2021-02-11"),
+		ledger.EnvelopesReturned(refund, "ICBC", []ledger.EnvelopePart{e}, "2021-02-11"), ledger.Recalled(e, "P", "", "2021-02-18"),
+		ledger.Restored(e, "P", p.ID, "2021-02-19"), ledger.Released("c", "P", 1250, "2021-02-18"),
+	}
+}
+
+func kind(account string) string { return account[:strings.IndexByte(account, ':')] }
+
+// From an envelope money reaches an institution that has paid for it, its fund and its
+// budget, and nothing else: no cash, no merchant, no other person.
+func TestNothingElseIsReachedFromAnEnvelope(t *testing.T) {
+	leads := map[string]map[string]bool{} // an account that gives up money leads to one that gets it
+	for _, tr := range everyRule() {
+		if err := tr.Check(); err != nil {
+			t.Fatal(err)
+		}
+		for _, from := range tr.Postings {
+			for _, to := range tr.Postings {
+				if from.Amount > 0 && to.Amount < 0 { // a debt that shrinks, a debt that grows
+					if leads[kind(from.Account)] == nil {
+						leads[kind(from.Account)] = map[string]bool{}
+					}
+					leads[kind(from.Account)][kind(to.Account)] = true
+				}
+			}
+		}
+	}
+	reached := map[string]bool{}
+	for next := []string{"envelopes"}; len(next) > 0; next = next[1:] {
+		for to := range leads[next[0]] {
+			if !reached[to] {
+				reached[to] = true
+				next = append(next, to)
+			}
+		}
+	}
+	got := slices.Sorted(maps.Keys(reached))
+	if want := []string{"budget", "envelopes", "fund", "owed"}; !slices.Equal(got, want) {
+		t.Errorf("from an envelope money reaches %v, want %v", got, want)
+	}
+	if !leads["envelopes"]["owed"] || !leads["envelopes"]["fund"] {
+		t.Error("envelopes lead nowhere: this test looks at nothing")
+	}
+}
+
+// No transaction at all, whoever makes it, takes envelopes' money elsewhere.
+func TestTheLedgerRefusesEveryOtherWay(t *testing.T) {
+	accounts := []string{
+		"envelopes:c:0", "envelopes:c:1", "envelopes:d:0", "budget:c", "budget:d", "owed:ICBC", "fund:P",
+		"merchant:M", "pending:M", "receivable:ICBC", "in_transit:ICBC", "fees:ICBC", "suspense:fork:t1", "suspense:late:x", "envelopesx:c",
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		tr := ledger.Transaction{Key: "k", Date: "2021-02-10"}
+		var sum pos.Money
+		for range rapid.IntRange(1, 4).Draw(t, "postings") {
+			p := ledger.Posting{
+				Account: rapid.SampledFrom(accounts).Draw(t, "account"), Amount: pos.Money(rapid.Int64Range(-3, 3).Draw(t, "amount")),
+			}
+			tr.Postings = append(tr.Postings, p)
+			sum += p.Amount
+		}
+		tr.Postings = append(tr.Postings, ledger.Posting{Account: rapid.SampledFrom(accounts).Draw(t, "last"), Amount: -sum})
+		touches, up, down, strange := false, false, false, false
+		campaigns, budgets := map[string]bool{}, map[string]bool{}
+		for _, p := range tr.Postings {
+			switch part := strings.Split(p.Account, ":"); part[0] {
+			case "envelopes":
+				campaigns[part[1]] = true
+				touches, up, down = touches || p.Amount != 0, up || p.Amount > 0, down || p.Amount < 0
+			case "budget":
+				budgets[part[1]] = true
+			case "owed", "fund":
+			default:
+				strange = true
+			}
+		}
+		foreign := false
+		for b := range budgets {
+			for c := range campaigns {
+				foreign = foreign || b != c
+			}
+		}
+		want := touches && (strange || foreign || (up && down))
+		if err := tr.Check(); errors.Is(err, ledger.ErrEarmarked) != want {
+			t.Fatalf("%v: %v, want it refused: %v", tr, err, want)
+		}
+	})
+}

@@ -1,0 +1,342 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"dcpos/central/issuance"
+	"dcpos/pos"
+)
+
+// Issuances is the store of envelopes.
+func (s *Store) Issuances() issuance.Store { return issuanceStore{s} }
+
+type issuanceStore struct{ *Store }
+
+type issuanceTx struct{ *Tx }
+
+// Write implements issuance.Store.
+func (s issuanceStore) Write(ctx context.Context, fn func(tx issuance.Tx) error) error {
+	return s.tx(ctx, func(t *Tx) error { return fn(issuanceTx{t}) })
+}
+
+// Read implements issuance.Store.
+func (s issuanceStore) Read(ctx context.Context, fn func(tx issuance.Tx) error) error {
+	return s.view(ctx, func(t *Tx) error { return fn(issuanceTx{t}) })
+}
+
+func scanIssuance(row interface{ Scan(...any) error }) (i issuance.Issuance, err error) {
+	var plan []byte
+	if err := row.Scan(&plan, &i.Standing, &i.Seeded); err != nil {
+		return i, err
+	}
+	return i, json.Unmarshal(plan, &i.Plan)
+}
+
+// Issuances implements issuance.Tx.
+func (t issuanceTx) Issuances(ctx context.Context) ([]issuance.Issuance, error) {
+	rows, err := t.Query(ctx, `SELECT plan, standing, seeded FROM issuances ORDER BY campaign`)
+	return list(rows, err, "issuances", scanIssuance)
+}
+
+// Issuance implements issuance.Tx.
+func (t issuanceTx) Issuance(ctx context.Context, campaign string) (issuance.Issuance, bool, error) {
+	rows, err := t.Query(ctx, `SELECT plan, standing, seeded FROM issuances WHERE campaign = ?`, campaign)
+	all, err := list(rows, err, "issuances", scanIssuance)
+	if err != nil || len(all) == 0 {
+		return issuance.Issuance{}, false, err
+	}
+	return all[0], true, nil
+}
+
+// PutIssuance implements issuance.Tx.
+func (t issuanceTx) PutIssuance(ctx context.Context, i issuance.Issuance) error {
+	plan, err := json.Marshal(i.Plan)
+	if err != nil {
+		return fmt.Errorf("plan of %s: %w", i.Campaign, err)
+	}
+	_, err = t.Exec(ctx, `INSERT INTO issuances (campaign, plan, standing, seeded) VALUES (?, ?, ?, ?)
+		ON CONFLICT (campaign) DO UPDATE SET standing = excluded.standing, seeded = excluded.seeded`,
+		i.Campaign, plan, string(i.Standing), i.Seeded)
+	return err
+}
+
+const envelopeColumns = `id, campaign, ticket, tier, rank, stratum, institution, state, face, left_fen, spent, recalled,
+	threshold, from_ms, until_ms, wallet, next_ms, tries, detail, offered_ms, claimed_ms`
+
+func scanEnvelope(row interface{ Scan(...any) error }) (e issuance.Issued, err error) {
+	var ticket []byte
+	var from, until int64
+	if err := row.Scan(&e.ID, &e.Campaign, &ticket, &e.Tier, &e.Rank, &e.Stratum, &e.Institution, &e.State, &e.Face, &e.Left, &e.Spent,
+		&e.Recalled, &e.Threshold, &from, &until, &e.Wallet, &e.NextMS, &e.Tries, &e.Detail, &e.OfferedMS, &e.ClaimedMS); err != nil {
+		return e, err
+	}
+	if copy(e.Ticket[:], ticket) != len(e.Ticket) {
+		return e, errors.New("ticket is short")
+	}
+	e.From, e.Until = time.UnixMilli(from), time.UnixMilli(until)
+	return e, nil
+}
+
+// Envelope implements issuance.Tx.
+func (t issuanceTx) Envelope(ctx context.Context, id string) (issuance.Issued, bool, error) {
+	rows, err := t.Query(ctx, `SELECT `+envelopeColumns+` FROM envelopes WHERE id = ?`, word(id))
+	all, err := list(rows, err, "envelopes", scanEnvelope)
+	if err != nil || len(all) == 0 {
+		return issuance.Issued{}, false, err
+	}
+	return all[0], true, nil
+}
+
+// envelopesAtOnce is how many rows one statement writes.
+const envelopesAtOnce = 64
+
+// PutEnvelopes implements issuance.Tx.
+func (t issuanceTx) PutEnvelopes(ctx context.Context, all []issuance.Issued) error {
+	for len(all) > 0 {
+		n := 1
+		if len(all) >= envelopesAtOnce {
+			n = envelopesAtOnce // two shapes: each is prepared once
+		}
+		args := make([]any, 0, 22*n)
+		for _, e := range all[:n] {
+			if err := e.Check(); err != nil {
+				return err
+			}
+			args = append(args, e.ID, e.Campaign, e.Ticket[:], e.Tier, e.Rank, e.Stratum, e.Institution, string(e.State), int64(e.Face), int64(e.Left),
+				int64(e.Spent), int64(e.Recalled), int64(e.Threshold), e.From.UnixMilli(), e.Until.UnixMilli(), word(e.Wallet), e.NextMS, e.Tries,
+				detail(e.Detail), e.OfferedMS, e.ClaimedMS, t.NowMS())
+		}
+		if _, err := t.Exec(ctx, `INSERT INTO envelopes (`+envelopeColumns+`, updated_ms) VALUES `+rowsOf(22, n)+`
+			ON CONFLICT (id) DO UPDATE SET state = excluded.state, left_fen = excluded.left_fen, spent = excluded.spent,
+				recalled = excluded.recalled, wallet = excluded.wallet, next_ms = excluded.next_ms, tries = excluded.tries,
+				detail = excluded.detail, offered_ms = excluded.offered_ms, claimed_ms = excluded.claimed_ms,
+				updated_ms = excluded.updated_ms`, args...); err != nil {
+			return fmt.Errorf("put envelopes: %w", err)
+		}
+		all = all[n:]
+	}
+	return nil
+}
+
+// Due implements issuance.Tx.
+func (t issuanceTx) Due(
+	ctx context.Context, campaign, code string, states []issuance.State, nowMS int64, limit int,
+) (due []issuance.Issued, err error) {
+	for _, s := range states {
+		var w where
+		w.and("campaign = ? AND state = ? AND next_ms <= ?", campaign, string(s), nowMS)
+		order := ""
+		if code != "" { // the index has this order; without an institution it has none, and none is needed
+			w.and("institution = ?", code)
+			order = ` ORDER BY next_ms, rank`
+		}
+		rows, err := t.Query(ctx, `SELECT `+envelopeColumns+` FROM envelopes WHERE `+w.String()+order+` LIMIT ?`,
+			append(w.args, limit-len(due))...)
+		part, err := list(rows, err, "due envelopes", scanEnvelope)
+		if err != nil {
+			return nil, err
+		}
+		if due = append(due, part...); len(due) >= limit {
+			break
+		}
+	}
+	return due, nil
+}
+
+// NextWaiting implements issuance.Tx.
+func (t issuanceTx) NextWaiting(ctx context.Context, campaign, stratum string) (n int64, err error) {
+	_, err = one(t.QueryRow(ctx, `SELECT COUNT(*) FROM envelopes WHERE campaign = ? AND stratum = ? AND rank < 0`, campaign, stratum), &n)
+	return n, err
+}
+
+// Feed implements issuance.Tx.
+func (t issuanceTx) Feed(ctx context.Context, code string) (n int64, err error) {
+	_, err = one(t.QueryRow(ctx, `SELECT n FROM envelope_feeds WHERE institution = ?`, code), &n)
+	return n, err
+}
+
+// PutFeed implements issuance.Tx.
+func (t issuanceTx) PutFeed(ctx context.Context, code string, n int64) error {
+	_, err := t.Exec(ctx, `INSERT INTO envelope_feeds (institution, n) VALUES (?, ?)
+		ON CONFLICT (institution) DO UPDATE SET n = excluded.n`, code, n)
+	return err
+}
+
+const spendColumns = `payment, n, envelope, campaign, tier, institution, merchant, store, channel, category, price, amount, returned, at_ms, date, reason`
+
+// SpendsOf implements issuance.Tx.
+func (t issuanceTx) SpendsOf(ctx context.Context, id pos.PaymentID) ([]issuance.Spend, error) {
+	rows, err := t.Query(ctx, `SELECT `+spendColumns+` FROM envelope_spends WHERE payment = ? ORDER BY n`, id.String())
+	return list(rows, err, "shares", func(row interface{ Scan(...any) error }) (s issuance.Spend, err error) {
+		var name string
+		if err := row.Scan(&name, &s.N, &s.Envelope, &s.Campaign, &s.Tier, &s.Institution, &s.Merchant, &s.Store, &s.Channel, &s.Category,
+			&s.Price, &s.Amount, &s.Returned, &s.AtMS, &s.Date, &s.Reason); err != nil {
+			return s, err
+		}
+		s.Payment, err = pos.ParsePaymentID(name)
+		return s, err
+	})
+}
+
+// PutSpends implements issuance.Tx.
+func (t issuanceTx) PutSpends(ctx context.Context, all []issuance.Spend) error {
+	for _, s := range all {
+		if _, err := t.Exec(ctx, `INSERT INTO envelope_spends (`+spendColumns+`) VALUES `+rowsOf(16, 1)+`
+			ON CONFLICT (payment, n) DO UPDATE SET returned = excluded.returned`,
+			s.Payment.String(), s.N, word(s.Envelope), s.Campaign, s.Tier, s.Institution, s.Merchant, s.Store, word(s.Channel), word(s.Category),
+			int64(s.Price), int64(s.Amount), int64(s.Returned), s.AtMS, string(s.Date), s.Reason); err != nil {
+			return fmt.Errorf("put share: %w", err)
+		}
+	}
+	return nil
+}
+
+// PutReturns implements issuance.Tx.
+func (t issuanceTx) PutReturns(ctx context.Context, all []issuance.Returned) error {
+	for _, r := range all {
+		if _, err := t.Exec(ctx, `INSERT INTO envelope_returns (refund, payment, envelope, campaign, amount, recalled, at_ms) VALUES (?, ?, ?, ?, ?, ?, ?)`,
+			r.Refund.String(), r.Payment.String(), r.Envelope, r.Campaign, int64(r.Amount), flag(r.Recalled), r.AtMS); err != nil {
+			return fmt.Errorf("put return: %w", err)
+		}
+	}
+	return nil
+}
+
+// Behind implements issuance.Tx. A till that never spoke over the road holds nothing: it
+// has no policy to take payments offline by.
+func (t issuanceTx) Behind(ctx context.Context, untilMS int64) (n int64, err error) {
+	err = t.QueryRow(ctx, `SELECT
+		(SELECT COUNT(*) FROM terminals t JOIN contacts c ON c.terminal = t.id WHERE c.at_ms < ? OR c.unsent > 0) +
+		(SELECT COUNT(*) FROM payments WHERE state = 'accepted_evidence' AND next_ms > 0)`, untilMS).Scan(&n)
+	return n, err
+}
+
+// Progress implements issuance.Tx.
+func (t issuanceTx) Progress(ctx context.Context, campaign string) (p issuance.Progress, err error) {
+	p.Counts, p.Faces = map[issuance.State]int64{}, map[issuance.State]pos.Money{}
+	rows, err := t.Query(ctx, `SELECT state, COUNT(*), CAST(SUM(face) AS BIGINT), CAST(SUM(left_fen) AS BIGINT), CAST(SUM(spent) AS BIGINT),
+			CAST(SUM(recalled) AS BIGINT), CASE WHEN claimed_ms > 0 THEN 1 ELSE 0 END, CAST(SUM(CASE WHEN tries > 0 THEN 1 ELSE 0 END) AS BIGINT),
+			CAST(SUM(CASE WHEN detail LIKE 'differs%' THEN 1 ELSE 0 END) AS BIGINT), MAX(detail),
+			CAST(SUM(CASE WHEN offered_ms > 0 OR claimed_ms > 0 THEN 1 ELSE 0 END) AS BIGINT)
+		FROM envelopes WHERE campaign = ? GROUP BY state, CASE WHEN claimed_ms > 0 THEN 1 ELSE 0 END`, campaign)
+	_, err = list(rows, err, "progress", func(row interface{ Scan(...any) error }) (none struct{}, err error) {
+		var state issuance.State
+		var n, failing, differs, offered int64
+		var face, left, spent, recalled pos.Money
+		var claimed bool
+		var example string
+		if err := row.Scan(&state, &n, &face, &left, &spent, &recalled, &claimed, &failing, &differs, &example, &offered); err != nil {
+			return none, err
+		}
+		p.Counts[state] += n
+		p.Faces[state] += face
+		p.Spent += spent
+		p.Failing += failing
+		p.Offered += offered
+		p.Differs += differs
+		if failing > 0 {
+			p.Example = example
+		}
+		if claimed {
+			p.Claimed += n
+			p.Activated += face
+			p.Left += left
+			p.Recalled += recalled
+		}
+		return none, nil
+	})
+	if err != nil {
+		return p, err
+	}
+	return p, t.QueryRow(ctx, `SELECT (SELECT COUNT(*) FROM envelope_spends WHERE campaign = ? AND reason <> ''),
+		(SELECT COUNT(*) FROM envelope_lates WHERE campaign = ? AND decided = '')`, campaign, campaign).Scan(&p.Refused, &p.Held)
+}
+
+// Proposals implements issuance.Tx.
+func (t issuanceTx) Proposals(ctx context.Context) ([]issuance.Proposal, error) {
+	rows, err := t.Query(ctx, `SELECT number, campaign, what, payment, reason, proposed_by, proposed_ms FROM issuance_proposals
+		WHERE state = 'open' ORDER BY number`)
+	return list(rows, err, "proposals", func(row interface{ Scan(...any) error }) (p issuance.Proposal, err error) {
+		var payment string
+		if err := row.Scan(&p.Number, &p.Campaign, &p.What, &payment, &p.Reason, &p.By, &p.AtMS); err != nil || payment == "" {
+			return p, err
+		}
+		p.Payment, err = pos.ParsePaymentID(payment)
+		return p, err
+	})
+}
+
+// PutProposal implements issuance.Tx; one that is open stands for others alike.
+func (t issuanceTx) PutProposal(ctx context.Context, p issuance.Proposal) error {
+	payment := ""
+	if !p.Payment.IsZero() {
+		payment = p.Payment.String()
+	}
+	_, err := t.Exec(ctx, `INSERT INTO issuance_proposals (campaign, what, payment, reason, proposed_by, proposed_ms, state, closed_by, closed_ms)
+		VALUES (?, ?, ?, ?, ?, ?, 'open', '', 0) ON CONFLICT DO NOTHING`, p.Campaign, string(p.What), payment, validText(p.Reason), word(p.By), p.AtMS)
+	return err
+}
+
+// CloseProposal implements issuance.Tx.
+func (t issuanceTx) CloseProposal(ctx context.Context, number int64, by string, confirmed bool) error {
+	state := "rejected"
+	if confirmed {
+		state = "confirmed"
+	}
+	n, err := t.Exec(ctx, `UPDATE issuance_proposals SET state = ?, closed_by = ?, closed_ms = ? WHERE number = ? AND state = 'open'`,
+		state, word(by), t.NowMS(), number)
+	if err == nil && n != 1 {
+		err = pos.FieldError(pos.ErrIllegalMove, "number", fmt.Errorf("proposal %d is not open", number))
+	}
+	return err
+}
+
+// PutLate implements issuance.Tx.
+func (t issuanceTx) PutLate(ctx context.Context, l issuance.Late) error {
+	shares, err := json.Marshal(l.Shares)
+	if err != nil {
+		return err
+	}
+	_, err = t.Exec(ctx, `INSERT INTO envelope_lates (payment, terminal, campaign, shares, at_ms, decided) VALUES (?, ?, ?, ?, ?, '')
+		ON CONFLICT DO NOTHING`, l.Payment.String(), l.Terminal, l.Campaign, shares, l.AtMS)
+	return err
+}
+
+// Lates implements issuance.Tx.
+func (t issuanceTx) Lates(ctx context.Context) ([]issuance.Late, error) {
+	rows, err := t.Query(ctx, `SELECT payment, terminal, campaign, shares, at_ms FROM envelope_lates WHERE decided = '' ORDER BY at_ms, payment`)
+	return list(rows, err, "late payments", func(row interface{ Scan(...any) error }) (l issuance.Late, err error) {
+		var payment string
+		var shares []byte
+		if err := row.Scan(&payment, &l.Terminal, &l.Campaign, &shares, &l.AtMS); err != nil {
+			return l, err
+		}
+		if err := json.Unmarshal(shares, &l.Shares); err != nil {
+			return l, err
+		}
+		l.Payment, err = pos.ParsePaymentID(payment)
+		return l, err
+	})
+}
+
+// Resume implements issuance.Tx.
+func (t issuanceTx) Resume(ctx context.Context, id pos.PaymentID, honour bool) error {
+	decided := "refused"
+	if honour {
+		decided = "honoured"
+	}
+	if _, err := t.Exec(ctx, `UPDATE envelope_lates SET decided = ? WHERE payment = ?`, decided, id.String()); err != nil {
+		return fmt.Errorf("decide late payment: %w", err)
+	}
+	reason := pos.ErrEnvelopeWindow
+	if honour {
+		reason = ""
+	}
+	_, err := t.Exec(ctx, `UPDATE payments SET next_ms = ?, reason = ? WHERE id = ? AND state = 'accepted_evidence' AND next_ms = 0`,
+		t.NowMS(), string(reason), id.String())
+	return err
+}

@@ -1,0 +1,159 @@
+// Package envelopes joins the rooms of campaigns and issuance, which do not know one
+// another: what a draw's result is to issuance, and what both and the store are to a
+// campaign's statement.
+package envelopes
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"dcpos/central/campaign"
+	"dcpos/central/campaign/draw"
+	"dcpos/central/campaign/office"
+	"dcpos/central/campaign/statement"
+	"dcpos/central/issuance"
+	"dcpos/central/store"
+)
+
+// Terms of issuance that no definition fixes.
+type Terms struct {
+	ClaimUntil time.Time     // zero: to the end of the spend window
+	Grace      time.Duration // after it, for tills that come late
+}
+
+// Plan is how a published campaign is given out.
+func Plan(p campaign.Published, t Terms) issuance.Plan {
+	d := p.Definition
+	if t.ClaimUntil.IsZero() {
+		t.ClaimUntil = d.Spend.Until
+	}
+	plan := issuance.Plan{
+		Campaign: d.Name, Hash: p.Hash, Title: d.Title, Provider: d.Funding, Budget: d.Budget,
+		FromMS: d.Spend.From.UnixMilli(), UntilMS: d.Spend.Until.UnixMilli(), ClaimUntilMS: t.ClaimUntil.UnixMilli(), GraceMS: t.Grace.Milliseconds(),
+		Merchants: d.Scope.Merchants, Stores: d.Scope.Stores, Categories: d.Scope.Categories, Waiting: d.Waiting > 0,
+	}
+	for _, tier := range d.Tiers {
+		x := issuance.Tier{Amount: tier.Value()}
+		if tier.Coupon != nil {
+			x.Threshold = tier.Coupon.Threshold
+		}
+		plan.Tiers = append(plan.Tiers, x)
+	}
+	for _, c := range d.Scope.Channels {
+		plan.Channels = append(plan.Channels, string(c))
+	}
+	for _, i := range d.Institutions {
+		plan.Institutions = append(plan.Institutions, i.Code)
+	}
+	return plan
+}
+
+// Drawn is issuance.Source over the office's published results.
+type Drawn struct {
+	Office *office.Office
+
+	mu    sync.Mutex
+	lists map[string]lists
+}
+
+type lists struct {
+	winners []issuance.Winner
+	waiting map[string][]issuance.Winner
+}
+
+// Winners implements issuance.Source.
+func (d *Drawn) Winners(ctx context.Context, name string, after int64, limit int) ([]issuance.Winner, error) {
+	l, err := d.read(ctx, name)
+	return part(l.winners, after, limit), err
+}
+
+// Waiting implements issuance.Source.
+func (d *Drawn) Waiting(ctx context.Context, name, stratum string, after int64, limit int) ([]issuance.Winner, error) {
+	l, err := d.read(ctx, name)
+	return part(l.waiting[stratum], after, limit), err
+}
+
+func part(all []issuance.Winner, after int64, limit int) []issuance.Winner {
+	from := min(max(after, 0), int64(len(all)))
+	return all[from:min(int64(len(all)), from+int64(limit))]
+}
+
+func (d *Drawn) read(ctx context.Context, name string) (lists, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if l, ok := d.lists[name]; ok {
+		return l, nil
+	}
+	c, err := d.Office.Campaign(ctx, name)
+	if err != nil {
+		return lists{}, err
+	}
+	winners, waiting, err := d.Office.Lists(ctx, c)
+	if err != nil {
+		return lists{}, err
+	}
+	l := lists{waiting: map[string][]issuance.Winner{}}
+	for i, w := range winners {
+		tier := slices.IndexFunc(c.Definition.Tiers, func(t campaign.Tier) bool { return t.Value() == w.Face })
+		if tier < 0 || w.Rank != int64(i)+1 {
+			return lists{}, fmt.Errorf("winner %d has rank %d and a face of %s", i+1, w.Rank, w.Face)
+		}
+		l.winners = append(l.winners, issuance.Winner{
+			Rank: w.Rank, Ticket: w.Ticket, Stratum: w.Stratum, Institution: w.Institution, Tier: tier,
+		})
+	}
+	for _, w := range waiting {
+		l.waiting[w.Stratum] = append(l.waiting[w.Stratum], issuance.Winner{
+			Rank: int64(len(l.waiting[w.Stratum])) + 1, Ticket: w.Ticket, Stratum: w.Stratum, Institution: w.Institution,
+		})
+	}
+	if d.lists == nil {
+		d.lists = map[string]lists{}
+	}
+	d.lists[name] = l
+	return l, nil
+}
+
+// People is issuance.People over the registrations, each look audited.
+type People struct{ Office *office.Office }
+
+// Phone implements issuance.People.
+func (p People) Phone(ctx context.Context, name string, ticket [32]byte) (string, error) {
+	desk, err := p.Office.Desk(ctx, name)
+	if err != nil {
+		return "", err
+	}
+	who, err := desk.Reveal(ctx, draw.Ticket(ticket), "issuance")
+	return who.Phone, err
+}
+
+// Statement makes the account of a campaign.
+func Statement(ctx context.Context, o *office.Office, desk *issuance.Desk, db *store.Store, name string) (statement.Statement, error) {
+	c, err := o.Campaign(ctx, name)
+	if err != nil {
+		return statement.Statement{}, err
+	}
+	is, p, err := desk.Progress(ctx, name)
+	if err != nil {
+		return statement.Statement{}, err
+	}
+	lines, err := db.CampaignLines(ctx, name)
+	if err != nil {
+		return statement.Statement{}, err
+	}
+	f := statement.Facts{
+		Campaign: name, Title: c.Definition.Title, Budget: is.Budget, Activated: p.Claimed, ActiveFace: p.Activated, Left: p.Left, Recalled: p.Recalled,
+		Refused: p.Refused, Offered: p.Offered, Lines: lines,
+	}
+	for s, n := range p.Counts {
+		f.Envelopes += n
+		f.Face += p.Faces[s]
+	}
+	if len(c.Log.Records) > 1 {
+		f.Registered = c.Log.Records[1].Size
+	}
+	return statement.Make(f), nil
+}
