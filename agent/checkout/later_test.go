@@ -375,6 +375,7 @@ func TestReceipts(t *testing.T) {
 			b.Fatalf("%+v", told)
 		}
 		b.want(p.ID, pos.Paid)
+		synctest.Wait() // the press has given up for now
 		b.Printer.Jam(nil)
 		if told, err := b.print(p.ID); err != nil || told.Duplicate {
 			b.Fatalf("nothing was on paper, yet it is a duplicate: %+v %v", told, err)

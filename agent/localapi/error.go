@@ -55,7 +55,8 @@ func writeError(w http.ResponseWriter, status int, e *pos.Error) {
 // HTTPStatus is the HTTP status of a code.
 func HTTPStatus(c pos.Code) int {
 	switch c {
-	case pos.ErrBadRequest, pos.ErrBadCode, pos.ErrEvidence, pos.ErrEvidenceForged, pos.ErrWalletUnknown, pos.ErrPolicyForged:
+	case pos.ErrBadRequest, pos.ErrBadCode, pos.ErrEvidence, pos.ErrEvidenceForged, pos.ErrWalletUnknown, pos.ErrPolicyForged,
+		pos.ErrForwardUnknown:
 		return http.StatusUnprocessableEntity
 	case pos.ErrNotFound:
 		return http.StatusNotFound
@@ -64,7 +65,7 @@ func HTTPStatus(c pos.Code) int {
 		pos.ErrLimitPayment, pos.ErrLimitTotal, pos.ErrLimitCount, pos.ErrLimitAge, pos.ErrLimitWallet,
 		pos.ErrLimitSplit, pos.ErrLimitTier, pos.ErrPolicyNone, pos.ErrPolicyExpired, pos.ErrPolicyOld, pos.ErrPolicyScope,
 		pos.ErrRevocationOld, pos.ErrEnvelopeUnknown, pos.ErrEnvelopeScope, pos.ErrEnvelopeWindow, pos.ErrEnvelopeSum,
-		pos.ErrCatalogueOld, pos.ErrFareAgain,
+		pos.ErrCatalogueOld, pos.ErrFareAgain, pos.ErrForwardOff,
 		pos.ErrClock, pos.ErrEnvironment, pos.ErrUnsentMoney, pos.ErrInsufficient, pos.ErrDeclinedGeneral,
 		pos.ErrEvidenceAmount, pos.ErrEvidenceReplay, pos.ErrEvidenceLate, pos.ErrEvidenceOther,
 		pos.ErrWalletExpired, pos.ErrWalletRevoked, pos.ErrTapTorn, pos.ErrTapMany, pos.ErrTapNoWallet, pos.ErrTapRefused:
@@ -78,7 +79,8 @@ func HTTPStatus(c pos.Code) int {
 		return http.StatusRequestEntityTooLarge
 	case pos.ErrTooMany:
 		return http.StatusTooManyRequests
-	case pos.ErrConfig, pos.ErrInternal:
+	case pos.ErrConfig, pos.ErrInternal,
+		pos.ErrSignature, pos.ErrSignatureTime, pos.ErrReplay, pos.ErrShopLimit, pos.ErrShopCategory: // of web shops: no till says them
 		return http.StatusInternalServerError
 	}
 	return http.StatusInternalServerError

@@ -25,7 +25,7 @@ func (d *Desk) withdraw(ctx context.Context, is Issuance, states ...State) (bool
 		if err != nil || len(rows) == 0 {
 			return false, err
 		}
-		_, bank, err := d.bank(code)
+		bank, err := d.bank(code)
 		if err != nil {
 			return false, err
 		}
@@ -126,7 +126,7 @@ func follower(ctx context.Context, tx Tx, is Issuance, gone Issued, next map[str
 
 // expire ends the window: what is left of every envelope waits for late tills. Claims
 // were read in the same round before.
-func (d *Desk) expire(ctx context.Context, is Issuance) error {
+func (d *Desk) expire(ctx context.Context, is Issuance) error { //nolint:gocognit // one transaction, read from top to bottom
 	for {
 		rows, err := d.due(ctx, is.Campaign, "", batch, Reserved, Offered, Claimed, PartlySpent, Spent)
 		if err != nil {
@@ -192,7 +192,7 @@ func (d *Desk) recall(ctx context.Context, is Issuance) (bool, error) {
 		if err != nil || len(rows) == 0 {
 			return false, err
 		}
-		_, bank, err := d.bank(code)
+		bank, err := d.bank(code)
 		if err != nil {
 			return false, err
 		}
@@ -212,7 +212,7 @@ func (d *Desk) recall(ctx context.Context, is Issuance) (bool, error) {
 }
 
 // recalled books what institutions took out of wallets, where it is what our book says.
-func (d *Desk) recalled(ctx context.Context, is Issuance, words []institution.EnvelopeWord) error {
+func (d *Desk) recalled(ctx context.Context, is Issuance, words []institution.EnvelopeWord) error { //nolint:gocognit // one transaction, read from top to bottom
 	date := pos.DateOf(d.cfg.Now(), 0)
 	return d.cfg.Store.Write(ctx, func(tx Tx) error {
 		var rows []Issued
@@ -249,21 +249,15 @@ func (d *Desk) recalled(ctx context.Context, is Issuance, words []institution.En
 				items = append(items, ledger.Item{Transaction: ledger.Recalled(e.part(back), is.Provider, cause, date)})
 			}
 		}
-		refused, err := ledger.PostAll(ctx, tx, items)
-		if err != nil {
+		if err := postAll(ctx, tx, items); err != nil {
 			return err
-		}
-		for _, err := range refused {
-			if err != nil {
-				return err
-			}
 		}
 		return tx.PutEnvelopes(ctx, rows)
 	})
 }
 
 // finish releases the rest of the budget when no envelope is out any more.
-func (d *Desk) finish(ctx context.Context, is Issuance) (bool, error) {
+func (d *Desk) finish(ctx context.Context, is Issuance) (bool, error) { //nolint:gocognit // one transaction, read from top to bottom
 	done := false
 	err := d.cfg.Store.Write(ctx, func(tx Tx) error {
 		done = false

@@ -148,7 +148,7 @@ func (d *Desk) carryOut(ctx context.Context, tx Tx, p Proposal, confirm bool) er
 
 // restore puts the money of a late payment back into its envelopes: into our book first,
 // then at the institution; each is done once however often it is tried.
-func (d *Desk) restore(ctx context.Context, p Proposal, by string) error {
+func (d *Desk) restore(ctx context.Context, p Proposal, by string) error { //nolint:gocognit // one transaction, read from top to bottom
 	var late Late
 	codes := map[string]string{}
 	err := d.cfg.Store.Write(ctx, func(tx Tx) (err error) {
@@ -193,7 +193,7 @@ func (d *Desk) restore(ctx context.Context, p Proposal, by string) error {
 		return err
 	}
 	for _, s := range late.Shares {
-		_, bank, err := d.bank(codes[s.Envelope])
+		bank, err := d.bank(codes[s.Envelope])
 		if err == nil {
 			err = bank.RestoreEnvelope(ctx, s.Envelope, p.Payment, s.Amount)
 		}

@@ -92,7 +92,7 @@ func (d *Desk) Begin(ctx context.Context, p Plan, by string) error {
 		return pos.FieldError(pos.ErrBadRequest, "grace", errors.New("want 0 or more"))
 	}
 	for _, code := range p.Institutions {
-		if _, _, err := d.bank(code); err != nil {
+		if _, err := d.bank(code); err != nil {
 			return err
 		}
 	}
@@ -119,16 +119,16 @@ func (d *Desk) Begin(ctx context.Context, p Plan, by string) error {
 }
 
 // bank finds an institution that gives out envelopes.
-func (d *Desk) bank(code string) (institution.Member, institution.Envelopes, error) {
+func (d *Desk) bank(code string) (institution.Envelopes, error) {
 	m, ok := d.cfg.Institutions.Member(code)
 	if !ok {
-		return m, nil, pos.FieldError(pos.ErrConfig, "institution", fmt.Errorf("%q is not described", code))
+		return nil, pos.FieldError(pos.ErrConfig, "institution", fmt.Errorf("%q is not described", code))
 	}
 	e, ok := m.Adapter.(institution.Envelopes)
 	if !ok {
-		return m, nil, pos.FieldError(pos.ErrConfig, "institution", fmt.Errorf("%s gives out no envelopes", code))
+		return nil, pos.FieldError(pos.ErrConfig, "institution", fmt.Errorf("%s gives out no envelopes", code))
 	}
-	return m, e, nil
+	return e, nil
 }
 
 // Run does rounds until ctx ends.

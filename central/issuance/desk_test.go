@@ -3,7 +3,6 @@ package issuance_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -120,7 +119,7 @@ func (d *draw) Waiting(_ context.Context, _, _ string, after int64, limit int) (
 }
 
 func (d *draw) Phone(_ context.Context, _ string, ticket [32]byte) (string, error) {
-	return fmt.Sprint(ticket[:3]), nil
+	return string(ticket[:3]), nil
 }
 
 func (d *draw) Send(_ context.Context, phone string, _ pos.Text) error {
@@ -404,7 +403,7 @@ func TestAForgedTimeIsRefusedAndAnHonestOneIsNot(t *testing.T) {
 	h.write(func(tx issuance.Tx) error { return issuance.Book(t.Context(), tx, u) })
 	h.want("owed for the one that two people honoured", h.balance("owed:ICBC"), 20_00)
 	h.bank.held[h.id(0)] = 0
-	h.clock.Add((time.Hour).Milliseconds())
+	h.clock.Add(time.Hour.Milliseconds())
 	h.settle("recalled again", func(is issuance.Issuance, _ issuance.Progress) bool { return is.Standing == issuance.Reclaimed })
 	h.want("fund", h.balance("fund:P"), 180_00)
 	h.want("envelopes", h.balance("envelopes:c:0"), 0)

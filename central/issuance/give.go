@@ -2,6 +2,7 @@ package issuance
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -82,7 +83,7 @@ func (d *Desk) rule(ctx context.Context, p Plan, code string) error {
 	if known {
 		return nil
 	}
-	_, bank, err := d.bank(code)
+	bank, err := d.bank(code)
 	if err != nil {
 		return err
 	}
@@ -102,7 +103,7 @@ func (d *Desk) rule(ctx context.Context, p Plan, code string) error {
 // offerBatch places orders and tells the winners. Each row succeeds or is put off by
 // itself; where the institution does not answer, all are put off.
 func (d *Desk) offerBatch(ctx context.Context, p Plan, code string, rows []Issued) error {
-	_, bank, err := d.bank(code)
+	bank, err := d.bank(code)
 	if err != nil {
 		return err
 	}
@@ -211,7 +212,7 @@ func (d *Desk) claims(ctx context.Context, all []Issuance) (bool, error) {
 	}
 	slices.Sort(codes)
 	return d.each(slices.Compact(codes), func(code string) (bool, error) {
-		_, bank, err := d.bank(code)
+		bank, err := d.bank(code)
 		if err != nil {
 			return false, err
 		}
@@ -258,17 +259,17 @@ func take(ctx context.Context, tx Tx, code string, after int64, page []instituti
 		e.NextMS, e.Tries, e.Detail = 0, 0, ""
 		rows = append(rows, e)
 	}
-	refused, err := ledger.PostAll(ctx, tx, items)
-	if err != nil {
+	if err := postAll(ctx, tx, items); err != nil {
 		return err
-	}
-	for _, err := range refused {
-		if err != nil {
-			return err
-		}
 	}
 	if err := tx.PutEnvelopes(ctx, rows); err != nil {
 		return err
 	}
 	return tx.PutFeed(ctx, code, page[len(page)-1].N)
+}
+
+// postAll posts all or nothing.
+func postAll(ctx context.Context, tx Tx, items []ledger.Item) error {
+	refused, err := ledger.PostAll(ctx, tx, items)
+	return errors.Join(append(refused, err)...)
 }

@@ -224,13 +224,13 @@ type Tx interface {
 	// PutEnvelopes inserts or replaces.
 	PutEnvelopes(ctx context.Context, all []Issued) error
 	// Due lists envelopes of the states whose next try is due, the longest due first.
-	// institution may be empty: any.
-	Due(ctx context.Context, campaign, institution string, states []State, nowMS int64, limit int) ([]Issued, error)
+	// bank, an institution, may be empty: any.
+	Due(ctx context.Context, campaign, bank string, states []State, nowMS int64, limit int) ([]Issued, error)
 	// NextWaiting counts the envelopes that the waiting list of a stratum has got.
 	NextWaiting(ctx context.Context, campaign, stratum string) (int64, error)
 	// Feed is how far the claims of an institution were read.
-	Feed(ctx context.Context, institution string) (int64, error)
-	PutFeed(ctx context.Context, institution string, n int64) error
+	Feed(ctx context.Context, bank string) (int64, error)
+	PutFeed(ctx context.Context, bank string, n int64) error
 	SpendsOf(ctx context.Context, id pos.PaymentID) ([]Spend, error)
 	PutSpends(ctx context.Context, all []Spend) error
 	PutReturns(ctx context.Context, all []Returned) error

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -143,10 +144,13 @@ func live(h *house, rng *rand.Rand, all []promise) {
 	}
 	rng.Shuffle(len(arrivals), func(i, j int) { arrivals[i], arrivals[j] = arrivals[j], arrivals[i] })
 	dying := true
+	var deaths sync.Mutex // of rng: answers come beside one another
 	h.change = func(c *payment.Config) {
 		before := h.trust
 		c.Trust = func() dcep.Trust { return before }
 		c.Store = mortal{c.Store, func() int {
+			deaths.Lock()
+			defer deaths.Unlock()
 			if !dying {
 				return 0
 			}

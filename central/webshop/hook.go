@@ -167,7 +167,7 @@ func (d *Desk) send(ctx context.Context, e Event) error {
 	}
 	status, err := d.post(ctx, shop, e)
 	if ctx.Err() != nil {
-		return nil // nobody waited for the answer: when the claim runs out it is sent again
+		return nil //nolint:nilerr // nobody waited for the answer: when the claim runs out it is sent again
 	}
 	now := d.cfg.Now()
 	note := Delivery{Event: e.ID, Shop: e.Shop, Try: e.Tries + 1, AtMS: began.UnixMilli(), TookMS: now.Sub(began).Milliseconds(), Status: status}

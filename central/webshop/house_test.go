@@ -52,8 +52,6 @@ type house struct {
 	refuse int // how many webhooks the shop fails to take
 }
 
-const merchant = "M1"
-
 func engines(t *testing.T, body func(t *testing.T, h *house)) {
 	t.Helper()
 	for _, engine := range []store.Engine{store.SQLite, store.Postgres} {
@@ -243,15 +241,15 @@ func order(id string, amount pos.Money) shop.PayRequest {
 }
 
 // refused wants the centre to say no with the code.
-func refused(t testing.TB, err error, status int, code pos.Code) {
-	t.Helper()
+func refused(tb testing.TB, err error, status int, code pos.Code) {
+	tb.Helper()
 	p := &shop.Problem{}
 	if !errors.As(err, &p) || p.Status != status || p.Code != string(code) {
-		t.Errorf("got %v, want %d %s", err, status, code)
+		tb.Errorf("got %v, want %d %s", err, status, code)
 		return
 	}
 	if p.Text.ZH == "" || p.Text.EN == "" || p.Hint.ZH == "" || p.Hint.EN == "" {
-		t.Errorf("%s does not say in two languages what to do: %+v", code, p)
+		tb.Errorf("%s does not say in two languages what to do: %+v", code, p)
 	}
 }
 
@@ -274,11 +272,11 @@ func (h *house) status(id string) string {
 }
 
 // raw sends bytes as they are, signed for them, and gives status and code.
-func send(t testing.TB, req *http.Request) (int, string) {
-	t.Helper()
+func send(tb testing.TB, req *http.Request) (int, string) {
+	tb.Helper()
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	defer func() { _ = res.Body.Close() }()
 	return res.StatusCode, codeOf(res)

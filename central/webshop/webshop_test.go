@@ -33,6 +33,7 @@ func codeOf(res *http.Response) string {
 // ledger and the line that reconciliation compares.
 func TestAnOrderFromQRToRefund(t *testing.T) {
 	engines(t, func(t *testing.T, h *house) {
+		t.Helper()
 		h.run()
 		p := h.pay("k1", order("A1", 300_00))
 		if p.Status != "open" || p.QR == "" || p.ValidUntilMS == 0 || p.Final {
@@ -167,6 +168,7 @@ func TestForgedRequests(t *testing.T) {
 // anew; the shop's own second try, signed anew, is the same payment.
 func TestAReplayIsRefused(t *testing.T) {
 	engines(t, func(t *testing.T, h *house) {
+		t.Helper()
 		body, err := json.Marshal(order("R1", 10_00))
 		if err != nil {
 			t.Fatal(err)
@@ -230,6 +232,7 @@ func TestOthersPaymentsDoNotExist(t *testing.T) {
 // TestParallelRepeatsAreOnePayment: a hundred at once under one key.
 func TestParallelRepeatsAreOnePayment(t *testing.T) {
 	engines(t, func(t *testing.T, h *house) {
+		t.Helper()
 		const many = 100
 		ids := make([]string, many)
 		var wait sync.WaitGroup
@@ -263,6 +266,7 @@ func TestParallelRepeatsAreOnePayment(t *testing.T) {
 // TestParallelKeysOfOneOrder: fifty keys for one order give one open payment.
 func TestParallelKeysOfOneOrder(t *testing.T) {
 	engines(t, func(t *testing.T, h *house) {
+		t.Helper()
 		const many = 50
 		taken := make(chan string, many)
 		var wait sync.WaitGroup
@@ -454,7 +458,7 @@ func TestKilledAfterRemembering(t *testing.T) {
 	}
 	o := order("K1", 10_00)
 	p, err := crashed.Pay(t.Context(), webshop.Caller{Shop: shops[0].Shop, Key: k}, "k1", webshop.Order{
-		ID: o.Order, Amount: o.Amount, Lines: []webshop.Line(linesOf(o)),
+		ID: o.Order, Amount: o.Amount, Lines: linesOf(o),
 	})
 	if err != nil || p.State != pos.Created {
 		t.Fatalf("payment is %+v, %v", p, err)

@@ -83,21 +83,8 @@ func Main() {
 
 // initialise makes the machine usable, runs the program and gives its exit code.
 func initialise() (int, error) {
-	for _, m := range []struct{ kind, at string }{
-		{"proc", "/proc"}, {"sysfs", "/sys"}, {"devtmpfs", "/dev"}, {"tmpfs", "/tmp"}, {"tmpfs", "/run"},
-	} {
-		if err := os.MkdirAll(m.at, 0o755); err != nil { //nolint:gosec // folders of a root file system
-			return 0, err
-		}
-		if err := unix.Mount(m.kind, m.at, m.kind, 0, ""); err != nil {
-			return 0, fmt.Errorf("mount %s: %w", m.at, err)
-		}
-	}
-	if err := os.MkdirAll("/dev/pts", 0o755); err != nil { //nolint:gosec // a folder of a root file system
+	if err := mount(); err != nil {
 		return 0, err
-	}
-	if err := unix.Mount("devpts", "/dev/pts", "devpts", 0, ""); err != nil {
-		return 0, fmt.Errorf("mount /dev/pts: %w", err)
 	}
 	b, err := os.ReadFile(ordersPath)
 	if err != nil {
@@ -107,10 +94,8 @@ func initialise() (int, error) {
 	if err := json.Unmarshal(b, &o); err != nil {
 		return 0, err
 	}
-	for _, m := range o.Modules {
-		if err := load(m); err != nil {
-			return 0, err
-		}
+	if err := load(o.Modules); err != nil {
+		return 0, err
 	}
 	if err := raise("lo", nil); err != nil {
 		return 0, err
@@ -125,15 +110,43 @@ func initialise() (int, error) {
 			return 0, err
 		}
 	}
-	for _, m := range o.DiskModules {
-		if err := load(m); err != nil {
-			return 0, err
-		}
+	if err := load(o.DiskModules); err != nil {
+		return 0, err
 	}
 	return work(o.Job)
 }
 
-func load(file string) error {
+// mount makes the kernel's own file systems visible.
+func mount() error {
+	for _, m := range []struct{ kind, at string }{
+		{"proc", "/proc"}, {"sysfs", "/sys"}, {"devtmpfs", "/dev"}, {"tmpfs", "/tmp"}, {"tmpfs", "/run"},
+	} {
+		if err := os.MkdirAll(m.at, 0o755); err != nil { //nolint:gosec // folders of a root file system
+			return err
+		}
+		if err := unix.Mount(m.kind, m.at, m.kind, 0, ""); err != nil {
+			return fmt.Errorf("mount %s: %w", m.at, err)
+		}
+	}
+	if err := os.MkdirAll("/dev/pts", 0o755); err != nil { //nolint:gosec // a folder of a root file system
+		return err
+	}
+	if err := unix.Mount("devpts", "/dev/pts", "devpts", 0, ""); err != nil {
+		return fmt.Errorf("mount /dev/pts: %w", err)
+	}
+	return nil
+}
+
+func load(files []string) error {
+	for _, f := range files {
+		if err := loadOne(f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func loadOne(file string) error {
 	f, err := os.Open(file) //nolint:gosec // of the guest's own file system
 	if err != nil {
 		return err

@@ -40,8 +40,14 @@ func (s Statement) Export(w io.Writer, format, lang string) error {
 func head(lang string) []string {
 	var all []string
 	for _, t := range []pos.Text{
-		{ZH: "项目", EN: "item"}, {ZH: "笔数", EN: "payments"}, {ZH: "消费总额", EN: "spent in all"}, {ZH: "红包", EN: "envelopes"},
-		{ZH: "自有资金", EN: "own money"}, {ZH: "退回红包", EN: "given back"}, {ZH: "笔均", EN: "basket"}, {ZH: "倍数%", EN: "multiplier %"},
+		{ZH: "项目", EN: "item"},
+		{ZH: "笔数", EN: "payments"},
+		{ZH: "消费总额", EN: "spent in all"},
+		{ZH: "红包", EN: "envelopes"},
+		{ZH: "自有资金", EN: "own money"},
+		{ZH: "退回红包", EN: "given back"},
+		{ZH: "笔均", EN: "basket"},
+		{ZH: "倍数%", EN: "multiplier %"},
 	} {
 		all = append(all, t.In(lang))
 	}

@@ -81,7 +81,7 @@ func Parse(r *http.Request) (Signature, error) {
 	code, ok := strings.CutPrefix(text, Label+"=:")
 	code, end := strings.CutSuffix(code, ":")
 	if !ok || !end {
-		return Signature{}, fmt.Errorf("%s: want %s=:…:", SignatureHeader, Label)
+		return Signature{}, fmt.Errorf("%s: want %s=:…: with base64", SignatureHeader, Label)
 	}
 	if s.bytes, err = base64.StdEncoding.Strict().DecodeString(code); err != nil || len(s.bytes) != ed25519.SignatureSize {
 		return Signature{}, fmt.Errorf("%s: want %d bytes in base64", SignatureHeader, ed25519.SignatureSize)

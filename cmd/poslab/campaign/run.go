@@ -308,7 +308,7 @@ func (r *run) end(ctx context.Context) error {
 }
 
 // judge holds the statement against the truth, and the ledger against both.
-func (r *run) judge(ctx context.Context) error {
+func (r *run) judge(ctx context.Context) error { //nolint:gocognit // one comparison after the other
 	s, err := envelopes.Statement(ctx, r.office, r.issuing, r.db, r.def.Name)
 	if err != nil {
 		return err

@@ -69,9 +69,9 @@ func checkID(field, id string) error {
 	return nil
 }
 
-func checkAmount(field string, amount pos.Money) error {
+func checkAmount(amount pos.Money) error {
 	if amount <= 0 || amount > pos.MaxAmount {
-		return bad(field, "%d fen: want 1 to %d", amount, pos.MaxAmount)
+		return bad("amount_fen", "%d fen: want 1 to %d", amount, pos.MaxAmount)
 	}
 	return nil
 }

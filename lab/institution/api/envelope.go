@@ -86,7 +86,7 @@ func (o *EnvelopeOrders) Check() error {
 	}
 	for _, x := range o.Orders {
 		if err := first(checkLabel("envelope", x.Envelope), checkLabel("campaign", x.Campaign), checkLabel("claimant", x.Claimant),
-			checkAmount("amount_fen", x.Amount)); err != nil {
+			checkAmount(x.Amount)); err != nil {
 			return err
 		}
 		if x.Threshold < 0 || x.Threshold > pos.MaxAmount {
@@ -119,7 +119,7 @@ type EnvelopeRestore struct {
 
 // Check implements Checker.
 func (r *EnvelopeRestore) Check() error {
-	return first(checkLabel("envelope", r.Envelope), checkID("payment", r.Payment), checkAmount("amount_fen", r.Amount))
+	return first(checkLabel("envelope", r.Envelope), checkID("payment", r.Payment), checkAmount(r.Amount))
 }
 
 // EnvelopeWord answers for one envelope.

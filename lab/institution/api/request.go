@@ -27,7 +27,7 @@ type Payment struct {
 func (p *Payment) Check() error {
 	if err := first(
 		checkID("request_id", p.RequestID), checkLabel("merchant", p.Merchant),
-		checkLabel("terminal", p.Terminal), checkAmount("amount_fen", p.Amount),
+		checkLabel("terminal", p.Terminal), checkAmount(p.Amount),
 	); err != nil {
 		return err
 	}
@@ -80,7 +80,7 @@ func (o *Order) Check() error {
 	return first(
 		checkPlace(o.Channel, o.Lines, o.Amount, o.Store),
 		checkID("request_id", o.RequestID), checkLabel("merchant", o.Merchant),
-		checkLabel("terminal", o.Terminal), checkAmount("amount_fen", o.Amount),
+		checkLabel("terminal", o.Terminal), checkAmount(o.Amount),
 	)
 }
 
@@ -95,7 +95,7 @@ type Refund struct {
 func (r *Refund) Check() error {
 	return first(
 		checkID("request_id", r.RequestID), checkID("orig_request_id", r.OrigRequestID),
-		checkAmount("amount_fen", r.Amount),
+		checkAmount(r.Amount),
 	)
 }
 

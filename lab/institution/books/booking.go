@@ -25,8 +25,10 @@ type Twist struct {
 // Pay books a payment by code. The same request again is answered from the books,
 // with repeat true; the same id with another content is ErrKeyConflict.
 func (b *Books) Pay(p api.Payment, t Twist) (res api.Result, repeat bool, err error) {
-	draft := Record{ID: p.RequestID, Op: api.OpPayments, Merchant: p.Merchant, Terminal: p.Terminal, Amount: p.Amount, Twice: t.Twice,
-		Channel: p.Channel, Store: p.Store, Lines: p.Lines}
+	draft := Record{
+		ID: p.RequestID, Op: api.OpPayments, Merchant: p.Merchant, Terminal: p.Terminal, Amount: p.Amount, Twice: t.Twice,
+		Channel: p.Channel, Store: p.Store, Lines: p.Lines,
+	}
 	r, repeat, err := b.book(draft, p, func(r *Record, now time.Time) {
 		if p.ExpiresMS < now.UnixMilli() {
 			r.fail(string(pos.ErrExpired))

@@ -192,7 +192,7 @@ func (b *Books) inWallet(wallet string) []*Envelope {
 }
 
 // shares divides what envelopes bear of a payment now.
-func (b *Books) shares(r *Record, now time.Time) (shares []api.Share, sum pos.Money) {
+func (b *Books) shares(r *Record, now time.Time) (shares []api.Share, sum pos.Money) { //nolint:gocognit // the published rule, in its order
 	lines := slices.Clone(r.Lines)
 	if len(lines) == 0 {
 		lines = []pos.Line{{Amount: r.Amount}}
