@@ -362,7 +362,8 @@ func (st *station) putDown(ctx context.Context, d drivers.Device, why error, l *
 		st.past[name] += n
 	}
 	st.device = nil
-	st.mute = !st.lost.IsZero() // it was opened anew and has answered nothing
+	// It was opened anew and has answered nothing. One that was pulled out again is lost once more.
+	st.mute = !st.lost.IsZero() && errors.Is(why, drivers.ErrOffline) && !errors.Is(why, drivers.ErrNoHardware)
 	mute := st.mute
 	if !mute {
 		st.lost = time.Now()
@@ -392,7 +393,7 @@ func (st *station) putDown(ctx context.Context, d drivers.Device, why error, l *
 	switch {
 	case errors.Is(why, errHung), errors.Is(err, errHung):
 		st.become(StateError, hung(int(st.calls.Load())))
-	case mute && errors.Is(why, drivers.ErrOffline) && !errors.Is(why, drivers.ErrNoHardware):
+	case mute:
 		st.become(StateError, troubleOf(why))
 	}
 	if reset && !own {

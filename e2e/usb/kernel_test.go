@@ -28,7 +28,7 @@ var (
 
 // lifetime bounds the guest's life. Its tests take less than a minute where the host has
 // a processor for it.
-func lifetime() time.Duration { return 5*time.Minute + time.Duration(*cycles)*3*time.Second }
+func lifetime() time.Duration { return 8*time.Minute + time.Duration(*cycles)*3*time.Second }
 
 // On the host this boots the machine and repeats what its tests said; in the machine
 // it is those tests.
