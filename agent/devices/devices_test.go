@@ -18,7 +18,6 @@ import (
 	"dcpos/agent/devices/uevent"
 	"dcpos/drivers"
 	"dcpos/drivers/receipt"
-	"dcpos/drivers/transport"
 	profiles "dcpos/firmware-profiles"
 )
 
@@ -31,8 +30,7 @@ type fake struct {
 	unhang  chan struct{} // closed: no call hangs
 
 	mu      sync.Mutex
-	err     error         // of Status and CheckHealth
-	slow    time.Duration // Status takes so long
+	err     error // of Status and CheckHealth
 	status  drivers.PrinterStatus
 	closed  int
 	hangs   bool // Print waits for Close and longer than its context
@@ -88,10 +86,8 @@ func (f *fake) Close() error {
 
 func (f *fake) Status(context.Context) (drivers.PrinterStatus, error) {
 	f.mu.Lock()
-	status, err, slow := f.status, f.err, f.slow
-	f.mu.Unlock()
-	time.Sleep(slow)
-	return status, err
+	defer f.mu.Unlock()
+	return f.status, f.err
 }
 
 func (f *fake) CheckHealth(_ context.Context, l drivers.HealthLevel) (drivers.Health, error) {
@@ -144,7 +140,6 @@ type bench struct {
 
 	mu     sync.Mutex
 	refuse error
-	silent error              // what every device that opens answers
 	fakes  map[string][]*fake // by name, in the order of opening
 	told   []string
 	codes  []string
@@ -172,9 +167,6 @@ func (b *bench) opens(c drivers.DeviceConfig) (*fake, error) {
 		return nil, b.refuse
 	}
 	f := newFake(c)
-	if b.silent != nil {
-		f.err, f.slow = b.silent, 5*time.Second // it is known after that
-	}
 	b.fakes[c.Name] = append(b.fakes[c.Name], f)
 	return f, nil
 }
@@ -615,76 +607,6 @@ func TestTwoScannersOneFeed(t *testing.T) {
 		synctest.Wait()
 		if !slices.Equal(b.codes, []string{"1", "2"}) {
 			t.Fatal(b.codes)
-		}
-	})
-}
-
-func TestWhatATillHas(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		none := start(t, devices.Config{}, sysfstest.Plant(t, ""), true)
-		rest(time.Second)
-		if none.HasPrinter() || none.HasDisplay() || none.Columns() != 0 || none.Unconfirmed() || none.Customer().Chinese() {
-			t.Error("a till without devices has some")
-		}
-		if columns, rows := none.Customer().Size(); columns != 20 || rows != 2 {
-			t.Errorf("no display is %d by %d", columns, rows)
-		}
-		shut := start(t, devices.Config{Printer: pty("star-graphics"), Display: pty("d")}, sysfstest.Plant(t, ""), true,
-			func(b *bench) { b.refuse = noHardware() })
-		rest(time.Second)
-		if !shut.HasPrinter() || !shut.HasDisplay() || shut.Columns() != 0 || !shut.Unconfirmed() {
-			t.Error("devices that are named and not there are not known")
-		}
-		open := start(t, devices.Config{Printer: pty("epson-tm-t20")}, sysfstest.Plant(t, ""), true)
-		rest(time.Second)
-		if open.Columns() != 48 || open.Unconfirmed() {
-			t.Errorf("%d columns, unconfirmed %v", open.Columns(), open.Unconfirmed())
-		}
-		open.last("printer").tell(func() { open.last("printer").status.HeadHot = drivers.Reading{Value: drivers.Yes} })
-		rest(time.Second)
-		if s := open.status("printer"); s.State == devices.StateReady || s.Text == nil || s.Hint == nil || s.Reason != "head_hot" {
-			t.Errorf("a hot head is told as %+v", s)
-		}
-	})
-}
-
-// The line of a printer that answers nothing opens every time. That must not pass for
-// a printer that is back, over and over.
-func TestAPrinterThatOpensAndAnswersNothing(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := start(t, devices.Config{Printer: pty("p")}, sysfstest.Plant(t, ""), true)
-		rest(time.Second)
-		b.changes()
-		silence := drivers.Trouble(drivers.CategoryPOSPrinter, "ask", drivers.ErrOffline, nil)
-		b.mu.Lock()
-		b.silent = silence
-		b.mu.Unlock()
-		b.last("printer").tell(func() {
-			b.last("printer").err = silence
-			b.last("printer").status.Online = drivers.Reading{Value: drivers.No}
-		})
-		rest(time.Minute)
-		if s := b.status("printer"); s.State != devices.StateError || s.Reason != drivers.ErrOffline.Name() || s.Hint == nil {
-			t.Errorf("told as %+v", s)
-		}
-		b.want("told", b.changes(), "printer ERROR "+drivers.ErrOffline.Name())
-		b.mu.Lock()
-		b.silent = nil
-		b.mu.Unlock()
-		rest(time.Minute)
-		b.want("told", b.changes(), "printer READY")
-	})
-}
-
-func TestADeviceThatMayNotBeOpened(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := start(t, devices.Config{Printer: pty("p")}, sysfstest.Plant(t, ""), true, func(b *bench) {
-			b.refuse = drivers.Trouble(drivers.CategoryPOSPrinter, "claim", drivers.ErrNoHardware, fmt.Errorf("open: %w", transport.ErrAccess))
-		})
-		rest(10 * time.Second)
-		s := b.status("printer")
-		if s.State != devices.StateError || s.Reason != devices.ReasonPermission || s.Hint == nil || !strings.Contains(s.Hint.EN, "udev") || !strings.Contains(s.Hint.ZH, "udev") {
-			t.Errorf("%+v", s)
 		}
 	})
 }

@@ -15,9 +15,6 @@ func (st *station) live(ctx context.Context, d drivers.Device) error {
 	if err := st.greet(ctx, d); err != nil {
 		return err
 	}
-	st.mu.Lock()
-	st.lost, st.mute = time.Time{}, false // only now is it back: a line can be opened though nobody answers at its end
-	st.mu.Unlock()
 	var changed <-chan struct{}
 	var beat <-chan time.Time
 	r, tells := d.(drivers.Reporter)

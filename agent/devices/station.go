@@ -48,7 +48,6 @@ type station struct {
 	why     trouble
 	since   time.Time
 	lost    time.Time // when it stopped working; zero: it works, or never did
-	mute    bool      // since then it could be opened, and answered nothing
 	owner   string
 	suspect bool                  // somebody found it silent
 	advice  trouble               // what a scanner told about how it is set
@@ -339,9 +338,10 @@ func (st *station) openDevice(ctx context.Context) (drivers.Device, error) {
 		learner.Forget() // it was to forget while it was being opened
 	}
 	st.healing.Opened++
-	untold := !st.lost.IsZero() && (time.Since(st.lost) < flap && st.state.Works() || st.mute)
+	flapped := !st.lost.IsZero() && time.Since(st.lost) < flap && st.state.Works()
+	st.lost = time.Time{}
 	st.mu.Unlock()
-	if !untold {
+	if !flapped {
 		st.become(StateEnabled, trouble{})
 	}
 	if st.kind == profiles.KindPrinter {
@@ -361,13 +361,7 @@ func (st *station) putDown(ctx context.Context, d drivers.Device, why error, l *
 	for name, n := range d.Statistics() {
 		st.past[name] += n
 	}
-	st.device = nil
-	// It was opened anew and has answered nothing. One that was pulled out again is lost once more.
-	st.mute = !st.lost.IsZero() && errors.Is(why, drivers.ErrOffline) && !errors.Is(why, drivers.ErrNoHardware)
-	mute := st.mute
-	if !mute {
-		st.lost = time.Now()
-	}
+	st.device, st.lost = nil, time.Now()
 	st.powered += time.Since(st.opened)
 	if ctx.Err() == nil {
 		st.past[drivers.CommunicationErrorCount]++
@@ -390,11 +384,8 @@ func (st *station) putDown(ctx context.Context, d drivers.Device, why error, l *
 		return
 	}
 	st.log.WarnContext(ctx, "device closed", "err", why)
-	switch {
-	case errors.Is(why, errHung), errors.Is(err, errHung):
+	if errors.Is(why, errHung) || errors.Is(err, errHung) {
 		st.become(StateError, hung(int(st.calls.Load())))
-	case mute:
-		st.become(StateError, troubleOf(why))
 	}
 	if reset && !own {
 		st.resetPort(ctx)
