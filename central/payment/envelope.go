@@ -147,7 +147,10 @@ func (d *Desk) givenUp(ctx context.Context, r Record) (out Record, err error) {
 			return err
 		}
 		out.UpdatedMS = t.now
-		return t.PutPayment(ctx, out)
+		if err := t.PutPayment(ctx, out); err != nil {
+			return err
+		}
+		return d.ended(ctx, t, out) // what waits behind it under the wallet's counter
 	})
 	return out, err
 }
