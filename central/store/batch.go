@@ -2,25 +2,28 @@ package store
 
 import (
 	"context"
-	"fmt"
-	"maps"
+	"errors"
 	"sync"
 )
 
-// batch gathers the writes of many callers into one transaction, because what a durable
+// batch gathers the work of many callers into one transaction, because what a durable
 // commit costs does not grow with what is in it. While one transaction commits, the
-// next gathers; a caller that is alone does not wait. Each write stands or falls by
-// itself (a savepoint), and no caller is answered before the commit.
-type batch struct {
+// next gathers; a caller that is alone does not wait. Each job stands or falls by
+// itself, and no caller is answered before the commit.
+type batch[J any] struct {
+	// work does the jobs in one transaction and sets their errors. Its own error ends the
+	// transaction: then each job is done alone.
+	work func(ctx context.Context, t *Tx, jobs []*job[J]) error
+
 	mu      sync.Mutex
-	waiting []*batched
+	waiting []*job[J]
 	busy    bool
 }
 
-// batched is one caller's write.
-type batched struct {
+// job is one caller's work.
+type job[J any] struct {
 	ctx  context.Context
-	fn   func(t *Tx) error
+	what J
 	err  error
 	done chan struct{}
 }
@@ -28,26 +31,26 @@ type batched struct {
 // maxBatch bounds a transaction.
 const maxBatch = 256
 
-// write runs fn in a transaction that it may share. It follows the rules of (*Store).tx.
-func (b *batch) write(ctx context.Context, s *Store, fn func(t *Tx) error) error {
+// do has the work done in a transaction that it may share. It follows the rules of (*Store).tx.
+func (b *batch[J]) do(ctx context.Context, s *Store, what J) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	w := &batched{ctx: ctx, fn: fn, done: make(chan struct{})}
+	j := &job[J]{ctx: ctx, what: what, done: make(chan struct{})}
 	b.mu.Lock()
-	b.waiting = append(b.waiting, w)
+	b.waiting = append(b.waiting, j)
 	lead := !b.busy
 	b.busy = true
 	b.mu.Unlock()
 	if lead {
 		go b.run(s)
 	}
-	<-w.done // not ctx: fn may be running
-	return w.err
+	<-j.done // not ctx: the work may be under way
+	return j.err
 }
 
 // run works until nobody waits.
-func (b *batch) run(s *Store) {
+func (b *batch[J]) run(s *Store) {
 	for {
 		b.mu.Lock()
 		n := min(len(b.waiting), maxBatch)
@@ -61,53 +64,49 @@ func (b *batch) run(s *Store) {
 			return
 		}
 		b.together(s, part)
-		for _, w := range part {
-			close(w.done)
+		for _, j := range part {
+			close(j.done)
 		}
 	}
 }
 
-// together runs the writes in one transaction; if that fails, each in its own, so that
+// together does the jobs in one transaction; if that fails, each in its own, so that
 // nobody suffers from another's cancelled context or broken connection.
-func (b *batch) together(s *Store, part []*batched) {
+func (b *batch[J]) together(s *Store, part []*job[J]) {
 	if len(part) > 1 {
-		err := s.tx(context.Background(), func(t *Tx) error {
-			for _, w := range part {
-				if err := t.inside(w); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-		if err == nil {
+		ctx := context.Background()
+		if s.tx(ctx, func(t *Tx) error { return b.work(ctx, t, part) }) == nil {
 			return
 		}
 	}
-	for _, w := range part {
-		w.err = s.tx(w.ctx, w.fn)
+	for _, j := range part {
+		err := s.tx(j.ctx, func(t *Tx) error { return b.work(j.ctx, t, []*job[J]{j}) })
+		if err != nil && !errors.Is(err, errAlone) {
+			j.err = err
+		}
 	}
 }
 
-// inside runs one write in a savepoint and keeps its error for its caller; an error of
-// its own is one that ends the transaction.
-func (t *Tx) inside(w *batched) error {
-	ctx := context.Background()
-	if _, err := t.Exec(ctx, `SAVEPOINT batched`); err != nil {
-		return fmt.Errorf("savepoint: %w", err)
+// errAlone ends a shared transaction that holds the changes of a write that failed.
+var errAlone = errors.New("each for itself")
+
+// writes is the work of a batch of functions. A function that failed before it had changed
+// anything leaves nothing behind; after that, or where the database itself refused, the
+// transaction ends. So nobody pays for savepoints: two statements of each write.
+func writes(_ context.Context, t *Tx, jobs []*job[func(t *Tx) error]) error {
+	for _, j := range jobs {
+		if j.err = j.ctx.Err(); j.err != nil {
+			continue // its caller has gone
+		}
+		t.changed = false
+		j.err = j.what(t)
+		switch {
+		case j.err == nil:
+		case fatal(j.err), retryable(j.err):
+			return j.err
+		case t.changed || ofDatabase(j.err):
+			return errAlone
+		}
 	}
-	moved := maps.Clone(t.balances) // what the savepoint does not know
-	w.err = w.fn(t)
-	if w.err == nil {
-		_, err := t.Exec(ctx, `RELEASE SAVEPOINT batched`)
-		return err
-	}
-	if fatal(w.err) || retryable(w.err) {
-		return w.err
-	}
-	t.balances = moved
-	if _, err := t.Exec(ctx, `ROLLBACK TO SAVEPOINT batched`); err != nil {
-		return fmt.Errorf("back to savepoint: %w", err)
-	}
-	_, err := t.Exec(ctx, `RELEASE SAVEPOINT batched`)
-	return err
+	return nil
 }

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"net/url"
@@ -140,6 +141,14 @@ func retryable(err error) bool {
 		return lite.Code == sqlite3.ErrBusy
 	}
 	return false
+}
+
+// ofDatabase reports an error of the database, after which PostgreSQL has nothing more of
+// the transaction.
+func ofDatabase(err error) bool {
+	_, pg := errors.AsType[*pgconn.PgError](err)
+	_, lite := errors.AsType[sqlite3.Error](err)
+	return pg || lite || errors.Is(err, driver.ErrBadConn) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }
 
 // fatal reports an error after which nothing that this process has cached of the

@@ -116,7 +116,7 @@ func listSize(n int) int {
 func listOf(n int) string { return rowsOf(listSize(n), 1) }
 
 // padded repeats the last value up to the list's size.
-func padded(values []string) []any {
+func padded[T any](values []T) []any {
 	args := make([]any, listSize(len(values)))
 	for i := range args {
 		args[i] = values[min(i, len(values)-1)]

@@ -29,7 +29,7 @@ func (s paymentStore) PaymentTx(ctx context.Context, fn func(tx payment.Tx) erro
 
 // AnswerTx implements payment.Store.
 func (s paymentStore) AnswerTx(ctx context.Context, fn func(tx payment.Tx) error) error {
-	return s.answers.write(ctx, s.Store, func(t *Tx) error { return fn(paymentTx{t}) })
+	return s.answers.do(ctx, s.Store, func(t *Tx) error { return fn(paymentTx{t}) })
 }
 
 // FindPayment implements payment.Store.

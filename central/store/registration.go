@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 
@@ -14,14 +15,37 @@ func (s *Store) Registrations() register.Store { return registrationStore{s} }
 
 type registrationStore struct{ *Store }
 
-// Write implements register.Store. Writes that come at once share a commit.
+// Write implements register.Store.
 func (s registrationStore) Write(ctx context.Context, fn func(tx register.Tx) error) error {
-	return s.entrants.write(ctx, s.Store, func(t *Tx) error { return fn(registrationTx{t}) })
+	return s.tx(ctx, func(t *Tx) error { return fn(registrationTx{t}) })
 }
 
 // Read implements register.Store.
 func (s registrationStore) Read(ctx context.Context, fn func(tx register.Tx) error) error {
 	return s.view(ctx, func(t *Tx) error { return fn(registrationTx{t}) })
+}
+
+// Change implements register.Store. Changes that come at once share reads, writes and a commit.
+func (s registrationStore) Change(ctx context.Context, campaign string, ref [32]byte, fn func(register.Sheet) (*register.Record, error)) error {
+	return s.entrants.do(ctx, s.Store, change{campaign, ref, fn})
+}
+
+// Record implements register.Store.
+func (s registrationStore) Record(ctx context.Context, campaign string, ref [32]byte) (register.Record, bool, error) {
+	return s.record(ctx, `campaign = ? AND ref = ?`, campaign, ref[:])
+}
+
+// ByQuery implements register.Store.
+func (s registrationStore) ByQuery(ctx context.Context, campaign string, query [32]byte) (register.Record, bool, error) {
+	return s.record(ctx, `campaign = ? AND query = ? AND confirmed_ms > 0`, campaign, query[:])
+}
+
+func (s registrationStore) record(ctx context.Context, where string, args ...any) (register.Record, bool, error) {
+	row, err := s.lookUp(ctx, selectRegistrations+where, args...)
+	if err != nil {
+		return register.Record{}, false, err
+	}
+	return oneRegistration(row)
 }
 
 type registrationTx struct{ *Tx }
@@ -67,74 +91,38 @@ func (t registrationTx) PutFrozen(ctx context.Context, campaign string, ms int64
 const registrationColumns = `campaign, ref, person, phone, institution, stratum, place, last_fix, fix_ms, score, doubts, sealed,
 	code, code_until_ms, sent_ms, sends, tries, created_ms, confirmed_ms, placed_ms, salt, ticket, query`
 
-// Record implements register.Tx.
-func (t registrationTx) Record(ctx context.Context, campaign string, ref [32]byte) (register.Record, bool, error) {
-	return t.record(ctx, `campaign = ? AND ref = ?`, campaign, ref[:])
-}
-
-// ByQuery implements register.Tx.
-func (t registrationTx) ByQuery(ctx context.Context, campaign string, query [32]byte) (register.Record, bool, error) {
-	return t.record(ctx, `campaign = ? AND query = ? AND confirmed_ms > 0`, campaign, query[:])
-}
+const selectRegistrations = `SELECT ` + registrationColumns + ` FROM registrations WHERE `
 
 // ByTicket implements register.Tx.
 func (t registrationTx) ByTicket(ctx context.Context, campaign string, ticket draw.Ticket) (register.Record, bool, error) {
-	return t.record(ctx, `campaign = ? AND ticket = ? AND confirmed_ms > 0`, campaign, ticket[:])
+	return oneRegistration(t.QueryRow(ctx, selectRegistrations+`campaign = ? AND ticket = ? AND confirmed_ms > 0`, campaign, ticket[:]))
 }
 
-func (t registrationTx) record(ctx context.Context, where string, args ...any) (r register.Record, found bool, err error) {
+func oneRegistration(row *sql.Row) (r register.Record, found bool, err error) {
+	r, err = scanRegistration(row)
+	if errors.Is(err, sql.ErrNoRows) {
+		return r, false, nil
+	}
+	return r, err == nil, err
+}
+
+func scanRegistration(row interface{ Scan(...any) error }) (r register.Record, err error) {
 	var ref, person, phone, code, salt, ticket, query []byte
-	found, err = one(t.QueryRow(ctx, `SELECT `+registrationColumns+` FROM registrations WHERE `+where, args...),
-		&r.Campaign, &ref, &person, &phone, &r.Institution, &r.Stratum, &r.Place, &r.LastFix, &r.FixMS, &r.Score, &r.Doubts, &r.Sealed,
+	err = row.Scan(&r.Campaign, &ref, &person, &phone, &r.Institution, &r.Stratum, &r.Place, &r.LastFix, &r.FixMS, &r.Score, &r.Doubts, &r.Sealed,
 		&code, &r.CodeUntilMS, &r.SentMS, &r.Sends, &r.Tries, &r.CreatedMS, &r.ConfirmedMS, &r.PlacedMS, &salt, &ticket, &query)
-	if err != nil || !found {
-		return r, false, err
+	if err != nil {
+		return r, err
 	}
 	for _, f := range []struct {
 		into *[32]byte
 		from []byte
 	}{{&r.Ref, ref}, {&r.Person, person}, {&r.Phone, phone}, {&r.Code, code}, {&r.Salt, salt}, {(*[32]byte)(&r.Ticket), ticket}, {&r.Query, query}} {
 		if len(f.from) != len(f.into) {
-			return r, false, fmt.Errorf("registration: a hash of %d bytes", len(f.from))
+			return r, fmt.Errorf("registration: a hash of %d bytes", len(f.from))
 		}
 		copy(f.into[:], f.from)
 	}
-	return r, true, nil
-}
-
-// Entrant implements register.Tx.
-func (t registrationTx) Entrant(ctx context.Context, campaign string, person, phone [32]byte) (ref [32]byte, found bool, err error) {
-	var b []byte
-	for _, q := range []struct {
-		query string
-		hash  [32]byte
-	}{
-		{`SELECT ref FROM registrations WHERE campaign = ? AND person = ? AND confirmed_ms > 0`, person},
-		{`SELECT ref FROM registrations WHERE campaign = ? AND phone = ? AND confirmed_ms > 0`, phone},
-	} {
-		if found, err = one(t.QueryRow(ctx, q.query, campaign, q.hash[:]), &b); err != nil || found {
-			copy(ref[:], b)
-			return ref, found, err
-		}
-	}
-	return ref, false, nil
-}
-
-// Put implements register.Tx.
-func (t registrationTx) Put(ctx context.Context, r register.Record) error {
-	_, err := t.Exec(ctx, `INSERT INTO registrations (`+registrationColumns+`)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-		ON CONFLICT (campaign, ref) DO UPDATE SET institution = excluded.institution, stratum = excluded.stratum, place = excluded.place,
-			last_fix = excluded.last_fix, fix_ms = excluded.fix_ms, score = excluded.score, doubts = excluded.doubts,
-			sealed = excluded.sealed, code = excluded.code, code_until_ms = excluded.code_until_ms, sent_ms = excluded.sent_ms,
-			sends = excluded.sends, tries = excluded.tries, confirmed_ms = excluded.confirmed_ms, placed_ms = excluded.placed_ms,
-			salt = excluded.salt, ticket = excluded.ticket, query = excluded.query`,
-		r.Campaign, r.Ref[:], r.Person[:], r.Phone[:], r.Institution, r.Stratum, string(r.Place), blob(r.LastFix), r.FixMS, r.Score, r.Doubts, blob(r.Sealed),
-		r.Code[:], r.CodeUntilMS, r.SentMS, r.Sends, r.Tries, r.CreatedMS, r.ConfirmedMS, r.PlacedMS, r.Salt[:], r.Ticket[:], r.Query[:])
-	if err != nil {
-		return fmt.Errorf("put registration: %w", err)
-	}
-	return nil
+	return r, nil
 }
 
 // blob is never NULL.

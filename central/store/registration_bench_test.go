@@ -53,16 +53,13 @@ func enterOne(ctx context.Context, s *Store, n uint32) (took [2]time.Duration, e
 	}
 	for step, confirmed := range []int64{0, 1} {
 		began := time.Now()
-		err := s.Registrations().Write(ctx, func(tx register.Tx) error {
-			if _, err := tx.FrozenMS(ctx, "c"); err != nil {
-				return err
-			}
-			if _, found, err := tx.Record(ctx, "c", r.Ref); err != nil || found != (confirmed > 0) {
-				return fmt.Errorf("record %d: found %t, %w", n, found, err)
+		err := s.Registrations().Change(ctx, "c", r.Ref, func(sheet register.Sheet) (*register.Record, error) {
+			if sheet.Found != (confirmed > 0) || sheet.Taken {
+				return nil, fmt.Errorf("record %d: found %t, taken %t", n, sheet.Found, sheet.Taken)
 			}
 			r := r
 			r.ConfirmedMS = confirmed
-			return tx.Put(ctx, r)
+			return &r, nil
 		})
 		if err != nil {
 			return took, err

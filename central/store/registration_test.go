@@ -10,7 +10,9 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -40,14 +42,22 @@ func sampleRegistration(n uint32) register.Record {
 }
 
 func putRegistrations(ctx context.Context, s *Store, all ...register.Record) error {
-	return s.Registrations().Write(ctx, func(tx register.Tx) error {
-		for _, r := range all {
-			if err := tx.Put(ctx, r); err != nil {
-				return err
-			}
+	for _, r := range all {
+		err := s.Registrations().Change(ctx, r.Campaign, r.Ref, func(register.Sheet) (*register.Record, error) { return &r, nil })
+		if err != nil {
+			return err
 		}
-		return nil
+	}
+	return nil
+}
+
+// sheetOf is what a change of r would see.
+func sheetOf(ctx context.Context, s *Store, campaign string, ref [32]byte) (sheet register.Sheet, err error) {
+	err = s.Registrations().Change(ctx, campaign, ref, func(seen register.Sheet) (*register.Record, error) {
+		sheet = seen
+		return nil, nil //nolint:nilnil // nothing is to be kept
 	})
+	return sheet, err
 }
 
 func TestRegistrationRows(t *testing.T) {
@@ -62,8 +72,8 @@ func TestRegistrationRows(t *testing.T) {
 		want := sampleRegistration(1)
 		err := s.Registrations().Read(ctx, func(tx register.Tx) error {
 			for name, find := range map[string]func() (register.Record, bool, error){
-				"ref":    func() (register.Record, bool, error) { return tx.Record(ctx, "c", want.Ref) },
-				"query":  func() (register.Record, bool, error) { return tx.ByQuery(ctx, "c", want.Query) },
+				"ref":    func() (register.Record, bool, error) { return s.Registrations().Record(ctx, "c", want.Ref) },
+				"query":  func() (register.Record, bool, error) { return s.Registrations().ByQuery(ctx, "c", want.Query) },
 				"ticket": func() (register.Record, bool, error) { return tx.ByTicket(ctx, "c", want.Ticket) },
 			} {
 				got, found, err := find()
@@ -71,19 +81,11 @@ func TestRegistrationRows(t *testing.T) {
 					t.Error(name, diff, found, err)
 				}
 			}
-			if _, found, err := tx.ByQuery(ctx, "c", pending.Query); found || err != nil {
+			if _, found, err := s.Registrations().ByQuery(ctx, "c", pending.Query); found || err != nil {
 				t.Error("what is not confirmed has a query", err)
 			}
-			if _, found, err := tx.Record(ctx, "other", want.Ref); found || err != nil {
+			if _, found, err := s.Registrations().Record(ctx, "other", want.Ref); found || err != nil {
 				t.Error("found in another campaign", err)
-			}
-			if _, found, err := tx.Entrant(ctx, "c", pending.Person, pending.Phone); found || err != nil {
-				t.Error("what is not confirmed takes a person", err)
-			}
-			for _, r := range []register.Record{{Person: want.Person}, {Phone: want.Phone}} {
-				if ref, found, err := tx.Entrant(ctx, "c", r.Person, r.Phone); !found || ref != want.Ref || err != nil {
-					t.Error(ref, found, err)
-				}
 			}
 			first, err := tx.List(ctx, "c", nil, 1)
 			if err != nil || len(first) != 1 || first[0].Ticket != want.Ticket || first[0].Stratum != "locals" || first[0].Place != fence.Ambiguous {
@@ -97,6 +99,26 @@ func TestRegistrationRows(t *testing.T) {
 		})
 		if err != nil {
 			t.Fatal(err)
+		}
+		if sheet, err := sheetOf(ctx, s, "c", pending.Ref); err != nil || !sheet.Found || sheet.Taken || sheet.Record.Ref != pending.Ref {
+			t.Errorf("what is not confirmed takes a person: %+v, %v", sheet, err)
+		}
+		if sheet, err := sheetOf(ctx, s, "c", hash(99)); err != nil || sheet.Found || sheet.Taken {
+			t.Errorf("who has not registered: %+v, %v", sheet, err)
+		}
+		for name, rival := range map[string]func(r *register.Record){
+			"person": func(r *register.Record) { r.Person = want.Person },
+			"phone":  func(r *register.Record) { r.Phone = want.Phone },
+		} {
+			r := sampleRegistration(60)
+			r.ConfirmedMS = 0
+			rival(&r)
+			if err := putRegistrations(ctx, s, r); err != nil {
+				t.Fatal(err)
+			}
+			if sheet, err := sheetOf(ctx, s, "c", r.Ref); err != nil || !sheet.Taken {
+				t.Errorf("a rival for one %s is not told so: %+v, %v", name, sheet, err)
+			}
 		}
 		for name, r := range map[string]register.Record{
 			"person": func() register.Record { r := sampleRegistration(50); r.Person = want.Person; return r }(),
@@ -128,7 +150,11 @@ func TestRegistrationKeys(t *testing.T) {
 			if err := tx.DropKey(ctx, "c"); err != nil {
 				return err
 			}
-			r, _, err := tx.Record(ctx, "c", hash(1))
+			own, ok := tx.(registrationTx)
+			if !ok {
+				t.Fatalf("%T", tx)
+			}
+			r, _, err := own.ByTicket(ctx, "c", sampleRegistration(1).Ticket)
 			if len(r.Sealed) > 0 || len(r.LastFix) > 0 || r.Ticket != sampleRegistration(1).Ticket || err != nil {
 				t.Errorf("after the key is gone: %+v, %v", r, err)
 			}
@@ -392,59 +418,117 @@ func TestPublishedCampaignsNeverChange(t *testing.T) {
 // TestABatchSharesOnlyTheCommit: of many writes at once, those that fail leave nothing,
 // the others stand, and one with a cancelled context harms nobody.
 func TestABatchSharesOnlyTheCommit(t *testing.T) {
+	stop := errors.New("stop")
+	put := func(ctx context.Context, tx *Tx, n uint32) error {
+		_, err := tx.Exec(ctx, `INSERT INTO registration_keys (campaign, wrapped) VALUES (?, ?)`, fmt.Sprint(n), []byte{1})
+		return err
+	}
+	ways := map[string]func(ctx context.Context, cancel func(), tx *Tx, n uint32) error{
+		"stands":       func(ctx context.Context, _ func(), tx *Tx, n uint32) error { return put(ctx, tx, n) },
+		"fails before": func(context.Context, func(), *Tx, uint32) error { return stop },
+		"fails after":  func(ctx context.Context, _ func(), tx *Tx, n uint32) error { return errors.Join(put(ctx, tx, n), stop) },
+		"fails after a query": func(ctx context.Context, _ func(), tx *Tx, n uint32) error {
+			var got string
+			return errors.Join(tx.QueryRow(ctx, `INSERT INTO registration_keys (campaign, wrapped) VALUES (?, ?) RETURNING campaign`, fmt.Sprint(n), []byte{1}).Scan(&got), stop)
+		},
+		"the database refuses": func(ctx context.Context, _ func(), tx *Tx, n uint32) error {
+			_, err := tx.Exec(ctx, `SELECT nothing FROM nowhere`)
+			return err
+		},
+		"the database refuses a question": func(ctx context.Context, _ func(), tx *Tx, n uint32) error {
+			return tx.QueryRow(ctx, `SELECT nothing FROM nowhere`).Scan(new(string))
+		},
+		"its caller goes": func(ctx context.Context, cancel func(), tx *Tx, n uint32) error {
+			if err := put(ctx, tx, n); err != nil {
+				return err
+			}
+			cancel()
+			return put(ctx, tx, n+1000)
+		},
+	}
 	engines(t, func(t *testing.T, s *Store) {
 		t.Helper()
-		ctx := t.Context()
-		stop := errors.New("stop")
-		var group sync.WaitGroup
-		const writers = 100
-		for n := range uint32(writers) {
-			group.Go(func() {
-				ctx, cancel := context.WithCancel(ctx)
-				defer cancel()
-				err := s.Registrations().Write(ctx, func(tx register.Tx) error {
-					if err := tx.Put(ctx, sampleRegistration(n*10_000)); err != nil {
-						return err
-					}
-					switch n % 5 {
-					case 1:
-						return stop
-					case 2: // an error of the database itself
-						own, ok := tx.(registrationTx)
-						if !ok {
-							return stop
+		from := uint32(0)
+		for name, write := range ways {
+			const writers = 60
+			from += 10_000
+			var group sync.WaitGroup
+			for n := from; n < from+writers; n++ {
+				group.Go(func() {
+					ctx, cancel := context.WithCancel(t.Context())
+					defer cancel()
+					bad := n%20 == 7 && name != "stands"
+					err := s.answers.do(ctx, s, func(tx *Tx) error {
+						if bad {
+							return write(ctx, cancel, tx, n)
 						}
-						_, err := own.Exec(ctx, `SELECT nothing FROM nowhere`)
-						return err
-					case 3:
-						if n%25 == 3 {
-							cancel()
-							return tx.Put(ctx, sampleRegistration(n*10_000+2))
-						}
+						return put(ctx, tx, n)
+					})
+					if (err != nil) != bad || bad && strings.HasPrefix(name, "fails") && !errors.Is(err, stop) {
+						t.Errorf("%s: write %d: %v", name, n, err)
 					}
-					return nil
 				})
-				bad := n%5 == 1 || n%5 == 2 || n%25 == 3
-				if (err != nil) != bad || (n%5 == 1 && !errors.Is(err, stop)) {
-					t.Errorf("write %d: %v", n, err)
+			}
+			group.Wait()
+			var kept int
+			if err := s.read.QueryRowContext(t.Context(), `SELECT count(*) FROM registration_keys`).Scan(&kept); err != nil {
+				t.Fatal(err)
+			}
+			if want := map[bool]int{true: writers, false: writers - 3}[name == "stands"]; kept != want {
+				t.Errorf("%s: %d kept, want %d", name, kept, want)
+			}
+			if _, err := s.write.ExecContext(t.Context(), `DELETE FROM registration_keys`); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}
+
+// TestChangesShareReadsAndWrites: of many changes at once each sees those before it, and
+// one that fails or whose caller has gone leaves nothing.
+func TestChangesShareReadsAndWrites(t *testing.T) {
+	engines(t, func(t *testing.T, s *Store) {
+		t.Helper()
+		stop := errors.New("stop")
+		const refs, each = 40, 8
+		for n := range uint32(refs) {
+			r := sampleRegistration(n)
+			r.Sends, r.ConfirmedMS, r.Person = 0, 0, hash(n/2) // two rivals for each person
+			if err := putRegistrations(t.Context(), s, r); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var entered atomic.Int64
+		var group sync.WaitGroup
+		for i := range uint32(refs * each) {
+			group.Go(func() {
+				n, failing := i%refs, i >= refs*(each-1)
+				err := s.Registrations().Change(t.Context(), "c", hash(n), func(sheet register.Sheet) (*register.Record, error) {
+					r := sheet.Record
+					r.Sends++
+					if !sheet.Taken && r.ConfirmedMS == 0 {
+						r.ConfirmedMS = 1
+					}
+					if failing {
+						return &r, stop
+					}
+					return &r, nil
+				})
+				if failing != errors.Is(err, stop) {
+					t.Error(err)
 				}
 			})
 		}
 		group.Wait()
-		err := s.Registrations().Read(ctx, func(tx register.Tx) error {
-			for n := range uint32(writers) {
-				_, found, err := tx.Record(ctx, "c", hash(n*10_000))
-				if err != nil {
-					return err
-				}
-				if bad := n%5 == 1 || n%5 == 2 || n%25 == 3; found == bad {
-					t.Errorf("write %d: kept %t", n, found)
-				}
+		for n := range uint32(refs) {
+			r, found, err := s.Registrations().Record(t.Context(), "c", hash(n))
+			if !found || err != nil || r.Sends != each-1 {
+				t.Errorf("%d: %d changes of %d, %v", n, r.Sends, each-1, err)
 			}
-			return nil
-		})
-		if err != nil {
-			t.Error(err)
+			entered.Add(r.ConfirmedMS)
+		}
+		if entered.Load() != refs/2 {
+			t.Errorf("%d entries for %d persons", entered.Load(), refs/2)
 		}
 	})
 }

@@ -39,17 +39,19 @@ type Store struct {
 	broken atomic.Pointer[error]
 	intake int // the part of accounts that the taking in of journals moves
 
-	entrants batch // the writes of registrations
-	answers  batch // what institutions have answered
+	entrants batch[change]            // of registrations
+	answers  batch[func(t *Tx) error] // what institutions have answered
 
-	mu    sync.Mutex
-	stmts map[string]*sql.Stmt // of SQLite's one writer
+	mu      sync.Mutex
+	stmts   map[string]*sql.Stmt // of SQLite's one writer
+	lookUps map[string]*sql.Stmt // of the reading pool
 }
 
 // Open opens the database, refuses one that would acknowledge before the disk has
 // the data, and applies the migrations that it lacks.
 func Open(ctx context.Context, cfg Config) (*Store, error) {
-	s := &Store{url: cfg.URL, log: cfg.Log, now: cfg.Now, stmts: make(map[string]*sql.Stmt)}
+	s := &Store{url: cfg.URL, log: cfg.Log, now: cfg.Now, stmts: make(map[string]*sql.Stmt), lookUps: make(map[string]*sql.Stmt)}
+	s.entrants.work, s.answers.work = changes, writes
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
@@ -91,10 +93,12 @@ func (s *Store) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var errs []error
-	for _, stmt := range s.stmts {
-		errs = append(errs, stmt.Close())
+	for _, kept := range []map[string]*sql.Stmt{s.stmts, s.lookUps} {
+		for _, stmt := range kept {
+			errs = append(errs, stmt.Close())
+		}
 	}
-	s.stmts = nil
+	s.stmts, s.lookUps = nil, nil
 	if s.read != nil && s.read != s.write {
 		errs = append(errs, s.read.Close())
 	}
@@ -110,7 +114,8 @@ type Tx struct {
 	fresh  []string // statements that are not kept prepared yet
 	// balances are moves of ledger accounts that are written before the commit.
 	balances map[string]pos.Money
-	part     int // of the accounts that this transaction moves
+	changed  bool // something was written, or may have been
+	part     int  // of the accounts that this transaction moves
 }
 
 // attempts bounds the repeats of a transaction that lost a race.
@@ -194,8 +199,27 @@ func (s *Store) view(ctx context.Context, fn func(t *Tx) error) error {
 	return fn(&Tx{tx: tx, store: s})
 }
 
+// lookUp runs a query of one row outside of any transaction; the statement is prepared once.
+func (s *Store) lookUp(ctx context.Context, query string, args ...any) (*sql.Row, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	stmt := s.lookUps[query]
+	if stmt == nil {
+		if s.lookUps == nil {
+			return nil, sql.ErrConnDone
+		}
+		var err error
+		if stmt, err = s.read.PrepareContext(ctx, s.engine.rebind(query)); err != nil {
+			return nil, fmt.Errorf("prepare: %w", err)
+		}
+		s.lookUps[query] = stmt
+	}
+	return stmt.QueryRowContext(ctx, args...), nil
+}
+
 // Exec runs a statement and tells how many rows it changed.
 func (t *Tx) Exec(ctx context.Context, query string, args ...any) (int64, error) {
+	t.changed = true
 	var res sql.Result
 	var err error
 	//nolint:sqlclosecheck // the end of the transaction closes it
@@ -212,6 +236,7 @@ func (t *Tx) Exec(ctx context.Context, query string, args ...any) (int64, error)
 
 // Query runs a statement that returns rows. The caller closes them and asks rows.Err.
 func (t *Tx) Query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	t.changed = t.changed || !reads(query)
 	//nolint:sqlclosecheck // the end of the transaction closes it
 	if stmt := t.prepared(ctx, query); stmt != nil {
 		return stmt.QueryContext(ctx, args...)
@@ -221,12 +246,16 @@ func (t *Tx) Query(ctx context.Context, query string, args ...any) (*sql.Rows, e
 
 // QueryRow runs a statement that returns one row at most.
 func (t *Tx) QueryRow(ctx context.Context, query string, args ...any) *sql.Row {
+	t.changed = t.changed || !reads(query)
 	//nolint:sqlclosecheck // the end of the transaction closes it
 	if stmt := t.prepared(ctx, query); stmt != nil {
 		return stmt.QueryRowContext(ctx, args...)
 	}
 	return t.tx.QueryRowContext(ctx, t.store.engine.rebind(query), args...)
 }
+
+// reads reports a statement that changes nothing.
+func reads(query string) bool { return strings.HasPrefix(query, "SELECT ") }
 
 // NowMS is the store's clock in Unix milliseconds.
 func (t *Tx) NowMS() int64 { return t.store.now().UnixMilli() }

@@ -63,6 +63,13 @@ func leafHash(line []byte) [32]byte {
 	return sha256.Sum256(buf[:1+n])
 }
 
+// leafHashIn is leafHash of all but the first byte, which it writes over: that of a long
+// list need not be copied.
+func leafHashIn(buf []byte) [32]byte {
+	buf[0] = 0
+	return sha256.Sum256(buf)
+}
+
 func nodeHash(left, right [32]byte) [32]byte {
 	var buf [65]byte
 	buf[0] = 1
@@ -116,6 +123,9 @@ var (
 
 // parseLine reads one line without its line feed.
 func (n names) parseLine(line []byte) (ticket Ticket, stratum, institution uint8, err error) {
+	if len(line) >= maxLine {
+		return ticket, 0, 0, errLength
+	}
 	if len(line) < 66 || line[64] != ',' {
 		return ticket, 0, 0, errTicket
 	}

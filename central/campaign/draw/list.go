@@ -1,7 +1,6 @@
 package draw
 
 import (
-	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
@@ -17,7 +16,7 @@ const blockLines = 1 << 13
 // block is some lines of the list, in its place.
 type block struct {
 	index int
-	lines []byte // each ended by a line feed
+	lines []byte // a byte that is free, then lines that each end by a line feed
 }
 
 // scanned is what one block came to.
@@ -49,12 +48,13 @@ func scan(r io.Reader, t Terms, seed *[32]byte) (List, *selection, error) {
 	if len(t.Institutions) > 256 {
 		return List{}, nil, fmt.Errorf("%d institutions, at most 256", len(t.Institutions))
 	}
+	workers := make([]*worker, runtime.GOMAXPROCS(0))
 	blocks := make(chan block)
+	spare := make(chan []byte, 2*len(workers))
 	readErr := make(chan error, 1)
 	stop := make(chan struct{})
-	go func() { readErr <- readBlocks(r, blocks, stop) }()
+	go func() { readErr <- readBlocks(r, blocks, spare, stop) }()
 
-	workers := make([]*worker, runtime.GOMAXPROCS(0))
 	var group sync.WaitGroup
 	var once sync.Once
 	for i := range workers {
@@ -66,6 +66,10 @@ func scan(r io.Reader, t Terms, seed *[32]byte) (List, *selection, error) {
 					if w.err = w.work(b); w.err != nil {
 						once.Do(func() { close(stop) })
 					}
+				}
+				select {
+				case spare <- b.lines[:blockSize]:
+				default:
 				}
 			}
 		})
@@ -100,24 +104,31 @@ func less(a, b error) bool {
 	return okX && okY && x.line < y.line
 }
 
-// readBlocks cuts the file into blocks of whole lines.
-func readBlocks(r io.Reader, blocks chan<- block, stop <-chan struct{}) error {
+// readBlocks cuts the file into blocks of whole lines. Buffers come back by spare.
+func readBlocks(r io.Reader, blocks chan<- block, spare <-chan []byte, stop <-chan struct{}) error {
 	defer close(blocks)
-	b := bufio.NewReaderSize(r, 1<<20)
-	head, err := b.ReadString('\n')
-	if err != nil || head != listHead {
+	head := make([]byte, len(listHead))
+	if _, err := io.ReadFull(r, head); err != nil || string(head) != listHead {
 		return &lineError{1, fmt.Errorf("want the header %q", listHead)}
 	}
+	var rest []byte // of the block before, already read
 	for index := 0; ; index++ {
-		lines, count, err := readBlock(b, int64(index)*blockLines+1)
+		var buf []byte
+		select {
+		case buf = <-spare:
+		default:
+			buf = make([]byte, blockSize)
+		}
+		n, count, more, err := readBlock(r, buf, rest, int64(index)*blockLines+2)
 		if err != nil || count == 0 {
 			return err
 		}
 		if (index+1)*blockLines > MaxEntries+blockLines {
 			return fmt.Errorf("%s: more than %d entries", EntriesFile, MaxEntries)
 		}
+		rest = append(rest[:0], more...)
 		select {
-		case blocks <- block{index, lines}:
+		case blocks <- block{index, buf[:n]}:
 		case <-stop:
 			return errStopped
 		}
@@ -127,22 +138,45 @@ func readBlocks(r io.Reader, blocks chan<- block, stop <-chan struct{}) error {
 	}
 }
 
-// readBlock reads up to blockLines lines; line is the number of the one before them.
-func readBlock(b *bufio.Reader, line int64) (lines []byte, count int, err error) {
-	lines = make([]byte, 0, blockLines*84)
-	for ; count < blockLines; count++ {
-		l, err := b.ReadSlice('\n')
-		if errors.Is(err, io.EOF) && len(l) == 0 {
-			break
-		}
-		line++
-		if err != nil || len(l) > maxLine {
-			return nil, 0, &lineError{line, errors.New("too long, or without a line feed at its end")}
-		}
-		lines = append(lines, l...)
+// blockSize holds a whole block of the longest lines, and one byte before the first.
+const blockSize = 1 + blockLines*maxLine
+
+// readBlock fills buf, from its second byte on, with rest and what follows it, and finds
+// how far its first blockLines lines reach; more is what was read beyond them. line is the
+// number of the first.
+func readBlock(r io.Reader, buf, rest []byte, line int64) (end, count int, more []byte, err error) {
+	n := 1 + copy(buf[1:], rest)
+	got, err := io.ReadFull(r, buf[n:])
+	last := errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
+	if err != nil && !last {
+		return 0, 0, nil, fmt.Errorf("%s: %w", EntriesFile, err)
 	}
-	return lines, count, nil
+	n += got
+	count, end = bytes.Count(buf[1:n], []byte{'\n'}), n
+	if count < blockLines {
+		if !last || buf[n-1] != '\n' && n > 1 {
+			return 0, 0, nil, badLine(buf[1:n], line)
+		}
+		return n, count, nil, nil
+	}
+	for ; count >= blockLines; count-- { // the end of line number blockLines, from behind
+		end = bytes.LastIndexByte(buf[1:end], '\n') + 1
+	}
+	return end + 1, blockLines, buf[end+1 : n], nil
 }
+
+// badLine names the first line that is too long, or else the last, which has no end.
+func badLine(lines []byte, line int64) error {
+	for ; ; line++ {
+		end := bytes.IndexByte(lines, '\n')
+		if end < 0 || end >= maxLine {
+			return &lineError{line, errLength}
+		}
+		lines = lines[end+1:]
+	}
+}
+
+var errLength = errors.New("too long, or without a line feed at its end")
 
 // worker computes blocks.
 type worker struct {
@@ -173,11 +207,9 @@ func newWorker(t Terms, seed *[32]byte) *worker {
 func (w *worker) work(b block) error {
 	s := scanned{}
 	w.hashes = w.hashes[:0]
-	for rest := b.lines; len(rest) > 0; {
-		end := bytes.IndexByte(rest, '\n')
-		line := rest[:end]
-		rest = rest[end+1:]
-		ticket, stratum, code, err := w.names.parseLine(line)
+	for at := 1; at < len(b.lines); {
+		end := at + bytes.IndexByte(b.lines[at:], '\n')
+		ticket, stratum, code, err := w.names.parseLine(b.lines[at:end])
 		if err == nil && s.count > 0 && bytes.Compare(s.last[:], ticket[:]) >= 0 {
 			err = errOrder
 		}
@@ -191,10 +223,11 @@ func (w *worker) work(b block) error {
 		s.count++
 		w.strata[stratum]++
 		w.codes[code]++
-		w.hashes = append(w.hashes, leafHash(line))
+		w.hashes = append(w.hashes, leafHashIn(b.lines[at-1:end]))
 		if w.ranker != nil {
-			w.selection.offer(newCandidate(w.ranker.key(ticket, stratum), ticket, stratum, code))
+			w.selection.offer(w.ranker.key(ticket, stratum), ticket, stratum, code)
 		}
+		at = end + 1
 	}
 	s.root = treeHash(w.hashes)
 	w.done[b.index] = s

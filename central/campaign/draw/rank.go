@@ -63,10 +63,6 @@ type candidate struct {
 	stratum, code uint8
 }
 
-func newCandidate(key [32]byte, t Ticket, stratum, code uint8) candidate {
-	return candidate{binary.BigEndian.Uint64(key[:8]), key, t, stratum, code}
-}
-
 func compareCandidates(a, b candidate) int {
 	if a.head != b.head {
 		return cmp.Compare(a.head, b.head)
@@ -106,16 +102,16 @@ func newSelection(t Terms) *selection {
 	return s
 }
 
-func (s *selection) offer(c candidate) {
-	i := int(c.stratum)
+func (s *selection) offer(key [32]byte, t Ticket, stratum, code uint8) {
+	i := int(stratum)
 	if s.quotas {
-		i = i*len(s.terms.Institutions) + int(c.code)
+		i = i*len(s.terms.Institutions) + int(code)
 	}
-	g := &s.groups[i]
-	if c.head > g.worst {
+	g, head := &s.groups[i], binary.BigEndian.Uint64(key[:8])
+	if head > g.worst {
 		return
 	}
-	g.kept = append(g.kept, c)
+	g.kept = append(g.kept, candidate{head, key, t, stratum, code})
 	if len(g.kept) >= 2*s.most {
 		g.shrink(s.most)
 	}
@@ -139,7 +135,7 @@ func (g *group) shrink(most int) {
 func (s *selection) merge(other *selection) {
 	for _, g := range other.groups {
 		for _, c := range g.kept {
-			s.offer(c)
+			s.offer(c.key, c.ticket, c.stratum, c.code)
 		}
 	}
 }

@@ -51,27 +51,27 @@ func (d *Desk) Confirm(ctx context.Context, ref, code string) (Entry, error) {
 	rand.Read(salt[:])
 	var rec Record
 	var no error
-	err = d.cfg.Store.Write(ctx, func(tx Tx) (err error) {
-		no = nil
-		if frozen, err := tx.FrozenMS(ctx, d.rules.Name); err != nil || frozen > 0 {
-			return orClosed(err)
+	err = d.cfg.Store.Change(ctx, d.rules.Name, key, func(s Sheet) (*Record, error) {
+		no, rec = nil, s.Record
+		if s.FrozenMS > 0 {
+			return nil, refuse(Closed, "", nil)
 		}
-		var found bool
-		if rec, found, err = tx.Record(ctx, d.rules.Name, key); err != nil {
-			return err
-		}
-		if !found || rec.Tries >= maxTries || now.UnixMilli() >= rec.CodeUntilMS {
-			return refuse(WrongCode, "code", nil)
+		if !s.Found || rec.Tries >= maxTries || now.UnixMilli() >= rec.CodeUntilMS {
+			return nil, refuse(WrongCode, "code", nil)
 		}
 		if want := codeOf(k, key, strings.TrimSpace(code)); subtle.ConstantTimeCompare(want[:], rec.Code[:]) != 1 {
 			no = refuse(WrongCode, "code", nil)
 			rec.Tries++
-			return tx.Put(ctx, rec) // the try counts: this is committed
+			return &rec, nil // the try counts: this is committed
 		}
 		if rec.ConfirmedMS > 0 {
-			return nil
+			return nil, nil //nolint:nilnil // nothing is to be kept
 		}
-		return d.enter(ctx, tx, k, &rec, salt, now)
+		if s.Taken {
+			return nil, refuse(Taken, "", nil)
+		}
+		rec.enter(k, salt, now)
+		return &rec, nil
 	})
 	if err != nil {
 		return Entry{}, fmt.Errorf("confirm: %w", err)
@@ -82,19 +82,11 @@ func (d *Desk) Confirm(ctx context.Context, ref, code string) (Entry, error) {
 	return d.entry(k, rec)
 }
 
-// enter turns a registration into an entry, if person and phone have none.
-func (d *Desk) enter(ctx context.Context, tx Tx, k *keys, r *Record, salt [32]byte, now time.Time) error {
-	_, taken, err := tx.Entrant(ctx, r.Campaign, r.Person, r.Phone)
-	if err != nil {
-		return err
-	}
-	if taken {
-		return refuse(Taken, "", nil)
-	}
+// enter turns a registration into an entry.
+func (r *Record) enter(k *keys, salt [32]byte, now time.Time) {
 	r.ConfirmedMS, r.Salt = now.UnixMilli(), salt
 	r.Ticket = draw.NewTicket(r.Campaign, salt, r.Person, r.Phone)
 	r.Query = sha256.Sum256([]byte(queryOf(k, *r)))
-	return tx.Put(ctx, *r)
 }
 
 // queryOf is the entrant's query code, 26 characters.
@@ -128,11 +120,11 @@ func (d *Desk) counts(place fence.Verdict) bool {
 }
 
 // find reads a confirmed record by its query code.
-func (d *Desk) find(ctx context.Context, tx Tx, query string) (Record, error) {
+func (d *Desk) find(ctx context.Context, query string) (Record, error) {
 	if len(query) != 26 {
 		return Record{}, refuse(NotThere, "query", nil)
 	}
-	r, found, err := tx.ByQuery(ctx, d.rules.Name, sha256.Sum256([]byte(query)))
+	r, found, err := d.cfg.Store.ByQuery(ctx, d.rules.Name, sha256.Sum256([]byte(query)))
 	if err == nil && !found {
 		err = refuse(NotThere, "query", nil)
 	}
@@ -140,30 +132,26 @@ func (d *Desk) find(ctx context.Context, tx Tx, query string) (Record, error) {
 }
 
 // Find looks an entry up, at any time. Other codes tell nothing.
-func (d *Desk) Find(ctx context.Context, query string) (r Receipt, err error) {
-	err = d.cfg.Store.Read(ctx, func(tx Tx) error {
-		rec, err := d.find(ctx, tx, query)
-		r = d.receipt(rec)
-		return err
-	})
+func (d *Desk) Find(ctx context.Context, query string) (Receipt, error) {
+	r, err := d.find(ctx, query)
 	if err != nil {
 		return Receipt{}, err
 	}
-	return r, nil
+	return d.receipt(r), nil
 }
 
 // Locate takes another position for an entry whose place is open, until the close. Once
 // inside, the place is settled and the receipt promises the list.
-func (d *Desk) Locate(ctx context.Context, query string, fix fence.Fix, s Signals) (Entry, error) {
+func (d *Desk) Locate(ctx context.Context, query string, fix fence.Fix, signals Signals) (Entry, error) {
 	now := d.cfg.Now()
 	if err := d.open(now); err != nil {
 		return Entry{}, err
 	}
-	known, err := d.Find(ctx, query)
+	known, err := d.find(ctx, query)
 	if err != nil {
 		return Entry{}, err
 	}
-	if !d.limits.Allow("ticket "+string(known.Entry.Ticket[:]), d.cfg.PerSource, time.Minute, now) {
+	if !d.limits.Allow("ticket "+string(known.Ticket[:]), d.cfg.PerSource, time.Minute, now) {
 		return Entry{}, refuse(TooOften, "", nil)
 	}
 	k, err := d.secrets(ctx)
@@ -175,20 +163,23 @@ func (d *Desk) Locate(ctx context.Context, query string, fix fence.Fix, s Signal
 		return Entry{}, err
 	}
 	var rec Record
-	err = d.cfg.Store.Write(ctx, func(tx Tx) (err error) {
-		if frozen, err := tx.FrozenMS(ctx, d.rules.Name); err != nil || frozen > 0 {
-			return orClosed(err)
+	err = d.cfg.Store.Change(ctx, d.rules.Name, known.Ref, func(s Sheet) (*Record, error) {
+		rec = s.Record
+		switch {
+		case s.FrozenMS > 0:
+			return nil, refuse(Closed, "", nil)
+		case !s.Found:
+			return nil, refuse(NotThere, "query", nil)
+		case rec.Place == fence.Inside:
+			return nil, nil //nolint:nilnil // nothing is to be kept
 		}
-		if rec, err = d.find(ctx, tx, query); err != nil || rec.Place == fence.Inside {
-			return err
-		}
-		if err := rec.judge(k, s, &fix, rec.before(k), now); err != nil {
-			return err
+		if err := rec.judge(k, signals, &fix, rec.before(k), now); err != nil {
+			return nil, err
 		}
 		if place == fence.Inside {
 			rec.Place, rec.PlacedMS = place, now.UnixMilli()
 		}
-		return tx.Put(ctx, rec)
+		return &rec, nil
 	})
 	if err != nil {
 		return Entry{}, fmt.Errorf("locate: %w", err)

@@ -2,6 +2,7 @@ package register
 
 import (
 	"bufio"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -60,6 +61,11 @@ func OpenReceipt(b []byte, t draw.Terms) (Receipt, error) {
 	n, err := note.Open(b, note.VerifierList(publisher))
 	if err != nil {
 		return r, fmt.Errorf("receipt: %w", err)
+	}
+	for _, sig := range n.Sigs { // a receipt has one spelling: no spare bits at the end of its base64 (RFC 4648, 3.5)
+		if _, err := base64.StdEncoding.Strict().DecodeString(sig.Base64); err != nil {
+			return r, fmt.Errorf("receipt: signature: %w", err)
+		}
 	}
 	l := strings.Split(n.Text, "\n")
 	if len(l) != 7 || l[0] != receiptHead {

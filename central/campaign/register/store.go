@@ -43,13 +43,29 @@ type Listed struct {
 	Place fence.Verdict
 }
 
-// Store keeps registrations. The functions may be run several times.
+// Sheet is one registration as a change finds it.
+type Sheet struct {
+	FrozenMS int64 // when the list was frozen, 0 before
+	Record   Record
+	Found    bool
+	// Taken says that an entry has the record's person or phone; nothing where none was Found.
+	Taken bool
+}
+
+// Store keeps registrations. The functions may be run several times; transactions are
+// serializable.
 type Store interface {
 	Write(ctx context.Context, fn func(tx Tx) error) error
 	Read(ctx context.Context, fn func(tx Tx) error) error
+	// Change keeps the record that fn returns, unless that is nil or there is an error. fn
+	// does nothing but look at the sheet: changes that come at once share a transaction.
+	Change(ctx context.Context, campaign string, ref [32]byte, fn func(s Sheet) (*Record, error)) error
+	Record(ctx context.Context, campaign string, ref [32]byte) (Record, bool, error)
+	// ByQuery finds an entry by the hash of its query code.
+	ByQuery(ctx context.Context, campaign string, query [32]byte) (Record, bool, error)
 }
 
-// Tx is one transaction; transactions are serializable.
+// Tx is one transaction.
 type Tx interface {
 	// Key is the campaign's wrapped key.
 	Key(ctx context.Context, campaign string) (wrapped []byte, found bool, err error)
@@ -60,14 +76,7 @@ type Tx interface {
 	FrozenMS(ctx context.Context, campaign string) (int64, error)
 	PutFrozen(ctx context.Context, campaign string, ms int64) error
 
-	Record(ctx context.Context, campaign string, ref [32]byte) (Record, bool, error)
-	// Entrant finds confirmed records: by person or by phone.
-	Entrant(ctx context.Context, campaign string, person, phone [32]byte) (ref [32]byte, found bool, err error)
-	// ByQuery finds a confirmed record by the hash of its query code.
-	ByQuery(ctx context.Context, campaign string, query [32]byte) (Record, bool, error)
 	ByTicket(ctx context.Context, campaign string, ticket draw.Ticket) (Record, bool, error)
-	// Put writes the record; a second confirmed one of a person or phone is an error.
-	Put(ctx context.Context, r Record) error
 	// List pages through the confirmed records in order of ticket; after nil is the beginning.
 	List(ctx context.Context, campaign string, after *draw.Ticket, limit int) ([]Listed, error)
 	// Audit remembers who did what.

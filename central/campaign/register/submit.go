@@ -77,12 +77,8 @@ func (d *Desk) Register(ctx context.Context, r Request) (Answer, error) {
 	if err != nil {
 		return Answer{}, err
 	}
-	var rec Record
-	var found bool
-	if err := d.cfg.Store.Read(ctx, func(tx Tx) (err error) {
-		rec, found, err = tx.Record(ctx, d.rules.Name, e.ref)
-		return err
-	}); err != nil {
+	rec, found, err := d.cfg.Store.Record(ctx, d.rules.Name, e.ref)
+	if err != nil {
 		return Answer{}, fmt.Errorf("read registration: %w", err)
 	}
 	if found && rec.settled(e, now) {
@@ -156,22 +152,20 @@ func (d *Desk) submit(ctx context.Context, k *keys, e entrant, now time.Time) (A
 	}
 	var rec Record
 	var send bool
-	err = d.cfg.Store.Write(ctx, func(tx Tx) error {
-		if frozen, err := tx.FrozenMS(ctx, d.rules.Name); err != nil || frozen > 0 {
-			return orClosed(err)
+	err = d.cfg.Store.Change(ctx, d.rules.Name, e.ref, func(s Sheet) (*Record, error) {
+		if s.FrozenMS > 0 {
+			return nil, refuse(Closed, "", nil)
 		}
-		old, found, err := tx.Record(ctx, d.rules.Name, e.ref)
 		rec, send = fresh, true
-		if err == nil && found {
-			rec, send, err = d.merge(k, old, fresh, e, now)
-		}
-		if err != nil {
-			return err
+		if s.Found {
+			if rec, send, err = d.merge(k, s.Record, fresh, e, now); err != nil {
+				return nil, err
+			}
 		}
 		if send {
 			d.arm(k, &rec, code, now)
 		}
-		return tx.Put(ctx, rec)
+		return &rec, nil
 	})
 	if err != nil {
 		return Answer{}, fmt.Errorf("keep registration: %w", err)
@@ -197,13 +191,6 @@ func (d *Desk) look(ctx context.Context, e entrant) (Known, error) {
 		return known, refuse(BadIdentity, "name", errors.New("name and document do not fit"))
 	}
 	return known, nil
-}
-
-func orClosed(err error) error {
-	if err != nil {
-		return err
-	}
-	return refuse(Closed, "", nil)
 }
 
 // record is a registration as it begins.
@@ -310,13 +297,12 @@ func (d *Desk) send(ctx context.Context, r Record, e entrant, code string, now t
 	if err == nil {
 		return nil
 	}
-	again := d.cfg.Store.Write(ctx, func(tx Tx) error {
-		rec, found, err := tx.Record(ctx, r.Campaign, r.Ref)
-		if err != nil || !found || rec.Code != r.Code {
-			return err
+	again := d.cfg.Store.Change(ctx, r.Campaign, r.Ref, func(s Sheet) (*Record, error) {
+		if !s.Found || s.Record.Code != r.Code {
+			return nil, nil //nolint:nilnil // nothing is to be kept
 		}
-		rec.SentMS = 0
-		return tx.Put(ctx, rec)
+		s.Record.SentMS = 0
+		return &s.Record, nil
 	})
 	if again != nil {
 		return fmt.Errorf("keep registration: %w", again)
