@@ -7,6 +7,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"dcpos/internal/testprop"
 	"dcpos/pos"
 )
 
@@ -14,6 +15,7 @@ import (
 // dies, and compares what we booked with what the bank did, once it is quiet.
 func TestWhateverFails(t *testing.T) {
 	faults := []string{"", "", "", "lost", "cut", "unavailable", "garbage", "decline", "pending", "unauthorized"}
+	testprop.Short(t, 40)
 	rapid.Check(t, func(rt *rapid.T) {
 		h := newHouse(t)
 		var payments []pos.PaymentID

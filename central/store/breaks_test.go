@@ -19,6 +19,7 @@ import (
 	"dcpos/central/ledger"
 	"dcpos/central/reconcile/breaks"
 	"dcpos/central/reconcile/match"
+	"dcpos/internal/testprop"
 	"dcpos/pos"
 )
 
@@ -374,6 +375,7 @@ func TestWorkOnBreaks(t *testing.T) {
 		t.Helper()
 		addMerchant(t, s)
 		dir := t.TempDir()
+		testprop.Short(t, map[Engine]int{SQLite: 40, Postgres: 15}[s.engine])
 		rapid.Check(t, func(rt *rapid.T) { playBreaks(t.Context(), rt, s, dir) })
 	})
 }
