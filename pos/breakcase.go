@@ -109,6 +109,7 @@ type BreakCase struct {
 	Outcome     MatchOutcome `json:"outcome"`
 	Batch       string       `json:"batch_no,omitempty"`
 	Orig        string       `json:"orig_txn_id,omitempty"`
+	Clock       string       `json:"clock,omitempty"` // of a line that one side lacks: HH:MM:SS in Asia/Shanghai
 	Party       string       `json:"group,omitempty"` // the lines that a rule put together
 
 	Difference Money `json:"difference_fen"` // ours − theirs
@@ -161,6 +162,7 @@ type Settlement struct {
 	Matched   Money           `json:"matched_fen"` // of the lines that agree
 	Gross     Money           `json:"gross_fen"`   // of all lines of the statement
 	Fees      Money           `json:"fees_fen"`
+	Apart     Money           `json:"apart_fen"`  // settled by itself, not in the credit: fees that are billed, refunds that are debited
 	Credit    Money           `json:"credit_fen"` // what has arrived
 	File      string          `json:"file,omitempty"`
 	Revision  int             `json:"revision"`
@@ -191,7 +193,7 @@ func (s SettlementState) Text() Text {
 }
 
 // Expected is what should be credited.
-func (s *Settlement) Expected() Money { return s.Gross - s.Fees }
+func (s *Settlement) Expected() Money { return s.Gross - s.Fees + s.Apart }
 
 // RemedyKind is how a break's money is put right.
 type RemedyKind string

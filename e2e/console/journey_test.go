@@ -45,7 +45,7 @@ func TestAnOperatorsMorning(t *testing.T) {
 	p.shot("breaks")
 
 	p.do("work", chromedp.Navigate(url+"breaks?all=1"), chromedp.WaitVisible(chromedp.CSS("table")))
-	p.sees("the work on breaks", "对方缺少", "到账不符", "已调账", "standard/1 carry", "已结清", "CSV", "Excel")
+	p.sees("the work on breaks", "对方缺少", "到账不符", "已调账", "standard/2 carry", "已结清", "CSV", "Excel")
 	p.shot("breaks-work")
 	p.do("a break that was claimed", chromedp.Navigate(url+"breaks?state=adjusted"), chromedp.WaitVisible(chromedp.CSS("td.mono a")),
 		chromedp.Click(chromedp.CSS("td.mono a")), chromedp.WaitVisible(chromedp.CSS("h2")))

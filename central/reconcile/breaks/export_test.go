@@ -16,7 +16,7 @@ func exported() []pos.BreakCase {
 	return []pos.BreakCase{
 		{
 			ID: "1", Date: "2026-11-20", Kind: pos.MissingTheirs, Txn: "=cmd|' /C calc'!A0", Bank: "ICBC", Merchant: "M1", Ours: 1234_56,
-			OursStatus: "S", Difference: 1234_56, State: pos.BreakExplained, Cause: pos.CauseTheirs, Note: "@SUM(1)", Rule: "standard/1 exact",
+			OursStatus: "S", Difference: 1234_56, State: pos.BreakExplained, Cause: pos.CauseTheirs, Note: "@SUM(1)", Rule: "standard/2 exact",
 		},
 		{ID: "2", Date: "2026-11-21", Kind: pos.CreditMismatch, Txn: "credit:ABC", Bank: "ABC", Ours: 5, Theirs: 7, OursStatus: "S", TheirStatus: "S", Difference: -2, State: pos.BreakOpen},
 	}
@@ -33,7 +33,7 @@ func TestTheCSVIsForProgramsAndHarmless(t *testing.T) {
 	}
 	want := [][]string{
 		strings.Split("date,bank,kind,txn_id,merchant_id,ours_fen,theirs_fen,ours_status,theirs_status,field,rule,outstanding_fen,state,age_days,assignee,cause,note,break", ","),
-		{"2026-11-20", "ICBC", "missing_theirs", "'=cmd|' /C calc'!A0", "M1", "123456", "", "S", "", "", "standard/1 exact", "123456", "explained", "2", "", "institution", "'@SUM(1)", "1"},
+		{"2026-11-20", "ICBC", "missing_theirs", "'=cmd|' /C calc'!A0", "M1", "123456", "", "S", "", "", "standard/2 exact", "123456", "explained", "2", "", "institution", "'@SUM(1)", "1"},
 		{"2026-11-21", "ABC", "credit_mismatch", "credit:ABC", "", "5", "7", "S", "S", "", "", "-2", "open", "1", "", "", "", "2"},
 	}
 	if diff := cmp.Diff(want, rows); diff != "" {

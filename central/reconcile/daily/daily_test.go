@@ -209,7 +209,7 @@ func (d *day) cases() []pos.BreakCase {
 func TestSixFormsAndTheirCredits(t *testing.T) {
 	d := newDay(t, 38)
 	r := d.run(today)
-	if r.Breaks != 0 || r.Matched != 12 || !r.Closes || len(r.Waiting) != 0 || r.Rules != "standard/1" {
+	if r.Breaks != 0 || r.Matched != 12 || !r.Closes || len(r.Waiting) != 0 || r.Rules != "standard/2" {
 		t.Fatalf("%+v", r)
 	}
 	for _, s := range r.Settlements {
@@ -353,11 +353,11 @@ func TestMissingLateAndCorrected(t *testing.T) {
 		t.Fatalf("%+v\n%+v", r, all)
 	}
 	b := all[slices.IndexFunc(all, func(c pos.BreakCase) bool { return c.Kind == pos.MissingTheirs })]
-	if b.Bank != "BOC" || b.Outstanding() != 1234_56 || b.State != pos.BreakCarried || b.Rule != "standard/1 carry" {
+	if b.Bank != "BOC" || b.Outstanding() != 1234_56 || b.State != pos.BreakCarried || b.Rule != "standard/2 carry" {
 		t.Errorf("%+v", b)
 	}
 	explained, err := os.ReadFile(filepath.Join(r.Folder, "explained.csv"))
-	if want := fmt.Sprintf("missing_theirs,%s,BOC,%%s,,standard/1 carry,carried,", b.Txn); err != nil || !strings.Contains(string(explained), strings.Split(want, "%s")[0]) {
+	if want := fmt.Sprintf("missing_theirs,%s,BOC,%%s,,standard/2 carry,carried,", b.Txn); err != nil || !strings.Contains(string(explained), strings.Split(want, "%s")[0]) {
 		t.Errorf("%s %v", explained, err)
 	}
 	for _, s := range r.Settlements {

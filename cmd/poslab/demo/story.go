@@ -473,7 +473,7 @@ func (d *day) workOnIt(ctx context.Context) error {
 		return errors.Join(err, fmt.Errorf("%d breaks of %s", len(list.Breaks), d.planted))
 	}
 	b := list.Breaks[0]
-	d.check("breaks.names_its_rule", "standard/1 carry", b.Rule, "")
+	d.check("breaks.names_its_rule", "standard/2 carry", b.Rule, "")
 	for _, step := range [][]string{
 		{"assign", b.ID},
 		{"explain", b.ID, "--cause", "institution", "--note", "CCB lost the line"},
