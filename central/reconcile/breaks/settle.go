@@ -103,12 +103,14 @@ func (t *turn) credited(s *pos.Settlement, l *Leg) (pos.SettlementState, error) 
 		return pos.SettlementSettled, nil
 	}
 	g := group{turn: t, bank: s.Bank, date: s.Date, cases: map[string]*pos.BreakCase{}}
-	c := g.keep(row)
 	if !found {
-		c = g.keep(pos.BreakCase{
+		row = pos.BreakCase{
 			ID: id, Date: s.Date, Kind: pos.CreditMismatch, Txn: "credit:" + s.Bank, Bank: s.Bank, State: pos.BreakOpen, Rule: l.Rule,
 			Outcome: match.Broken, OursStatus: "S", TheirStatus: "S", OpenedMS: t.now,
-		})
+		}
+	}
+	c := g.keep(row)
+	if !found {
 		t.note(c, RuleActor, "opened", fmt.Sprintf("expected %s, credited %s", s.Expected(), s.Credit))
 	}
 	if found && (c.Difference != missing || c.Ours != s.Expected()) {
