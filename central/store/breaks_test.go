@@ -491,31 +491,31 @@ func TestACreditThatShowsTheStatementToBeWrong(t *testing.T) {
 			closed  int // breaks, beside the credit's
 		}{
 			"a line that the statement left out": {
-				func(x *site) []string { return []string{x.missTheirs("a", 199)} }, 1199, pos.SettlementSettled, match.Matched, 1,
+				func(x *site) []string { return []string{x.missTheirs(x.bank+"a", 199)} }, 1199, pos.SettlementSettled, match.Matched, 1,
 			},
 			"two of three": {
 				func(x *site) []string {
-					return []string{x.missOurs("c", 30), x.missTheirs("a", 199), x.missTheirs("b", 7)}
+					return []string{x.missOurs(x.bank+"c", 30), x.missTheirs(x.bank+"a", 199), x.missTheirs(x.bank+"b", 7)}
 				}, 1000 + 199 - 30, pos.SettlementSettled, match.Matched, 2,
 			},
 			"a line that it has twice": {
 				func(x *site) []string {
-					return []string{fmt.Sprintf("duplicate_theirs,d,%s,M1,,50,,S,,5,,,\n", x.bank)}
+					return []string{fmt.Sprintf("duplicate_theirs,%[1]sd,%[1]s,M1,,50,,S,,5,,,\n", x.bank)}
 				}, 950, pos.SettlementSettled, match.Matched, 1,
 			},
 			"two lines of one amount": {
-				func(x *site) []string { return []string{x.missTheirs("a", 199), x.missTheirs("b", 199)} }, 1199, pos.SettlementDiffers, match.Ambiguous, 0,
+				func(x *site) []string { return []string{x.missTheirs(x.bank+"a", 199), x.missTheirs(x.bank+"b", 199)} }, 1199, pos.SettlementDiffers, match.Ambiguous, 0,
 			},
 			"one line, or two of one sum": {
 				func(x *site) []string {
-					return []string{x.missTheirs("a", 199), x.missTheirs("b", 99), x.missTheirs("c", 100)}
+					return []string{x.missTheirs(x.bank+"a", 199), x.missTheirs(x.bank+"b", 99), x.missTheirs(x.bank+"c", 100)}
 				}, 1199, pos.SettlementDiffers, match.Ambiguous, 0,
 			},
 			"another amount": {
-				func(x *site) []string { return []string{x.missTheirs("a", 199)} }, 1198, pos.SettlementDiffers, match.Broken, 0,
+				func(x *site) []string { return []string{x.missTheirs(x.bank+"a", 199)} }, 1198, pos.SettlementDiffers, match.Broken, 0,
 			},
 			"the same sum on the other side": {
-				func(x *site) []string { return []string{x.missTheirs("a", 199)} }, 801, pos.SettlementDiffers, match.Broken, 0,
+				func(x *site) []string { return []string{x.missTheirs(x.bank+"a", 199)} }, 801, pos.SettlementDiffers, match.Broken, 0,
 			},
 		} {
 			t.Run(name, func(t *testing.T) {
