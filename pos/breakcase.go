@@ -153,6 +153,43 @@ type BreakEvent struct {
 	Detail string     `json:"detail,omitempty"`
 }
 
+// Text says what happened.
+func (e *BreakEvent) Text() Text {
+	switch e.What {
+	case "opened":
+		return Text{ZH: "发现", EN: "found"}
+	case "changed":
+		return Text{ZH: "变化", EN: "changed"}
+	case "reopened":
+		return Text{ZH: "重新打开", EN: "opened again"}
+	case "resolved":
+		return Text{ZH: "核销", EN: "resolved"}
+	case "carried":
+		return Text{ZH: "挂账待次日", EN: "carried over"}
+	case "overdue":
+		return Text{ZH: "逾期未到", EN: "nothing came in time"}
+	case "assigned":
+		return Text{ZH: "分派", EN: "assigned"}
+	case "explained":
+		return Text{ZH: "查明原因", EN: "explained"}
+	case "remedy_proposed":
+		return Text{ZH: "提出处理", EN: "remedy proposed"}
+	case "remedy_approved":
+		return Text{ZH: "复核同意", EN: "remedy approved"}
+	case "remedy_rejected":
+		return Text{ZH: "驳回", EN: "remedy rejected"}
+	case "remedy_withdrawn":
+		return Text{ZH: "处理作废", EN: "remedy withdrawn"}
+	case "remedy_failed":
+		return Text{ZH: "处理失败", EN: "remedy failed"}
+	case "remedied":
+		return Text{ZH: "处理完成", EN: "remedied"}
+	case "claim_met":
+		return Text{ZH: "追索已兑现", EN: "claim met"}
+	}
+	return MatchOutcome(e.What).Text() // what a rule said
+}
+
 // Settlement is the second leg of a settlement date: its lines are settled when the net credit
 // has arrived, or what it lacks was remedied.
 type Settlement struct {

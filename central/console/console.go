@@ -261,6 +261,14 @@ func (c *Console) funcs(lang string) template.FuncMap {
 		"section": func(path, prefix string) bool { return strings.HasPrefix(path, "/console/"+prefix) },
 		"states":  pos.States,
 
+		"lineStatus": func(s string) string { return pos.LineStatus(s).In(lang) },
+		"happened":   func(e pos.BreakEvent) string { return e.Text().In(lang) },
+		"who": func(actor string) string {
+			if actor == "rule" {
+				return pos.Text{ZH: "规则", EN: "rule"}.In(lang)
+			}
+			return actor
+		},
 		"breakStates": pos.BreakStates, "breakCauses": pos.BreakCauses,
 		"shortTxn": func(b pos.BreakCase) string {
 			if b.Kind == pos.CreditMismatch {
@@ -268,6 +276,7 @@ func (c *Console) funcs(lang string) template.FuncMap {
 			}
 			return b.Txn[max(0, len(b.Txn)-8):]
 		},
+		"expected":   func(s pos.Settlement) pos.Money { return s.Expected() },
 		"held":       func(b pos.BreakCase) pos.Money { return b.Outstanding() },
 		"age":        func(b pos.BreakCase, on pos.Date) int { return b.Age(on) },
 		"breakTone":  breakTone,

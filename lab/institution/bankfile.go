@@ -108,7 +108,10 @@ func (s *Simulator) account(h *house, date pos.Date, less pos.Money) ([]byte, er
 			fees += l.Fee
 		}
 	}
-	net -= fees + less
+	if len(lines) > 0 { // nothing can be short of nothing
+		net -= less
+	}
+	net -= fees
 	day := strings.ReplaceAll(string(date), "-", "")
 	var b strings.Builder
 	fmt.Fprintf(&b, ":20:DCEP%s\r\n:25:%s/DCEP-SETTLEMENT\r\n:28C:%s/1\r\n:60F:C%sCNY0,00\r\n", day, h.Code, day[4:], day[2:])
