@@ -26,6 +26,7 @@ import (
 	"dcpos/central/store"
 	lab "dcpos/lab/institution"
 	"dcpos/lab/institution/api"
+	"dcpos/lab/statements"
 	"dcpos/lab/wallet"
 	"dcpos/pos"
 )
@@ -386,6 +387,42 @@ func TestMissingLateAndCorrected(t *testing.T) {
 	}
 	if old, err := filepath.Glob(filepath.Join(d.folder, "statements", "replaced", "BOC-*")); err != nil || len(old) != 1 {
 		t.Error(old, err)
+	}
+}
+
+// TestOneFileAfterTheHolidays: nothing comes for a date, until a later date's statement holds it too.
+func TestOneFileAfterTheHolidays(t *testing.T) {
+	d := newDay(t, 0)
+	d.fault("BOCOM", api.Fault{Op: api.OpStatements, Kind: api.Late, Count: 10})
+	if r := d.run(today); !slices.Equal(r.Waiting, []string{"BOCOM"}) {
+		t.Fatalf("%+v", r)
+	}
+	var lines []statements.BankLine
+	if err := d.store.Reconciliations().Lines(t.Context(), "BOCOM", today, func(l daily.Line) error {
+		lines = append(lines, statements.BankLine{
+			TxnID: l.TxnID, Merchant: l.Merchant, Name: "M", Terminal: l.Terminal[len(l.Terminal)-8:], Amount: int64(l.Amount), Status: 'S',
+			Day: 20260302, Date: 20260302, Clock: 120000,
+		})
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	other := lines[0]
+	other.TxnID, other.Day, other.Date = pos.NewPaymentID(time.UnixMilli(d.clock.Load()), [10]byte{77}).String(), 20260304, 20260304
+	file, err := statements.WriteBank("BOCOM", 20260302, 20260304, append(lines, other))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(d.folder, "statements", "BOCOM-2026-03-04.txt"), file, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r := d.run(today)
+	v := verdict(r, "BOCOM", false)
+	if len(r.Waiting) != 0 || r.Matched != 12 || r.Breaks != 0 || v.Kind != daily.Accepted || v.Lines != 2 || v.Reason.EN != "is part of the statement of 2026-03-04" {
+		t.Fatalf("%+v\n%+v", v, r)
+	}
+	if again := d.run(today); !again.Same {
+		t.Errorf("%+v", again)
 	}
 }
 
