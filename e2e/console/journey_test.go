@@ -52,7 +52,7 @@ func TestAnOperatorsMorning(t *testing.T) {
 	p.shot("breaks-work")
 	p.do("a break that was claimed", chromedp.Navigate(url+"breaks?state=adjusted"), chromedp.WaitVisible(chromedp.CSS("td.mono a")),
 		chromedp.Click(chromedp.CSS("td.mono a")), chromedp.WaitVisible(chromedp.CSS("h2")))
-	p.sees("its history", "向机构追索", "已完成", "zhao", "admin", "remedy_approved")
+	p.sees("its history", "向机构追索", "已完成", "zhao", "admin", "复核同意", "规则")
 	p.shot("break-done")
 	p.do("one that is open", chromedp.Navigate(url+"breaks?lang=en"), chromedp.WaitVisible(chromedp.CSS("td.mono a")),
 		chromedp.Click(chromedp.CSS("td.mono a")), chromedp.WaitVisible(chromedp.CSS("#assignee")), chromedp.Submit(chromedp.CSS("#assignee")),

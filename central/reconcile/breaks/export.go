@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -133,7 +134,7 @@ func fill(book *excelize.File, sheet string, cases []pos.BreakCase, on pos.Date,
 	}
 	all := columns(on)
 	row := make([]any, len(all))
-	for i, col := range all {
+	for i, col := range slices.Backward(all) { // the library writes the last that it is told first; readers want them in order
 		const usual = 16
 		row[i] = excelize.Cell{StyleID: title, Value: col.title.In(lang)}
 		if err := s.SetColWidth(i+1, i+1, cmp.Or(col.width, usual)); err != nil {

@@ -1,8 +1,13 @@
 package breaks
 
 import (
+	"archive/zip"
 	"bytes"
 	"encoding/csv"
+	"io/fs"
+	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -47,6 +52,7 @@ func TestTheWorkbookIsForPeople(t *testing.T) {
 		if err := WriteExcel(&b, exported(), "2026-11-22", lang); err != nil {
 			t.Fatal(err)
 		}
+		columnsInOrder(t, b.Bytes())
 		book, err := excelize.OpenReader(&b)
 		if err != nil {
 			t.Fatal(err)
@@ -70,6 +76,27 @@ func TestTheWorkbookIsForPeople(t *testing.T) {
 		if err := book.Close(); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// columnsInOrder: a reader may refuse a sheet whose columns are not described from left to right.
+func columnsInOrder(t *testing.T, book []byte) {
+	t.Helper()
+	files, err := zip.NewReader(bytes.NewReader(book), int64(len(book)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	sheet, err := fs.ReadFile(files, "xl/worksheets/sheet1.xml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var at []int
+	for _, m := range regexp.MustCompile(`<col min="(\d+)"`).FindAllSubmatch(sheet, -1) {
+		n, _ := strconv.Atoi(string(m[1])) // digits
+		at = append(at, n)
+	}
+	if len(at) != 19 || !slices.IsSorted(at) {
+		t.Errorf("columns %v", at)
 	}
 }
 
