@@ -170,9 +170,9 @@ func (w *world) start(p *drill.Program) {
 
 func (w *world) until(what string, f func() bool) {
 	w.Helper()
-	for deadline := time.Now().Add(time.Minute); !f(); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(3 * time.Minute); !f(); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			w.Fatalf("%s: not within a minute", what)
+			w.Fatalf("%s: not within three minutes", what)
 		}
 	}
 }
