@@ -85,6 +85,7 @@ func (w *world) must(err error) {
 }
 
 func newWorld(t *testing.T) *world {
+	t.Helper()
 	w := &world{T: t, dir: t.TempDir(), bin: testbin.Dir(t), banks: &banks{files: map[string][]byte{}}, late: map[string][]statements.BankLine{}}
 	server := httptest.NewServer(w.banks)
 	t.Cleanup(server.Close)
@@ -200,21 +201,21 @@ func (w *world) sell(r *rand.Rand, date pos.Date) {
 		w.late[code] = nil
 		for n := range linesPer {
 			l := newLine(r, code, date, noon.Add(time.Duration(n)*time.Second), n)
-			switch fate := r.IntN(25); {
-			case fate == 0: // they lack it; some of it is on the next day's
+			switch r.IntN(25) {
+			case 0: // they lack it; some of it is on the next day's
 				records = append(records, l.record)
 				if l.bank.Amount%2 == 0 {
 					w.late[code] = append(w.late[code], l.bank)
 				}
 				continue
-			case fate == 1: // we lack it
+			case 1: // we lack it
 				theirs = append(theirs, l.bank)
 				continue
-			case fate == 2:
+			case 2:
 				l.bank.Amount++
-			case fate == 3:
+			case 3:
 				l.bank.Status = 'F'
-			case fate == 4: // twice
+			case 4: // twice
 				theirs = append(theirs, l.bank)
 			}
 			records, theirs = append(records, l.record), append(theirs, l.bank)
@@ -272,17 +273,17 @@ func newLine(r *rand.Rand, code string, date pos.Date, at time.Time, n int) line
 
 // credited is the settlement account's statement (MT940): all of the file's lines, but for ABC one fen less.
 func credited(code string, date pos.Date, lines []statements.BankLine) []byte {
-	var net int64
+	var sum int64
 	for _, l := range lines {
 		if l.Status == 'S' {
-			net += l.Amount
+			sum += l.Amount
 		}
 	}
 	if code == "ABC" {
-		net--
+		sum--
 	}
 	day := strings.ReplaceAll(string(date), "-", "")
-	amount := fmt.Sprintf("%d,%02d", net/100, net%100)
+	amount := fmt.Sprintf("%d,%02d", sum/100, sum%100)
 	return fmt.Appendf(nil, ":20:DCEP%s\r\n:25:%s/DCEP\r\n:28C:1/1\r\n:60F:C%sCNY0,00\r\n:61:%s%sC%sNTRFDCEP%s//%s%s01\r\n:86:/SETT/%s/\r\n:62F:C%sCNY%s\r\n-\r\n",
 		day, code, day[2:], day[2:], day[4:], amount, day, code, day, day, day[2:], amount)
 }

@@ -39,21 +39,28 @@ func (d *Desk) settle(ctx context.Context, run *Run) error {
 				return err
 			}
 		}
-		leg := breaks.Leg{Bank: v.Institution, Date: run.Date}
-		day := slices.IndexFunc(v.report.Days, func(x statement.Day) bool { return x.Date == yyyymmdd(run.Date) })
-		if day >= 0 {
-			sum := v.report.Days[day]
-			leg.Gross, leg.Fees = sum.Effective, sum.Fee
-			if member, ok := d.c.Institutions.Member(v.Institution); ok {
-				leg.Apart = member.Settlement.Apart(sum.Fee, sum.Refunds)
-			}
-		}
+		leg := d.of(v, run.Date)
 		leg.Matched = leg.Gross - broken[v.Institution]
 		if err := d.leg(ctx, run, leg); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// of is what a statement comes to on a date.
+func (d *Desk) of(v *Verdict, date pos.Date) breaks.Leg {
+	leg := breaks.Leg{Bank: v.Institution, Date: date}
+	day := slices.IndexFunc(v.report.Days, func(x statement.Day) bool { return x.Date == yyyymmdd(date) })
+	if day < 0 {
+		return leg
+	}
+	sum := v.report.Days[day]
+	leg.Gross, leg.Fees = sum.Effective, sum.Fee
+	if member, ok := d.c.Institutions.Member(v.Institution); ok {
+		leg.Apart = member.Settlement.Apart(sum.Fee, sum.Refunds)
+	}
+	return leg
 }
 
 // settleAgain looks at the credits of a date whose lines have not changed.

@@ -50,10 +50,7 @@ func Misses(ctx context.Context, breaks string, ours, theirs []reconcile.Source,
 		for _, src := range sources {
 			if err := statement.Each(ctx, src, func(row *statement.Row, _ int64) {
 				if at, ok := wanted[side][string(row.TxnID)]; ok {
-					lines[at].Orig, lines[at].Batch = string(row.Orig), string(row.Batch)
-					if seconds, known := row.Clock(); known {
-						lines[at].Clock = clock(seconds)
-					}
+					lines[at].lookUp(row)
 				}
 			}); err != nil {
 				return nil, fmt.Errorf("look up what is missing: %w", err)
@@ -61,6 +58,14 @@ func Misses(ctx context.Context, breaks string, ours, theirs []reconcile.Source,
 		}
 	}
 	return lines, nil
+}
+
+// lookUp takes what only the statement tells of the line.
+func (l *Line) lookUp(row *statement.Row) {
+	l.Orig, l.Batch = string(row.Orig), string(row.Batch)
+	if seconds, known := row.Clock(); known {
+		l.Clock = clock(seconds)
+	}
 }
 
 // clock writes seconds of a day as HH:MM:SS.
