@@ -60,3 +60,39 @@ type MatchOutcome string
 // OutcomeGone is the outcome of a break that a later statement of its date does not show; the
 // others are central/reconcile/match's.
 const OutcomeGone MatchOutcome = "gone"
+
+// Text names the outcome for a person.
+func (o MatchOutcome) Text() Text {
+	switch o {
+	case "matched":
+		return Text{ZH: "已找到对应", EN: "its partner was found"}
+	case "suggested":
+		return Text{ZH: "可能的对应,请人工确认", EN: "a partner that may be: a person decides"}
+	case "ambiguous":
+		return Text{ZH: "有多种对应,请人工判断", EN: "more than one way: a person decides"}
+	case "differing":
+		return Text{ZH: "对应已到但不一致", EN: "its partner came with another amount or status"}
+	case "carried":
+		return Text{ZH: "等待次日", EN: "waits for the next day"}
+	case "break":
+		return Text{ZH: "没有对应", EN: "no partner"}
+	case OutcomeGone:
+		return Text{ZH: "更正后的对账单已无此差异", EN: "gone from the corrected statement"}
+	}
+	return Text{ZH: string(o), EN: string(o)}
+}
+
+// LineStatus names a statement line's status (S, F, P or R) for a person.
+func LineStatus(s string) Text {
+	switch s {
+	case "S":
+		return Text{ZH: "成功", EN: "success"}
+	case "F":
+		return Text{ZH: "失败", EN: "failed"}
+	case "P":
+		return Text{ZH: "处理中", EN: "pending"}
+	case "R":
+		return Text{ZH: "退款", EN: "refund"}
+	}
+	return Text{ZH: s, EN: s}
+}

@@ -109,6 +109,7 @@ type BreakCase struct {
 	Outcome     MatchOutcome `json:"outcome"`
 	Batch       string       `json:"batch_no,omitempty"`
 	Orig        string       `json:"orig_txn_id,omitempty"`
+	Clock       string       `json:"clock,omitempty"` // of a line that one side lacks: HH:MM:SS in Asia/Shanghai
 	Party       string       `json:"group,omitempty"` // the lines that a rule put together
 
 	Difference Money `json:"difference_fen"` // ours − theirs
@@ -152,6 +153,43 @@ type BreakEvent struct {
 	Detail string     `json:"detail,omitempty"`
 }
 
+// Text says what happened.
+func (e *BreakEvent) Text() Text {
+	switch e.What {
+	case "opened":
+		return Text{ZH: "发现", EN: "found"}
+	case "changed":
+		return Text{ZH: "变化", EN: "changed"}
+	case "reopened":
+		return Text{ZH: "重新打开", EN: "opened again"}
+	case "resolved":
+		return Text{ZH: "核销", EN: "resolved"}
+	case "carried":
+		return Text{ZH: "挂账待次日", EN: "carried over"}
+	case "overdue":
+		return Text{ZH: "逾期未到", EN: "nothing came in time"}
+	case "assigned":
+		return Text{ZH: "分派", EN: "assigned"}
+	case "explained":
+		return Text{ZH: "查明原因", EN: "explained"}
+	case "remedy_proposed":
+		return Text{ZH: "提出处理", EN: "remedy proposed"}
+	case "remedy_approved":
+		return Text{ZH: "复核同意", EN: "remedy approved"}
+	case "remedy_rejected":
+		return Text{ZH: "驳回", EN: "remedy rejected"}
+	case "remedy_withdrawn":
+		return Text{ZH: "处理作废", EN: "remedy withdrawn"}
+	case "remedy_failed":
+		return Text{ZH: "处理失败", EN: "remedy failed"}
+	case "remedied":
+		return Text{ZH: "处理完成", EN: "remedied"}
+	case "claim_met":
+		return Text{ZH: "追索已兑现", EN: "claim met"}
+	}
+	return MatchOutcome(e.What).Text() // what a rule said
+}
+
 // Settlement is the second leg of a settlement date: its lines are settled when the net credit
 // has arrived, or what it lacks was remedied.
 type Settlement struct {
@@ -161,6 +199,7 @@ type Settlement struct {
 	Matched   Money           `json:"matched_fen"` // of the lines that agree
 	Gross     Money           `json:"gross_fen"`   // of all lines of the statement
 	Fees      Money           `json:"fees_fen"`
+	Apart     Money           `json:"apart_fen"`  // settled by itself, not in the credit: fees that are billed, refunds that are debited
 	Credit    Money           `json:"credit_fen"` // what has arrived
 	File      string          `json:"file,omitempty"`
 	Revision  int             `json:"revision"`
@@ -191,7 +230,7 @@ func (s SettlementState) Text() Text {
 }
 
 // Expected is what should be credited.
-func (s *Settlement) Expected() Money { return s.Gross - s.Fees }
+func (s *Settlement) Expected() Money { return s.Gross - s.Fees + s.Apart }
 
 // RemedyKind is how a break's money is put right.
 type RemedyKind string

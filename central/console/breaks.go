@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -215,6 +216,7 @@ func filterQuery(f pos.BreakFilter, all bool) string {
 type breakBody struct {
 	BreakFile
 	Fits     []pos.RemedyKind
+	Live     bool // a remedy is proposed or under way: no other one can be
 	FourEyes pos.Money
 	Today    pos.Date
 }
@@ -235,6 +237,7 @@ func (c *Console) breakPage(w http.ResponseWriter, r *http.Request, s Session) {
 	}
 	c.show(w, r, http.StatusOK, "break", s, breakBody{
 		BreakFile: file, Fits: c.cfg.Breaks.Remedies(&file.Case), FourEyes: c.cfg.Breaks.FourEyes(), Today: pos.DateOf(c.cfg.Now(), 0),
+		Live: slices.ContainsFunc(file.Remedies, func(r pos.Remedy) bool { return r.State.Live() }),
 	})
 }
 

@@ -27,7 +27,7 @@ func (w *workshop) said(format string, args ...any) error {
 func oneBreak() pos.BreakCase {
 	return pos.BreakCase{
 		ID: "b1", Date: "2021-02-10", Kind: pos.MissingTheirs, Txn: "0123456789abcdef", Bank: "ICBC", Merchant: "<M1>", Ours: 12345,
-		OursStatus: "S", Difference: 12345, State: pos.BreakExplained, Cause: pos.CauseTheirs, Rule: "standard/1 exact",
+		OursStatus: "S", Difference: 12345, State: pos.BreakExplained, Cause: pos.CauseTheirs, Rule: "standard/2 exact",
 	}
 }
 

@@ -103,8 +103,7 @@ func (c *Console) routes() {
 	c.mux.Handle("GET /console/payments/{id}", c.page(Viewer, c.payment))
 	c.mux.Handle("GET /console/ledger", c.page(Viewer, c.ledger))
 	c.mux.Handle("GET /console/ledger/{account}", c.page(Viewer, c.account))
-	c.mux.Handle("GET /console/reconcile", c.page(Viewer, c.runs))
-	c.mux.Handle("GET /console/reconcile/{id}", c.page(Viewer, c.run))
+	c.runRoutes()
 	c.mux.Handle("GET /console/policies", c.page(Viewer, c.policies))
 	c.mux.Handle("POST /console/policies", c.form(Approver, c.publish))
 	c.breakRoutes()
@@ -262,6 +261,14 @@ func (c *Console) funcs(lang string) template.FuncMap {
 		"section": func(path, prefix string) bool { return strings.HasPrefix(path, "/console/"+prefix) },
 		"states":  pos.States,
 
+		"lineStatus": func(s string) string { return pos.LineStatus(s).In(lang) },
+		"happened":   func(e pos.BreakEvent) string { return e.Text().In(lang) },
+		"who": func(actor string) string {
+			if actor == "rule" {
+				return pos.Text{ZH: "规则", EN: "rule"}.In(lang)
+			}
+			return actor
+		},
 		"breakStates": pos.BreakStates, "breakCauses": pos.BreakCauses,
 		"shortTxn": func(b pos.BreakCase) string {
 			if b.Kind == pos.CreditMismatch {
@@ -269,6 +276,7 @@ func (c *Console) funcs(lang string) template.FuncMap {
 			}
 			return b.Txn[max(0, len(b.Txn)-8):]
 		},
+		"expected":   func(s pos.Settlement) pos.Money { return s.Expected() },
 		"held":       func(b pos.BreakCase) pos.Money { return b.Outstanding() },
 		"age":        func(b pos.BreakCase, on pos.Date) int { return b.Age(on) },
 		"breakTone":  breakTone,

@@ -515,7 +515,7 @@ func TestPagesTellWhatIsThere(t *testing.T) {
 		{"/console/payments/" + id.String(), []string{"¥123.45", "paid", "ICBC", "T1", "¥0.45", "refunded", "&lt;b&gt;detail"}, []string{"<b>detail"}},
 		{"/console/ledger", []string{"Balanced", "receivable:ICBC", "¥123.45", "merchant:M1", "¥-123.45", "¥0.00"}, []string{"Not balanced"}},
 		{"/console/ledger/receivable:ICBC", []string{"paid:" + id.String(), "¥123.45"}, nil},
-		{"/console/reconcile", []string{"2021-02-10", "PSBC", "does not close", "/console/reconcile/r1"}, nil},
+		{"/console/reconcile", []string{"2021-02-10", "PSBC", "does not close", "/console/reconcile/r1", "wang", "no statement of &lt;PSBC&gt;", "Reconcile now"}, []string{"the daily hour"}},
 		{"/console/reconcile/r1", []string{"amounts differ", "¥1.00", "¥1.01"}, nil},
 		{"/console/audit", []string{"login", "account_added"}, nil},
 	} {
@@ -554,6 +554,13 @@ type fakeRuns struct{}
 
 func (fakeRuns) Runs(context.Context, int) ([]console.Run, error) {
 	return []console.Run{{ID: "r1", Date: "2021-02-10", Breaks: 1, Waiting: []string{"PSBC"}}}, nil
+}
+
+func (fakeRuns) Asks(context.Context, int) ([]console.RunAsk, error) {
+	return []console.RunAsk{
+		{Date: "2021-02-11", Number: 2, By: "wang", AtMS: 1, DueMS: 2, Tries: 1, Lacks: pos.Text{ZH: "缺对账单:PSBC", EN: "no statement of <PSBC>"}},
+		{Date: "2021-02-10", Number: 1, By: "hour", AtMS: 1, Tries: 1},
+	}, nil
 }
 
 func (f fakeRuns) Breaks(ctx context.Context, id string, _ int) (console.Run, []console.Break, error) {

@@ -101,36 +101,6 @@ func (c *Console) account(w http.ResponseWriter, r *http.Request, s Session) {
 	c.show(w, r, http.StatusOK, "account", s, body)
 }
 
-func (c *Console) runs(w http.ResponseWriter, r *http.Request, s Session) {
-	var runs []Run
-	if c.cfg.Runs != nil {
-		var err error
-		if runs, err = c.cfg.Runs.Runs(r.Context(), pageSize); err != nil {
-			c.broken(w, r, err)
-			return
-		}
-	}
-	c.show(w, r, http.StatusOK, "runs", s, runs)
-}
-
-type runBody struct {
-	Run    Run
-	Breaks []Break
-}
-
-func (c *Console) run(w http.ResponseWriter, r *http.Request, s Session) {
-	if c.cfg.Runs == nil {
-		c.refuse(w, r, s, pos.NewError(pos.ErrNotFound, nil))
-		return
-	}
-	run, breaks, err := c.cfg.Runs.Breaks(r.Context(), r.PathValue("id"), 5*pageSize)
-	if err != nil {
-		c.fail(w, r, s, err)
-		return
-	}
-	c.show(w, r, http.StatusOK, "run", s, runBody{Run: run, Breaks: breaks})
-}
-
 type auditBody struct {
 	Lines []AuditLine
 	Next  int64

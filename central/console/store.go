@@ -180,33 +180,46 @@ type AuditLine struct {
 type Runs interface {
 	// Runs lists runs, newest first.
 	Runs(ctx context.Context, limit int) ([]Run, error)
+	// Asks lists the dates that were asked for, newest first.
+	Asks(ctx context.Context, limit int) ([]RunAsk, error)
 	// Breaks lists the breaks of a run; pos.ErrNotFound for an unknown run.
 	Breaks(ctx context.Context, run string, limit int) (Run, []Break, error)
 }
 
+// RunAsk is a settlement date that the serving centre was asked to reconcile.
+type RunAsk struct {
+	Date   pos.Date `json:"date"`
+	Number int64    `json:"number"` // grows each time the date is asked for
+	By     string   `json:"by"`     // an account, or "hour"
+	AtMS   int64    `json:"at_ms"`
+	DueMS  int64    `json:"due_ms"` // when it is tried next; 0: answered
+	Tries  int      `json:"tries"`
+	Lacks  pos.Text `json:"lacks,omitzero"` // what the last try lacked, or how it failed
+}
+
 // Run is one reconciliation of a settlement date.
 type Run struct {
-	ID      string
-	Date    pos.Date
-	Started time.Time
-	Summary string // path of summary.json
-	Matched int64
-	Breaks  int64
-	Closes  bool     // the money proof
-	Waiting []string // institutions whose statement was not there
-	Rules   string
-	Files   []StatementFile
+	ID      string          `json:"id"`
+	Date    pos.Date        `json:"date"`
+	Started time.Time       `json:"started"`
+	Summary string          `json:"summary"` // path of summary.json
+	Matched int64           `json:"matched"`
+	Breaks  int64           `json:"breaks"`
+	Closes  bool            `json:"closes"`  // the money proof
+	Waiting []string        `json:"waiting"` // institutions whose statement was not there
+	Rules   string          `json:"rules"`
+	Files   []StatementFile `json:"files"`
 }
 
 // StatementFile is what became of one institution's statement.
 type StatementFile struct {
-	Institution string
-	Account     bool // the settlement account's statement
-	Verdict     pos.Text
-	Tone        string
-	Lines       int64
-	Hash        string
-	Reason      pos.Text
+	Institution string   `json:"institution"`
+	Account     bool     `json:"account"` // the settlement account's statement
+	Verdict     pos.Text `json:"verdict"`
+	Tone        string   `json:"-"`
+	Lines       int64    `json:"lines"`
+	Hash        string   `json:"hash"`
+	Reason      pos.Text `json:"reason"`
 }
 
 // Break is one line of breaks.csv.
@@ -241,6 +254,8 @@ type Actions struct {
 	DecideRevocation  func(ctx context.Context, institution, wallet string, confirm bool, by string) error
 	LiftRevocation    func(ctx context.Context, institution, wallet, by string) error
 	Take              Take // nil: files are not taken here
+	// Reconcile has the serving centre reconcile a settlement date; nil: it cannot be asked.
+	Reconcile func(ctx context.Context, date pos.Date, by string) (RunAsk, error)
 }
 
 // Policy is a published policy and who published it.

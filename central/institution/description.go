@@ -41,6 +41,7 @@ type Description struct {
 	FeePer10000 int64           `yaml:"fee_per_10000"` // merchant fee, 1/10000 of the amount
 	Cutover     Clock           `yaml:"cutover"`       // a settlement day ends here
 	Statement   Statement       `yaml:"statement"`
+	Settlement  Settlement      `yaml:"settlement"`
 }
 
 // Timeouts bound one call each.
@@ -92,6 +93,31 @@ func (d Description) Instrument(name string) (Instrument, bool) {
 type Statement struct {
 	Format     string   `yaml:"format"`      // of posctl statement formats; dcpos: docs/PROTOCOL.md, "reconcile"
 	ReadyAfter Duration `yaml:"ready_after"` // after the cut-over
+}
+
+// Settlement says what the net credit of a settlement date has in it already. Netted, the usual, is
+// what stands for a key that is left out.
+type Settlement struct {
+	Fees    string `yaml:"fees"`    // netted: deducted; billed: the credit is gross of them, an invoice follows
+	Refunds string `yaml:"refunds"` // netted: deducted; apart: debited elsewhere
+}
+
+// What the keys of Settlement may say.
+const (
+	Netted       = "netted"
+	FeesBilled   = "billed"
+	RefundsApart = "apart"
+)
+
+// Apart is what of a day's fees and refunds is settled by itself, not in the net credit.
+func (s Settlement) Apart(fees, refunds pos.Money) (apart pos.Money) {
+	if s.Fees == FeesBilled {
+		apart += fees
+	}
+	if s.Refunds == RefundsApart {
+		apart += refunds
+	}
+	return apart
 }
 
 // Duration is a time.Duration written as "8s" or "2h".
@@ -163,6 +189,9 @@ func (d Description) check() error {
 		return configError("fee_per_10000", errors.New("want 0 to 10000"))
 	case !formatForm.MatchString(d.Statement.Format):
 		return configError("statement.format", fmt.Errorf("%q: want a name that posctl statement formats lists", d.Statement.Format))
+	}
+	if s := d.Settlement; !slices.Contains([]string{"", Netted, FeesBilled}, s.Fees) || !slices.Contains([]string{"", Netted, RefundsApart}, s.Refunds) {
+		return configError("settlement", fmt.Errorf("fees %q, refunds %q: want netted or billed, and netted or apart", s.Fees, s.Refunds))
 	}
 	for _, r := range d.Routes {
 		if !routeForm.MatchString(r) {

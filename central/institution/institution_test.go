@@ -107,6 +107,8 @@ func TestParseDescriptionRefuses(t *testing.T) {
 		"fee":              {"fee_per_10000: 0", "fee_per_10000: 10001"},
 		"cut-over":         {`cutover: "23:00"`, `cutover: "25:00"`},
 		"format":           {"format: icbc", "format: \"a/b\""},
+		"fees":             {"fees: netted", "fees: sometimes"},
+		"refunds":          {"refunds: netted", "refunds: billed"},
 		"second document":  {"code: ICBC", "code: ICBC\n---\nx: 1\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -126,6 +128,17 @@ func TestFeeRoundsHalfUp(t *testing.T) {
 	for amount, want := range map[pos.Money]pos.Money{0: 0, 131: 0, 132: 1, 10000: 38, pos.MaxAmount: 38_000_000} {
 		if got := d.Fee(amount); got != want {
 			t.Errorf("Fee(%d) = %d, want %d", amount, got, want)
+		}
+	}
+}
+
+func TestWhatIsSettledApart(t *testing.T) {
+	for _, c := range []struct {
+		of   Settlement
+		want pos.Money
+	}{{Settlement{}, 0}, {Settlement{Netted, Netted}, 0}, {Settlement{Fees: FeesBilled}, 3}, {Settlement{Refunds: RefundsApart}, 50}, {Settlement{FeesBilled, RefundsApart}, 53}} {
+		if got := c.of.Apart(3, 50); got != c.want {
+			t.Errorf("%+v: %s, want %s", c.of, got, c.want)
 		}
 	}
 }

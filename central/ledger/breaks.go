@@ -34,14 +34,26 @@ func Adjusted(key, code string, of pos.Date, to string, fen pos.Money, today pos
 	return Transaction{key, today, []Posting{{SuspenseBreaks(code, of), -fen}, {to, fen}}}
 }
 
-// Settled posts a day's net credit: gross is what the statement's lines are worth, fees what
-// the institution kept, credit what has arrived; what is not there goes into suspense.
-func Settled(key, code string, date pos.Date, gross, fees, credit pos.Money) Transaction {
+// Apart is what an institution settles by itself, not in the day's net credit: refunds that it debits
+// elsewhere are ours to pay there, as are fees that it bills. Whoever pays them posts it here.
+func Apart(code string) string { return "apart:" + institution(code) }
+
+// NetCredit is what a day's net credit is made of, or how that has changed.
+type NetCredit struct {
+	Gross  pos.Money // what the statement's lines are worth
+	Fees   pos.Money
+	Apart  pos.Money // of both: not in the credit, but settled by itself
+	Credit pos.Money // what has arrived
+}
+
+// Settled posts a day's net credit; what is not there goes into suspense.
+func Settled(key, code string, date pos.Date, n NetCredit) Transaction {
 	return Transaction{key, date, []Posting{
-		{Receivable(code), -gross},
-		{Fees(code), fees},
-		{Settlement(code), credit},
-		{SuspenseBreaks(code, date), gross - fees - credit},
+		{Receivable(code), -n.Gross},
+		{Fees(code), n.Fees},
+		{Apart(code), -n.Apart},
+		{Settlement(code), n.Credit},
+		{SuspenseBreaks(code, date), n.Gross - n.Fees + n.Apart - n.Credit},
 	}}
 }
 

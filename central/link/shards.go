@@ -331,6 +331,7 @@ func (s *Shards) serveOne(ctx context.Context, do func(ctx context.Context, body
 	stop()
 	switch {
 	case err == nil:
+		s.log.DebugContext(ctx, "task is done", "task", m.Subject()[len(shardSubject):])
 		err = m.Ack() // one that is lost brings the task again, which is done by then
 	case ctx.Err() != nil:
 		err = m.Nak()

@@ -32,15 +32,15 @@ func (s breakStore) BreakView(ctx context.Context, fn func(tx breaks.Tx) error) 
 
 const caseColumns = `id, date, kind, txn, bank, merchant, ours, theirs, ours_status, their_status, field, ours_value,
 	theirs_value, rule, outcome, batch, orig, party, difference, fees, booked, claimed, matched, state, assignee, cause,
-	note, until, file, revision, opened_ms, changed_ms`
+	note, until, file, revision, opened_ms, changed_ms, clock`
 
-const caseColumnCount = 32
+const caseColumnCount = 33
 
 func scanCase(row interface{ Scan(...any) error }) (c pos.BreakCase, err error) {
 	err = row.Scan(&c.ID, &c.Date, &c.Kind, &c.Txn, &c.Bank, &c.Merchant, &c.Ours, &c.Theirs, &c.OursStatus, &c.TheirStatus,
 		&c.Field, &c.OursValue, &c.TheirsValue, &c.Rule, &c.Outcome, &c.Batch, &c.Orig, &c.Party, &c.Difference, &c.Fees,
 		&c.Booked, &c.Claimed, &c.Matched, &c.State, &c.Assignee, &c.Cause, &c.Note, &c.Until, &c.File, &c.Revision,
-		&c.OpenedMS, &c.ChangedMS)
+		&c.OpenedMS, &c.ChangedMS, &c.Clock)
 	return c, err
 }
 
@@ -90,12 +90,13 @@ func (t breakTx) PutCases(ctx context.Context, all []pos.BreakCase) error {
 				batch = excluded.batch, orig = excluded.orig, party = excluded.party, difference = excluded.difference,
 				fees = excluded.fees, booked = excluded.booked, claimed = excluded.claimed, matched = excluded.matched,
 				state = excluded.state, assignee = excluded.assignee, cause = excluded.cause, note = excluded.note,
-				until = excluded.until, file = excluded.file, revision = excluded.revision, changed_ms = excluded.changed_ms`,
+				until = excluded.until, file = excluded.file, revision = excluded.revision, changed_ms = excluded.changed_ms,
+				clock = excluded.clock`,
 			c.ID, string(c.Date), string(c.Kind), validText(c.Txn), validText(c.Bank), validText(c.Merchant), int64(c.Ours), int64(c.Theirs),
 			c.OursStatus, c.TheirStatus, c.Field, validText(c.OursValue), validText(c.TheirsValue), c.Rule, string(c.Outcome),
 			validText(c.Batch), validText(c.Orig), c.Party, int64(c.Difference), int64(c.Fees), int64(c.Booked), int64(c.Claimed),
 			int64(c.Matched), string(c.State), validText(c.Assignee), string(c.Cause), validText(c.Note), string(c.Until), c.File, c.Revision,
-			c.OpenedMS, c.ChangedMS); err != nil {
+			c.OpenedMS, c.ChangedMS, c.Clock); err != nil {
 			return fmt.Errorf("write break %s: %w", c.ID, err)
 		}
 	}
@@ -159,10 +160,10 @@ func (t breakTx) AppendEvents(ctx context.Context, all []pos.BreakEvent) error {
 	return nil
 }
 
-const settlementColumns = `bank, date, state, matched, gross, fees, credit, file, revision, changed_ms`
+const settlementColumns = `bank, date, state, matched, gross, fees, credit, file, revision, changed_ms, apart`
 
 func scanSettlement(row interface{ Scan(...any) error }) (s pos.Settlement, err error) {
-	err = row.Scan(&s.Bank, &s.Date, &s.State, &s.Matched, &s.Gross, &s.Fees, &s.Credit, &s.File, &s.Revision, &s.ChangedMS)
+	err = row.Scan(&s.Bank, &s.Date, &s.State, &s.Matched, &s.Gross, &s.Fees, &s.Credit, &s.File, &s.Revision, &s.ChangedMS, &s.Apart)
 	return s, err
 }
 
@@ -173,12 +174,12 @@ func (t breakTx) Settlement(ctx context.Context, bank string, date pos.Date) (po
 
 // PutSettlement implements breaks.Tx.
 func (t breakTx) PutSettlement(ctx context.Context, s pos.Settlement) error {
-	if _, err := t.Exec(ctx, `INSERT INTO settlements (`+settlementColumns+`) VALUES `+rowsOf(10, 1)+`
+	if _, err := t.Exec(ctx, `INSERT INTO settlements (`+settlementColumns+`) VALUES `+rowsOf(11, 1)+`
 		ON CONFLICT (bank, date) DO UPDATE SET state = excluded.state, matched = excluded.matched, gross = excluded.gross,
 			fees = excluded.fees, credit = excluded.credit, file = excluded.file, revision = excluded.revision,
-			changed_ms = excluded.changed_ms`,
+			changed_ms = excluded.changed_ms, apart = excluded.apart`,
 		s.Bank, string(s.Date), string(s.State), int64(s.Matched), int64(s.Gross), int64(s.Fees), int64(s.Credit), s.File, s.Revision,
-		s.ChangedMS); err != nil {
+		s.ChangedMS, int64(s.Apart)); err != nil {
 		return fmt.Errorf("write settlement of %s: %w", s.Bank, err)
 	}
 	return nil

@@ -218,7 +218,7 @@ func TestALateArrivalClosesItsBreak(t *testing.T) {
 		x := newSite(t.Context(), t, s, t.TempDir())
 		x.absorb("2026-11-21", x.missTheirs("a", 500), x.missTheirs("b", 700))
 		a := x.of("a", "2026-11-21")
-		if a.State != pos.BreakCarried || a.Rule != "standard/1 carry" || x.balance(ledger.SuspenseBreaks(x.bank, "2026-11-21")) != 1200 {
+		if a.State != pos.BreakCarried || a.Rule != "standard/2 carry" || x.balance(ledger.SuspenseBreaks(x.bank, "2026-11-21")) != 1200 {
 			t.Fatalf("%+v", a)
 		}
 		x.sound()
@@ -341,7 +341,7 @@ func TestTheNetCreditIsTheSecondLeg(t *testing.T) {
 	engines(t, func(t *testing.T, s *Store) {
 		t.Helper()
 		x := newSite(t.Context(), t, s, t.TempDir())
-		leg := breaks.Leg{Bank: x.bank, Date: "2026-11-21", Matched: 900, Gross: 1000, Fees: 10, Rule: "standard/1 net-credit"}
+		leg := breaks.Leg{Bank: x.bank, Date: "2026-11-21", Matched: 900, Gross: 1000, Fees: 10, Rule: "standard/2 net-credit"}
 		step := func(change func(), want pos.SettlementState, credited, suspense pos.Money) {
 			t.Helper()
 			change()
@@ -407,9 +407,8 @@ func playBreaks(ctx context.Context, rt *rapid.T, s *Store, dir string) {
 				rt.Fatalf("the same day again:\n%s", diff)
 			}
 		case 3:
-			if _, err := x.desk.Settle(ctx, breaks.Leg{
-				Bank: x.bank, Date: days[0], Gross: 1000, Arrived: true, Credit: pos.Money(rapid.IntRange(990, 1010).Draw(rt, "credit")),
-			}); err != nil {
+			off := rapid.SampledFrom([]pos.Money{0, 1, -1, 99_99, -99_99, 100_00, 100_01 + 99_99, 5000_00}).Draw(rt, "credit")
+			if _, err := x.desk.Settle(ctx, x.leg(days[0], 1000+off)); err != nil {
 				rt.Fatal(err)
 			}
 		case 4:
@@ -478,4 +477,131 @@ func (x *site) somebody(rt *rapid.T) {
 func (x *site) explainAs(c pos.BreakCase, who breaks.Person) {
 	_, _ = x.desk.Assign(x.ctx, c.ID, who.Name, who)
 	_, _ = x.desk.Explain(x.ctx, c.ID, pos.CauseOther, "why", who)
+}
+
+// TestACreditThatShowsTheStatementToBeWrong: the statement leaves out, changes or doubles lines, the
+// credit does not. Exactly one combination of its breaks fits, or nothing is closed.
+func TestACreditThatShowsTheStatementToBeWrong(t *testing.T) {
+	engines(t, func(t *testing.T, s *Store) {
+		t.Helper()
+		const date = pos.Date("2026-11-21")
+		for name, c := range map[string]struct {
+			breaks  func(x *site) []string
+			credit  pos.Money // of 1000 expected
+			state   pos.SettlementState
+			outcome pos.MatchOutcome
+			closed  int // breaks, beside the credit's
+		}{
+			"a line that the statement left out": {
+				func(x *site) []string { return []string{x.missTheirs(x.bank+"a", 199)} }, 1199, pos.SettlementSettled, match.Matched, 1,
+			},
+			"two of three": {
+				func(x *site) []string {
+					return []string{x.missOurs(x.bank+"c", 30), x.missTheirs(x.bank+"a", 199), x.missTheirs(x.bank+"b", 7)}
+				}, 1000 + 199 - 30, pos.SettlementSettled, match.Matched, 2,
+			},
+			"a line that it has twice": {
+				func(x *site) []string {
+					return []string{fmt.Sprintf("duplicate_theirs,%[1]sd,%[1]s,M1,,50,,S,,5,,,\n", x.bank)}
+				}, 950, pos.SettlementSettled, match.Matched, 1,
+			},
+			"two lines of one amount": {
+				func(x *site) []string { return []string{x.missTheirs(x.bank+"a", 199), x.missTheirs(x.bank+"b", 199)} }, 1199, pos.SettlementDiffers, match.Ambiguous, 0,
+			},
+			"one line, or two of one sum": {
+				func(x *site) []string {
+					return []string{x.missTheirs(x.bank+"a", 199), x.missTheirs(x.bank+"b", 99), x.missTheirs(x.bank+"c", 100)}
+				}, 1199, pos.SettlementDiffers, match.Ambiguous, 0,
+			},
+			"another amount": {
+				func(x *site) []string { return []string{x.missTheirs(x.bank+"a", 199)} }, 1198, pos.SettlementDiffers, match.Broken, 0,
+			},
+			"the same sum on the other side": {
+				func(x *site) []string { return []string{x.missTheirs(x.bank+"a", 199)} }, 801, pos.SettlementDiffers, match.Broken, 0,
+			},
+		} {
+			t.Run(name, func(t *testing.T) {
+				x := newSite(t.Context(), t, s, t.TempDir())
+				x.absorb(date, c.breaks(x)...)
+				leg := x.leg(date, c.credit)
+				for range 2 {
+					got, err := x.desk.Settle(x.ctx, leg)
+					if err != nil || got.State != c.state {
+						t.Fatalf("%+v %v", got, err)
+					}
+				}
+				credit, closed := x.of("credit:"+x.bank, date), 0
+				for _, b := range x.cases() {
+					if b.State == pos.BreakResolved && b.Kind != pos.CreditMismatch {
+						closed++
+						if b.Rule != leg.Rule || b.Party != credit.Party || b.Outstanding() != 0 || b.File != "account" {
+							t.Errorf("%+v", b)
+						}
+					}
+				}
+				if credit.Outcome != c.outcome || credit.Rule != leg.Rule || closed != c.closed || credit.State.Final() != (c.closed > 0) {
+					t.Errorf("%d closed: %+v", closed, credit)
+				}
+				x.sound()
+			})
+		}
+	})
+}
+
+// TestACreditIsTakenBack: what was closed with a credit is open again when credit or statement change, and
+// waits while somebody works on it.
+func TestACreditIsTakenBack(t *testing.T) {
+	engines(t, func(t *testing.T, s *Store) {
+		t.Helper()
+		const date = pos.Date("2026-11-21")
+		x := newSite(t.Context(), t, s, t.TempDir())
+		settle := func(gross, credit pos.Money, want pos.SettlementState) {
+			t.Helper()
+			leg := x.leg(date, credit)
+			leg.Gross = gross
+			if got, err := x.desk.Settle(x.ctx, leg); err != nil || got.State != want {
+				t.Fatalf("%+v %v, want %s", got, err, want)
+			}
+			x.sound()
+		}
+		x.absorb(date, x.missTheirs("a", 199))
+		settle(1000, 1199, pos.SettlementSettled)
+		settle(1000, 1000, pos.SettlementSettled) // the credit was corrected: the line did not come after all
+		if a := x.of("a", date); a.State != pos.BreakOpen || a.Outstanding() != 199 {
+			t.Errorf("%+v", a)
+		}
+		settle(1000, 1199, pos.SettlementSettled)
+		x.absorb(date) // a corrected statement lists the line
+		settle(1199, 1199, pos.SettlementSettled)
+		for _, c := range x.cases() {
+			if !c.State.Final() || c.Outstanding() != 0 || c.Matched != 0 {
+				t.Errorf("%+v", c)
+			}
+		}
+		x.absorb(date, x.missTheirs("b", 500_00))
+		b := x.of("b", date)
+		x.explain(b)
+		r, err := x.desk.Propose(x.ctx, b.ID, pos.RemedyWriteOff, "why", person("wang"))
+		if err != nil || r.State != pos.RemedyProposed {
+			t.Fatal(r, err)
+		}
+		settle(1199, 1199+500_00, pos.SettlementDiffers)
+		if _, err := x.desk.Decide(x.ctx, r.ID, false, "it was credited", person("approver1")); err != nil {
+			t.Fatal(err)
+		}
+		settle(1199, 1199+500_00, pos.SettlementSettled)
+	})
+}
+
+// leg is a settlement of 1000 by the rules that ship.
+func (x *site) leg(date pos.Date, credit pos.Money) breaks.Leg {
+	x.tb.Helper()
+	rule, ok := x.rules.Credit()
+	if !ok {
+		x.tb.Fatal("no rule for credits")
+	}
+	return breaks.Leg{
+		Bank: x.bank, Date: date, Matched: 900, Gross: 1000, Arrived: true, Credit: credit, File: "account",
+		Rule: x.rules.Name(rule.ID), MostLines: rule.MostLines, Resolve: rule.Resolve,
+	}
 }

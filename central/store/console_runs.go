@@ -50,6 +50,16 @@ func (c consoleRuns) Runs(ctx context.Context, limit int) ([]console.Run, error)
 	return out, nil
 }
 
+// Asks implements console.Runs.
+func (c consoleRuns) Asks(ctx context.Context, limit int) ([]console.RunAsk, error) {
+	asks, err := c.store.Asks(ctx, limit)
+	out := make([]console.RunAsk, len(asks))
+	for i, a := range asks {
+		out[i] = console.RunAsk(a)
+	}
+	return out, err
+}
+
 // Breaks implements console.Runs.
 func (c consoleRuns) Breaks(ctx context.Context, id string, limit int) (console.Run, []console.Break, error) {
 	run, found, err := c.store.Run(ctx, id)

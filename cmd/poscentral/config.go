@@ -63,6 +63,7 @@ type reconcileSettings struct {
 	Prepare    int      `yaml:"prepare_minutes"`
 	Token      string   `yaml:"segments_token_file"`
 	WorkerKeys []string `yaml:"worker_keys"`
+	Lease      int      `yaml:"lease_seconds"`
 	Rules      string   `yaml:"rules"`
 
 	FourEyes pos.Money `yaml:"four_eyes_fen"`
@@ -103,6 +104,7 @@ reconcile:
   prepare_minutes: 60          # how often our lines are partitioned before the statements come; 0: not. 预先切分间隔(分钟)
   segments_token_file: ""      # lets workers reach that folder at /segments/ of the HTTP address. 分段令牌文件
   worker_keys: []              # nkeys of machines that may take shards (poscentral worker --new-key); none: all is done here. 工作节点公钥
+  lease_seconds: 30            # how long a worker may be silent before its shard goes to another. 工作节点租约(秒)
   rules: ""                    # matching rules (YAML); empty: those that ship. 匹配规则文件
   four_eyes_fen: 10000         # a remedy above this wants a second person, in fen. 复核限额(分)
 campaign:
@@ -136,7 +138,7 @@ func load(path string) (settings, error) {
 		HTTP: httpSettings{Listen: "127.0.0.1:8700"},
 		NATS: natsSettings{Listen: "127.0.0.1:4222", Replicas: 1, MaxStore: 8 << 30},
 		Reconcile: reconcileSettings{
-			At: "01:00", Memory: 256 << 20, FourEyes: 100_00, Prepare: 60,
+			At: "01:00", Memory: 256 << 20, FourEyes: 100_00, Prepare: 60, Lease: 30,
 		},
 		Campaign: campaignSettings{Publisher: "publisher", PerSource: 60, LookUps: 120},
 	}
@@ -180,6 +182,9 @@ func (s settings) check() error {
 	}
 	if len(s.Reconcile.WorkerKeys) > 0 && s.Reconcile.Segments == "" {
 		return errors.New("reconcile.worker_keys: workers need reconcile.segments")
+	}
+	if s.Reconcile.Lease < 1 || s.Reconcile.Lease > 3600 {
+		return errors.New("reconcile.lease_seconds: want 1 to 3600")
 	}
 	if s.Reconcile.Prepare < 0 {
 		return errors.New("reconcile.prepare_minutes: want 0 or more")

@@ -65,7 +65,7 @@ func (c *centre) serve(ctx context.Context) (err error) {
 	return cli.Together(ctx, append(append(campaigns, shops...),
 		func(ctx context.Context) error { return server.Run(ctx, listener) },
 		func(ctx context.Context) error { return c.watchTrust(ctx, l.TrustChanged) },
-		c.desk.Run, c.breaks.Run, c.work, c.prepare, c.everyDay)...)
+		c.desk.Run, c.breaks.Run, c.work, c.prepare, c.everyDay, c.reconcile)...)
 }
 
 // listPolicies gives the console what was published.
@@ -136,6 +136,10 @@ func (c *centre) pages(ctx context.Context) (net.Listener, *httpapi.Server, erro
 		Actions: console.Actions{
 			IssueCode: c.issueCode, Release: c.fleet.Release, Policies: c.listPolicies, Publish: c.fleet.Publish, Take: c.takeFile,
 			ProposeRevocation: c.desk.ProposeRevocation, DecideRevocation: c.desk.DecideRevocation, LiftRevocation: c.desk.LiftRevocation,
+			Reconcile: func(ctx context.Context, date pos.Date, by string) (console.RunAsk, error) {
+				a, err := c.daily.Ask(ctx, date, by)
+				return console.RunAsk(a), err
+			},
 		}, Log: c.log, Now: time.Now,
 	})
 	if err != nil {
@@ -171,7 +175,17 @@ func (c *centre) issueCode(ctx context.Context, r console.CodeRequest) (string, 
 	})
 }
 
-// everyDay reconciles the settlement date before at the configured hour, in Shanghai.
+// reconcile answers whoever asks for a date: people, and the hour.
+func (c *centre) reconcile(ctx context.Context) error {
+	if len(c.banks.Codes()) == 0 {
+		<-ctx.Done()
+		return nil
+	}
+	return c.daily.Serve(ctx)
+}
+
+// everyDay asks at the configured hour, in Shanghai, for the settlement date before, and at start for
+// those whose hour has passed while the centre was away.
 func (c *centre) everyDay(ctx context.Context) error {
 	if c.settings.Reconcile.At == "" || len(c.banks.Codes()) == 0 {
 		<-ctx.Done()
@@ -181,13 +195,17 @@ func (c *centre) everyDay(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("reconcile.at: %w", err)
 	}
-	for {
-		now := time.Now().In(pos.Shanghai())
-		next := time.Date(now.Year(), now.Month(), now.Day(), at.Hour(), at.Minute(), 0, 0, pos.Shanghai())
-		if !next.After(now) {
-			next = next.AddDate(0, 0, 1)
+	now := time.Now().In(pos.Shanghai())
+	next := time.Date(now.Year(), now.Month(), now.Day(), at.Hour(), at.Minute(), 0, 0, pos.Shanghai())
+	if !next.After(now) {
+		next = next.AddDate(0, 0, 1)
+	}
+	const passed = 2 // days: the date before the hour before
+	for begin, last := false, next.AddDate(0, 0, -passed); ; begin, last = true, next.AddDate(0, 0, -passed) {
+		if err := c.daily.Catch(ctx, pos.DateOf(last, 0), begin); err != nil && ctx.Err() == nil {
+			c.log.ErrorContext(ctx, "reconciliation is not asked for", "date", pos.DateOf(last, 0), "err", err)
 		}
-		timer := time.NewTimer(next.Sub(now))
+		timer := time.NewTimer(time.Until(next))
 		select {
 		case <-ctx.Done():
 			timer.Stop()
@@ -195,12 +213,6 @@ func (c *centre) everyDay(ctx context.Context) error {
 		case <-timer.C:
 		}
 		c.sweep(ctx, next)
-		date := pos.DateOf(next.AddDate(0, 0, -1), 0)
-		run, err := c.daily.Reconcile(ctx, date)
-		if err != nil {
-			c.log.ErrorContext(ctx, "reconcile", "date", date, "err", err)
-			continue
-		}
-		c.log.InfoContext(ctx, "reconciled", "date", date, "ours", run.Ours, "theirs", run.Theirs, "breaks", run.Breaks)
+		next = next.AddDate(0, 0, 1)
 	}
 }

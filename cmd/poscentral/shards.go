@@ -115,7 +115,7 @@ func (c *centre) share(ctx context.Context, l *link.Link) (err error) {
 	if len(c.settings.Reconcile.WorkerKeys) == 0 {
 		return nil
 	}
-	c.shards, err = l.Shards(ctx, link.ShardsConfig{})
+	c.shards, err = l.Shards(ctx, link.ShardsConfig{Lease: time.Duration(c.settings.Reconcile.Lease) * time.Second})
 	return err
 }
 
@@ -129,15 +129,15 @@ func (c *centre) work(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return serveShards(ctx, c.shards, store, c.settings.Reconcile.Memory, runtime.GOMAXPROCS(0))
-}
-
-// serveShards works until ctx ends.
-func serveShards(ctx context.Context, shards *link.Shards, store segment.Store, memory int64, atOnce int) error {
-	tmp, err := os.MkdirTemp("", "poscentral-worker-*")
-	if err != nil {
+	tmp := filepath.Join(c.settings.Data, "work") // what a killed centre has left there goes
+	if err := errors.Join(os.RemoveAll(tmp), os.MkdirAll(tmp, 0o700)); err != nil {
 		return fmt.Errorf("make temporary folder: %w", err)
 	}
+	return serveShards(ctx, c.shards, store, tmp, c.settings.Reconcile.Memory, runtime.GOMAXPROCS(0))
+}
+
+// serveShards works until ctx ends, with temporary files in tmp, which it removes.
+func serveShards(ctx context.Context, shards *link.Shards, store segment.Store, tmp string, memory int64, atOnce int) error {
 	w := reconcile.NewWorker(reconcile.Depot{Store: store, Notes: shards}, tmp, memory, atOnce)
 	shards.Serve(ctx, atOnce, w.DoQueued)
 	return errors.Join(w.Close(), os.RemoveAll(tmp))

@@ -27,6 +27,7 @@ type workerCmd struct {
 	Token    string `name:"token-file" type:"path" placeholder:"FILE" help:"The centre's reconcile.segments_token_file. 令牌文件。"`
 	CA       string `name:"ca" type:"path" placeholder:"FILE" help:"PEM of who signed the centre's certificate; the system's without it. CA 证书。"`
 	Memory   int64  `default:"268435456" help:"Bytes to stay within. 内存上限。"`
+	Log      string `default:"info" help:"debug (each task), info, warn or error. 日志级别。"`
 	AtOnce   int    `help:"Tasks at once; one per core by default. 并行数。"`
 }
 
@@ -51,7 +52,7 @@ func (w workerCmd) Run(ctx context.Context, out *cli.Streams) error {
 	if w.URL == "" || w.Segments == "" {
 		return cli.Exit(cli.Usage, errors.New("a worker needs --url and --segments"))
 	}
-	log, err := logger(out.Err, "info")
+	log, err := logger(out.Err, w.Log)
 	if err != nil {
 		return err
 	}
@@ -81,7 +82,11 @@ func (w workerCmd) Run(ctx context.Context, out *cli.Streams) error {
 	}
 	defer shards.Close()
 	log.InfoContext(ctx, "worker is up", "key", public, "at_once", w.AtOnce)
-	return serveShards(ctx, shards, store, w.Memory, w.AtOnce)
+	tmp, err := os.MkdirTemp("", "poscentral-worker-*")
+	if err != nil {
+		return fmt.Errorf("make temporary folder: %w", err)
+	}
+	return serveShards(ctx, shards, store, tmp, w.Memory, w.AtOnce)
 }
 
 // dial connects; while the centre is away it tries again.

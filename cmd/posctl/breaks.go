@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -37,6 +38,8 @@ type BreaksCmd struct {
 	Approve breaksDecideCmd  `cmd:"" help:"As the second person, let a remedy happen. 复核同意。"`
 	Reject  breaksRejectCmd  `cmd:"" help:"Refuse a remedy, or take one's own back. 驳回。"`
 	Export  breaksExportCmd  `cmd:"" help:"Write them into FILE.csv or FILE.xlsx. 导出。"`
+
+	Reconcile breaksReconcileCmd `cmd:"" help:"Have the centre reconcile a settlement date now. 让中心立即对账。"`
 }
 
 // Help is the long help text.
@@ -310,6 +313,89 @@ type breaksRejectCmd struct{ breaksDecideCmd }
 // Run rejects.
 func (d *breaksRejectCmd) Run(ctx context.Context, g *grammar, out *cli.Streams) error {
 	return g.Breaks.work(ctx, out, "/console/remedies/"+url.PathEscape(d.Remedy), url.Values{"approve": {"false"}, "reason": {d.Reason}})
+}
+
+type breaksReconcileCmd struct {
+	Date string `arg:"" help:"Settlement date, yyyy-mm-dd. 清算日。"`
+	Wait bool   `help:"Until it has been tried, and print how it ended. 等待结果。"`
+	JSON bool   `name:"json" help:"Print JSON. 以 JSON 输出。"`
+}
+
+// Help is the long help text.
+func (*breaksReconcileCmd) Help() string {
+	return `The serving centre fetches the statements, compares, and makes work of what it finds. To ask again is harmless: what is
+under way goes on once, and inputs that have not changed cost nothing. While a statement or a credit is missing the centre tries
+again every half hour for a day.
+
+Exit codes of --wait: 0 no breaks, 1 breaks, or something is missing yet.`
+}
+
+// Run asks, and waits if that is wanted.
+func (r *breaksReconcileCmd) Run(ctx context.Context, g *grammar, out *cli.Streams) error {
+	o, err := g.Breaks.open(ctx, out)
+	if err != nil {
+		return err
+	}
+	var asked console.RunAnswer
+	if err := o.post(ctx, "/console/reconcile", url.Values{"date": {r.Date}}, &asked); err != nil {
+		return err
+	}
+	a, run := asked.Ask, console.Run{}
+	if r.Wait {
+		if a, run, err = o.tried(ctx, a); err != nil {
+			return err
+		}
+	}
+	if r.JSON {
+		err = json.NewEncoder(out.Out).Encode(map[string]any{"ask": a, "run": run})
+	} else {
+		err = r.print(out.Out, a, run)
+	}
+	if err == nil && r.Wait && (run.Breaks > 0 || a.Lacks != (pos.Text{})) {
+		return cli.Exit(cli.Negative, nil)
+	}
+	return err
+}
+
+func (r *breaksReconcileCmd) print(w io.Writer, a console.RunAsk, run console.Run) (err error) {
+	if !r.Wait {
+		_, err = fmt.Fprintf(w, "%s: asked 已受理 (%d)\n", a.Date, a.Number)
+		return err
+	}
+	if run.ID != "" {
+		_, err = fmt.Fprintf(w, "%s: matched 匹配 %d, breaks 差异 %d, proof 金额证明 %t; %s\n", run.Date, run.Matched, run.Breaks, run.Closes, run.Rules)
+	}
+	if lacks := a.Lacks.In(cli.Language()); lacks != "" && err == nil {
+		_, err = fmt.Fprintf(w, "%s: %s\n", a.Date, lacks)
+	}
+	return err
+}
+
+// tried waits until the centre has made a try at what was asked for, and gives how it stands then. A
+// centre that is away for a moment goes on with it when it is back.
+func (o *office) tried(ctx context.Context, a console.RunAsk) (console.RunAsk, console.Run, error) {
+	const between = time.Second
+	tick := time.NewTicker(between)
+	defer tick.Stop()
+	for {
+		var all console.RunsAnswer
+		if err := o.get(ctx, "/console/reconcile", &all); err != nil && ctx.Err() != nil {
+			return a, console.Run{}, err
+		}
+		i := slices.IndexFunc(all.Asks, func(x console.RunAsk) bool { return x.Date == a.Date })
+		if i >= 0 && all.Asks[i].Number >= a.Number && (all.Asks[i].DueMS == 0 || all.Asks[i].Lacks != (pos.Text{})) {
+			at := slices.IndexFunc(all.Runs, func(x console.Run) bool { return x.Date == a.Date })
+			if at < 0 {
+				return all.Asks[i], console.Run{}, nil
+			}
+			return all.Asks[i], all.Runs[at], nil
+		}
+		select {
+		case <-ctx.Done():
+			return a, console.Run{}, ctx.Err()
+		case <-tick.C:
+		}
+	}
 }
 
 type breaksExportCmd struct {

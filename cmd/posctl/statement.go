@@ -69,7 +69,8 @@ func reportText(r *statement.Report, lang string) string {
 		fmt.Fprintf(&b, in("相符:%s %s = %d\n", "kept: %s %s = %d\n"), c.Part, c.Name, c.Want)
 	}
 	for _, s := range r.First {
-		fmt.Fprintf(&b, in("第 %s\n", "line %s\n"), strings.TrimSpace(s.String()))
+		number, says, _ := strings.Cut(strings.TrimSpace(s.String()), ": ")
+		fmt.Fprintf(&b, in("第 %s 行:%s\n", "line %s: %s\n"), number, says)
 	}
 	return b.String()
 }

@@ -40,16 +40,19 @@ func TestAnOperatorsMorning(t *testing.T) {
 	p.do("reconciliation", chromedp.Navigate(url+"reconcile"), chromedp.WaitVisible(chromedp.CSS("table")))
 	p.sees("the runs", time.Now().In(time.FixedZone("", 8*3600)).Format("2006-01"))
 	p.shot("runs")
+	p.do("ask for a run", chromedp.Submit(chromedp.CSS("#date")), chromedp.Sleep(500*time.Millisecond), chromedp.WaitVisible(chromedp.CSS("table")))
+	p.sees("the runs", "立即对账", "每半小时自动重试")
+	p.shot("runs-asked")
 	p.do("breaks", chromedp.Click(chromedp.CSS("tbody tr td a")), chromedp.Sleep(500*time.Millisecond))
 	p.sees("the breaks", "对方缺少", "CCB", "199.00")
 	p.shot("breaks")
 
 	p.do("work", chromedp.Navigate(url+"breaks?all=1"), chromedp.WaitVisible(chromedp.CSS("table")))
-	p.sees("the work on breaks", "对方缺少", "到账不符", "已调账", "standard/1 carry", "已结清", "CSV", "Excel")
+	p.sees("the work on breaks", "对方缺少", "到账不符", "已调账", "standard/2 carry", "已结清", "CSV", "Excel")
 	p.shot("breaks-work")
 	p.do("a break that was claimed", chromedp.Navigate(url+"breaks?state=adjusted"), chromedp.WaitVisible(chromedp.CSS("td.mono a")),
 		chromedp.Click(chromedp.CSS("td.mono a")), chromedp.WaitVisible(chromedp.CSS("h2")))
-	p.sees("its history", "向机构追索", "已完成", "zhao", "admin", "remedy_approved")
+	p.sees("its history", "向机构追索", "已完成", "zhao", "admin", "复核同意", "规则")
 	p.shot("break-done")
 	p.do("one that is open", chromedp.Navigate(url+"breaks?lang=en"), chromedp.WaitVisible(chromedp.CSS("td.mono a")),
 		chromedp.Click(chromedp.CSS("td.mono a")), chromedp.WaitVisible(chromedp.CSS("#assignee")), chromedp.Submit(chromedp.CSS("#assignee")),

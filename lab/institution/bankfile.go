@@ -81,6 +81,13 @@ func (s *Simulator) damaged(h *house, date pos.Date, how string, file []byte) ([
 	}
 }
 
+// Two institutions settle a part by itself: one sends an invoice of its fees, the other debits refunds
+// to another account.
+const (
+	billsFees     = "BOC"
+	debitsRefunds = "PSBC"
+)
+
 // account writes the day's turnover of the merchants' collecting account as MT940 (SWIFT
 // category 9): one net credit for the settlement date, arrived on the same day. The
 // opening balance is zero: what is collected is passed on in the evening.
@@ -91,15 +98,20 @@ func (s *Simulator) account(h *house, date pos.Date, less pos.Money) ([]byte, er
 	}
 	var net, fees pos.Money
 	for _, l := range lines {
-		switch l.Status {
-		case "S":
+		switch {
+		case l.Status == "S":
 			net += l.Amount
-		case "R":
+		case l.Status == "R" && h.Code != debitsRefunds:
 			net -= l.Amount
 		}
-		fees += l.Fee
+		if h.Code != billsFees {
+			fees += l.Fee
+		}
 	}
-	net -= fees + less
+	if len(lines) > 0 { // nothing can be short of nothing
+		net -= less
+	}
+	net -= fees
 	day := strings.ReplaceAll(string(date), "-", "")
 	var b strings.Builder
 	fmt.Fprintf(&b, ":20:DCEP%s\r\n:25:%s/DCEP-SETTLEMENT\r\n:28C:%s/1\r\n:60F:C%sCNY0,00\r\n", day, h.Code, day[4:], day[2:])

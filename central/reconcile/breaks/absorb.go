@@ -205,7 +205,7 @@ func (t *absorb) found(id string, b *reconcile.Break, misses map[string]*match.L
 		c.Bank = before.Bank // its suspense lies there
 	}
 	if line := misses[sideOf(b.Kind)+b.TxnID]; line != nil {
-		c.Batch, c.Orig = line.Batch, line.Orig
+		c.Batch, c.Orig, c.Clock = line.Batch, line.Orig, line.Clock
 	}
 	changed := before.Kind != c.Kind || before.Difference != c.Difference || before.Fees != c.Fees
 	if changed && !fresh {
@@ -273,7 +273,7 @@ func (t *absorb) dissolve(c *pos.BreakCase) error {
 // postShort posts what may name an account many times.
 func (t *absorb) postShort(owner string, tr ledger.Transaction) error {
 	normal, err := tr.Normal()
-	if err != nil {
+	if err != nil || len(normal.Postings) == 0 { // within one institution and date nothing moves
 		return err
 	}
 	t.post(owner, normal)
@@ -352,13 +352,6 @@ func (t *absorb) unclaim(c *pos.BreakCase) {
 	t.met = append(t.met, c.ID)
 }
 
-func (t *absorb) reopen(c *pos.BreakCase, why string) {
-	if c.State.Final() || c.State == pos.BreakCarried {
-		c.Assignee, c.Cause, c.Note, c.Until = "", "", "", ""
-		t.move(c, RuleActor, "reopened", pos.BreakOpen, why)
-	}
-}
-
 // lines are what the rules look at: the day's misses that nobody has closed, and the open
 // ones of days before. A claim still waits for its partner.
 func (t *absorb) lines() ([]match.Line, error) {
@@ -432,8 +425,12 @@ func (t *absorb) party(g *match.Group) string {
 	for i, l := range g.Lines {
 		refs[i] = l.Ref
 	}
-	slices.Sort(refs)
-	sum := sha256.Sum256([]byte(strings.Join(refs, "\x00")))
+	return partyOf(refs)
+}
+
+func partyOf(ids []string) string {
+	slices.Sort(ids)
+	sum := sha256.Sum256([]byte(strings.Join(ids, "\x00")))
 	return hex.EncodeToString(sum[:8])
 }
 

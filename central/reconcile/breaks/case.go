@@ -30,7 +30,7 @@ import (
 func lineOf(c *pos.BreakCase) (match.Line, bool) {
 	l := match.Line{
 		Item:  carry.Item{TxnID: c.Txn, Bank: c.Bank, Merchant: c.Merchant, Since: string(c.Date), Line: c.ID},
-		Batch: c.Batch, Orig: c.Orig, Ref: c.ID,
+		Batch: c.Batch, Orig: c.Orig, Clock: c.Clock, Ref: c.ID,
 	}
 	switch c.Kind {
 	case pos.MissingTheirs:

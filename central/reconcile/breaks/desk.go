@@ -84,6 +84,14 @@ func (t *turn) move(c *pos.BreakCase, actor, what string, to pos.BreakState, det
 	t.note(c, actor, what, detail)
 }
 
+// reopen gives a case that had ended, or waits, back to people.
+func (t *turn) reopen(c *pos.BreakCase, why string) {
+	if c.State.Final() || c.State == pos.BreakCarried {
+		c.Assignee, c.Cause, c.Note, c.Until = "", "", "", ""
+		t.move(c, RuleActor, "reopened", pos.BreakOpen, why)
+	}
+}
+
 // act runs fn on one case and writes the case, its history and the trail of operations.
 func (d *Desk) act(ctx context.Context, id string, by Person, fn func(t *turn, c *pos.BreakCase) error) (pos.BreakCase, error) {
 	var out pos.BreakCase

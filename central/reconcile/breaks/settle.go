@@ -21,16 +21,22 @@ type Leg struct {
 	Matched pos.Money // effective value of the lines that agree
 	Gross   pos.Money // of all lines of the accepted statement
 	Fees    pos.Money
+	Apart   pos.Money // of both: what the institution settles by itself, not in the credit
 	Credit  pos.Money // what the settlement account shows for the date
 	Arrived bool      // false: the account's statement is not there
 	File    string    // SHA-256 of the account's statement
-	Rule    string
+	Rule    string    // its name
+	// MostLines and Resolve are the rule's: how many breaks of the statement are tried against a credit
+	// that differs, and whether the only combination that fits closes them. 0: none is tried.
+	MostLines int
+	Resolve   bool
 }
 
 // Settle posts a day's net credit and compares it with what the statement's lines come to,
 // less fees: Σ matched − fees, and the lines in breaks, each of which is a case. Where they agree
-// the date's lines are settled; else the rest is a case of its own (CreditMismatch). The same
-// leg again changes nothing; another one posts what has changed.
+// the date's lines are settled; else the rest is a case of its own (CreditMismatch), which the
+// statement's own breaks may explain (see combine). The same leg again changes nothing; another one
+// posts what has changed.
 func (d *Desk) Settle(ctx context.Context, l Leg) (pos.Settlement, error) {
 	var out pos.Settlement
 	err := d.cfg.Store.BreakTx(ctx, func(tx Tx) error {
@@ -43,24 +49,16 @@ func (d *Desk) Settle(ctx context.Context, l Leg) (pos.Settlement, error) {
 		s.Bank, s.Date, s.Matched = l.Bank, l.Date, l.Matched
 		if !l.Arrived {
 			if s.State == "" { // what has arrived once stays
-				s.State, s.Gross, s.Fees, s.ChangedMS = pos.SettlementWaiting, l.Gross, l.Fees, t.now
+				s.State, s.Gross, s.Fees, s.Apart, s.ChangedMS = pos.SettlementWaiting, l.Gross, l.Fees, l.Apart, t.now
 			}
 			out = s
 			return tx.PutSettlement(ctx, s)
 		}
-		s.Gross, s.Fees, s.Credit, s.File = l.Gross, l.Fees, l.Credit, l.File
-		if before.State == pos.SettlementWaiting { // nothing was posted for it
-			before.Gross, before.Fees, before.Credit = 0, 0, 0
+		s.Gross, s.Fees, s.Apart, s.Credit, s.File = l.Gross, l.Fees, l.Apart, l.Credit, l.File
+		if err := t.settled(&s, before); err != nil {
+			return err
 		}
-		if before.State == "" || before.State == pos.SettlementWaiting || before.Gross != s.Gross || before.Fees != s.Fees || before.Credit != s.Credit {
-			s.Revision, s.ChangedMS = before.Revision+1, t.now
-			tr := ledger.Settled(fmt.Sprintf("settled:%s:%s:%d", l.Bank, l.Date, s.Revision), l.Bank, l.Date,
-				s.Gross-before.Gross, s.Fees-before.Fees, s.Credit-before.Credit)
-			if _, err := ledger.Post(ctx, tx, tr); err != nil {
-				return err
-			}
-		}
-		if s.State, err = t.credited(&s, l.Rule); err != nil {
+		if s.State, err = t.credited(&s, &l); err != nil {
 			return err
 		}
 		out = s
@@ -72,6 +70,21 @@ func (d *Desk) Settle(ctx context.Context, l Leg) (pos.Settlement, error) {
 	return out, nil
 }
 
+// settled posts what the settlement moved by since it was before.
+func (t *turn) settled(s *pos.Settlement, before pos.Settlement) error {
+	if before.State == pos.SettlementWaiting || before.State == "" { // nothing was posted for it
+		before.Gross, before.Fees, before.Apart, before.Credit, before.State = 0, 0, 0, 0, ""
+	}
+	if before.State != "" && before.Gross == s.Gross && before.Fees == s.Fees && before.Apart == s.Apart && before.Credit == s.Credit {
+		return nil
+	}
+	s.Revision, s.ChangedMS = before.Revision+1, t.now
+	_, err := ledger.Post(t.ctx, t.tx, ledger.Settled(fmt.Sprintf("settled:%s:%s:%d", s.Bank, s.Date, s.Revision), s.Bank, s.Date, ledger.NetCredit{
+		Gross: s.Gross - before.Gross, Fees: s.Fees - before.Fees, Apart: s.Apart - before.Apart, Credit: s.Credit - before.Credit,
+	}))
+	return err
+}
+
 // Settlements are the second legs of a date.
 func (d *Desk) Settlements(ctx context.Context, date pos.Date) ([]pos.Settlement, error) {
 	const institutions = 1000
@@ -79,9 +92,9 @@ func (d *Desk) Settlements(ctx context.Context, date pos.Date) ([]pos.Settlement
 }
 
 // credited brings the case of the net credit to what the settlement says.
-func (t *turn) credited(s *pos.Settlement, rule string) (pos.SettlementState, error) {
+func (t *turn) credited(s *pos.Settlement, l *Leg) (pos.SettlementState, error) {
 	id := SettledID(s.Bank, s.Date)
-	c, found, err := t.tx.CaseRow(t.ctx, id)
+	row, found, err := t.tx.CaseRow(t.ctx, id)
 	if err != nil {
 		return "", err
 	}
@@ -89,28 +102,36 @@ func (t *turn) credited(s *pos.Settlement, rule string) (pos.SettlementState, er
 	if !found && missing == 0 {
 		return pos.SettlementSettled, nil
 	}
+	g := group{turn: t, bank: s.Bank, date: s.Date, cases: map[string]*pos.BreakCase{}}
 	if !found {
-		c = pos.BreakCase{
-			ID: id, Date: s.Date, Kind: pos.CreditMismatch, Txn: "credit:" + s.Bank, Bank: s.Bank, State: pos.BreakOpen, Rule: rule,
+		row = pos.BreakCase{
+			ID: id, Date: s.Date, Kind: pos.CreditMismatch, Txn: "credit:" + s.Bank, Bank: s.Bank, State: pos.BreakOpen, Rule: l.Rule,
 			Outcome: match.Broken, OursStatus: "S", TheirStatus: "S", OpenedMS: t.now,
 		}
-		t.note(&c, RuleActor, "opened", fmt.Sprintf("expected %s, credited %s", s.Expected(), s.Credit))
+	}
+	c := g.keep(row)
+	if !found {
+		t.note(c, RuleActor, "opened", fmt.Sprintf("expected %s, credited %s", s.Expected(), s.Credit))
 	}
 	if found && (c.Difference != missing || c.Ours != s.Expected()) {
-		t.note(&c, RuleActor, "changed", fmt.Sprintf("expected %s, credited %s", s.Expected(), s.Credit))
+		t.note(c, RuleActor, "changed", fmt.Sprintf("expected %s, credited %s", s.Expected(), s.Credit))
+		if err := g.dissolve(c); err != nil {
+			return "", err
+		}
 	}
 	c.Ours, c.Theirs, c.Difference, c.File = s.Expected(), s.Credit, missing, s.File
 	switch {
 	case c.Outstanding() == 0 && !c.State.Final():
-		t.move(&c, RuleActor, "resolved", pos.BreakResolved, "the credit is right now")
-	case c.Outstanding() != 0 && c.State.Final():
-		c.Assignee, c.Cause, c.Note = "", "", ""
-		t.move(&c, RuleActor, "reopened", pos.BreakOpen, "the credit differs")
+		t.move(c, RuleActor, "resolved", pos.BreakResolved, "the credit is right now")
+	case c.Outstanding() != 0:
+		t.reopen(c, "the credit differs")
 	}
-	if err := t.tx.PutCases(t.ctx, []pos.BreakCase{c}); err != nil {
-		return "", err
+	if !c.State.Final() {
+		if err := g.combine(c, l); err != nil {
+			return "", err
+		}
 	}
-	if err := t.tx.AppendEvents(t.ctx, t.events); err != nil {
+	if err := g.write(); err != nil {
 		return "", err
 	}
 	if c.State.Final() {

@@ -83,6 +83,19 @@ type Store interface {
 	SaveRun(ctx context.Context, r Run) error
 	Runs(ctx context.Context, limit int) ([]Run, error)
 	Run(ctx context.Context, id string) (Run, bool, error)
+
+	// PutAsk makes the date due now, under the next number; one that is due keeps its tries.
+	PutAsk(ctx context.Context, date pos.Date, by string, atMS int64) (Ask, error)
+	// AnswerAsk writes what a try came to, unless the date was asked for again meanwhile.
+	AnswerAsk(ctx context.Context, a Ask) error
+	// DueAsks lists what is due at a moment, the oldest date first.
+	DueAsks(ctx context.Context, atMS int64) ([]Ask, error)
+	// Asks lists the newest dates that were asked for.
+	Asks(ctx context.Context, limit int) ([]Ask, error)
+	// Lacking lists the dates since one whose runs still lack a statement or a credit.
+	Lacking(ctx context.Context, since pos.Date) ([]pos.Date, error)
+	// LastAsk is the newest date that somebody has asked for; "" for none.
+	LastAsk(ctx context.Context, by string) (pos.Date, error)
 }
 
 // Config of a Desk.
@@ -104,8 +117,9 @@ type Config struct {
 
 // Desk runs reconciliations, one at a time.
 type Desk struct {
-	c  Config
-	mu sync.Mutex
+	c     Config
+	mu    sync.Mutex
+	asked chan struct{} // a nudge for Serve
 }
 
 // New returns a Desk. An institution whose statement format is not known is pos.ErrConfig.
@@ -139,7 +153,7 @@ func New(c Config) (*Desk, error) {
 				fmt.Errorf("institution %s: format %q is not known; posctl statement formats lists them", code, member.Statement.Format))
 		}
 	}
-	return &Desk{c: c}, nil
+	return &Desk{c: c, asked: make(chan struct{}, 1)}, nil
 }
 
 // statementLimit bounds one statement: 50 million lines of 200 bytes.
@@ -179,6 +193,9 @@ func (d *Desk) Reconcile(ctx context.Context, date pos.Date) (Run, error) {
 		return run, err
 	}
 	if err := d.settle(ctx, &run); err != nil {
+		return run, err
+	}
+	if err := d.explain(ctx, &run); err != nil {
 		return run, err
 	}
 	run.Seconds = d.c.Now().Sub(started).Seconds()
@@ -232,6 +249,10 @@ func (d *Desk) compare(ctx context.Context, ours []reconcile.Source, run *Run) e
 	}
 	job := d.job(ours, run.Date)
 	job.Theirs, job.Out = theirs, run.Folder
+	// Without it the folder is not complete, whatever the run before was recorded as.
+	if err := os.Remove(filepath.Join(run.Folder, match.ExplainedFile)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("begin anew: %w", err)
+	}
 	summary, err := d.c.Engine(ctx, job)
 	if err != nil {
 		return fmt.Errorf("reconcile %s: %w", run.Date, err)
@@ -246,14 +267,16 @@ func (d *Desk) compare(ctx context.Context, ours []reconcile.Source, run *Run) e
 	if err != nil {
 		return err
 	}
-	if err := d.c.Breaks.Absorb(ctx, breaks.Day{Date: run.Date, Files: files, Rules: d.c.Rules, Breaks: list, Misses: misses}); err != nil {
-		return err
-	}
+	return d.c.Breaks.Absorb(ctx, breaks.Day{Date: run.Date, Files: files, Rules: d.c.Rules, Breaks: list, Misses: misses})
+}
+
+// explain writes beside the breaks what has become of each.
+func (d *Desk) explain(ctx context.Context, run *Run) error {
 	says, err := d.c.Breaks.Says(ctx, run.Date)
 	if err != nil {
 		return err
 	}
-	return match.WriteExplained(run.Folder, list, says)
+	return match.WriteExplained(run.Folder, filepath.Join(run.Folder, "breaks.csv"), says)
 }
 
 func (r *Run) take(s reconcile.Summary) {

@@ -26,6 +26,7 @@ import (
 	"dcpos/central/store"
 	lab "dcpos/lab/institution"
 	"dcpos/lab/institution/api"
+	"dcpos/lab/statements"
 	"dcpos/lab/wallet"
 	"dcpos/pos"
 )
@@ -209,11 +210,15 @@ func (d *day) cases() []pos.BreakCase {
 func TestSixFormsAndTheirCredits(t *testing.T) {
 	d := newDay(t, 38)
 	r := d.run(today)
-	if r.Breaks != 0 || r.Matched != 12 || !r.Closes || len(r.Waiting) != 0 || r.Rules != "standard/1" {
+	if r.Breaks != 0 || r.Matched != 12 || !r.Closes || len(r.Waiting) != 0 || r.Rules != "standard/2" {
 		t.Fatalf("%+v", r)
 	}
 	for _, s := range r.Settlements {
-		if s.State != pos.SettlementSettled || s.Gross != 1244_56 || s.Fees != 473 || s.Credit != 1239_83 || s.Matched != s.Gross {
+		credit, apart := pos.Money(1239_83), pos.Money(0)
+		if s.Bank == "BOC" { // it sends an invoice of its fees
+			credit, apart = 1244_56, 473
+		}
+		if s.State != pos.SettlementSettled || s.Gross != 1244_56 || s.Fees != 473 || s.Apart != apart || s.Credit != credit || s.Matched != s.Gross {
 			t.Errorf("%+v", s)
 		}
 	}
@@ -353,16 +358,16 @@ func TestMissingLateAndCorrected(t *testing.T) {
 		t.Fatalf("%+v\n%+v", r, all)
 	}
 	b := all[slices.IndexFunc(all, func(c pos.BreakCase) bool { return c.Kind == pos.MissingTheirs })]
-	if b.Bank != "BOC" || b.Outstanding() != 1234_56 || b.State != pos.BreakCarried || b.Rule != "standard/1 carry" {
+	// The line that BOC's statement lacks is in its credit: the money is there, the statement is wrong.
+	if b.Bank != "BOC" || b.Outstanding() != 0 || b.State != pos.BreakResolved || b.Rule != "standard/2 net-credit" || b.Clock == "" {
 		t.Errorf("%+v", b)
 	}
 	explained, err := os.ReadFile(filepath.Join(r.Folder, "explained.csv"))
-	if want := fmt.Sprintf("missing_theirs,%s,BOC,%%s,,standard/1 carry,carried,", b.Txn); err != nil || !strings.Contains(string(explained), strings.Split(want, "%s")[0]) {
+	if want := fmt.Sprintf("missing_theirs,%s,BOC,%%s,,standard/2 net-credit,matched,", b.Txn); err != nil || !strings.Contains(string(explained), strings.Split(want, "%s")[0]) {
 		t.Errorf("%s %v", explained, err)
 	}
 	for _, s := range r.Settlements {
-		// The line that BOC's statement lacks is in its credit: the money is there, the statement is wrong.
-		want := map[string]pos.SettlementState{"BOC": pos.SettlementDiffers, "PSBC": pos.SettlementDiffers}[s.Bank]
+		want := map[string]pos.SettlementState{"PSBC": pos.SettlementDiffers}[s.Bank]
 		if want == "" {
 			want = pos.SettlementSettled
 		}
@@ -382,6 +387,42 @@ func TestMissingLateAndCorrected(t *testing.T) {
 	}
 	if old, err := filepath.Glob(filepath.Join(d.folder, "statements", "replaced", "BOC-*")); err != nil || len(old) != 1 {
 		t.Error(old, err)
+	}
+}
+
+// TestOneFileAfterTheHolidays: nothing comes for a date, until a later date's statement holds it too.
+func TestOneFileAfterTheHolidays(t *testing.T) {
+	d := newDay(t, 0)
+	d.fault("BOCOM", api.Fault{Op: api.OpStatements, Kind: api.Late, Count: 10})
+	if r := d.run(today); !slices.Equal(r.Waiting, []string{"BOCOM"}) {
+		t.Fatalf("%+v", r)
+	}
+	var lines []statements.BankLine
+	if err := d.store.Reconciliations().Lines(t.Context(), "BOCOM", today, func(l daily.Line) error {
+		lines = append(lines, statements.BankLine{
+			TxnID: l.TxnID, Merchant: l.Merchant, Name: "M", Terminal: l.Terminal[len(l.Terminal)-8:], Amount: int64(l.Amount), Status: 'S',
+			Day: 20260302, Date: 20260302, Clock: 120000,
+		})
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	other := lines[0]
+	other.TxnID, other.Day, other.Date = pos.NewPaymentID(time.UnixMilli(d.clock.Load()), [10]byte{77}).String(), 20260304, 20260304
+	file, err := statements.WriteBank("BOCOM", 20260302, 20260304, append(lines, other))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(d.folder, "statements", "BOCOM-2026-03-04.txt"), file, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r := d.run(today)
+	v := verdict(r, "BOCOM", false)
+	if len(r.Waiting) != 0 || r.Matched != 12 || r.Breaks != 0 || v.Kind != daily.Accepted || v.Lines != 2 || v.Reason.EN != "is part of the statement of 2026-03-04" {
+		t.Fatalf("%+v\n%+v", v, r)
+	}
+	if again := d.run(today); !again.Same {
+		t.Errorf("%+v", again)
 	}
 }
 

@@ -92,6 +92,9 @@ func (d *Desk) ingest(ctx context.Context, code string, date pos.Date) (Verdict,
 	}
 	v.InUse = v.inUse != ""
 	came, err := d.fetch(ctx, member, date, folder, &v)
+	if err == nil && came == "" && !v.InUse {
+		return v, d.covered(ctx, date, &v)
+	}
 	if err != nil || came == "" {
 		return v, err
 	}

@@ -61,7 +61,8 @@ func (d *Desk) ours(ctx context.Context, run *Run) ([]reconcile.Source, error) {
 			return nil, err
 		}
 		ours = append(ours, reconcile.Source{Path: path})
-		_, _ = fmt.Fprintf(sum, "%s %s %s %s\n", v.Institution, v.Format, v.inUse, hash)
+		member, _ := d.c.Institutions.Member(v.Institution) // none: says nothing
+		_, _ = fmt.Fprintf(sum, "%s %s %s %s %s\n", v.Institution, v.Format, v.inUse, hash, member.Settlement)
 	}
 	run.Inputs = hex.EncodeToString(sum.Sum(nil))
 	return ours, nil

@@ -39,17 +39,28 @@ func (d *Desk) settle(ctx context.Context, run *Run) error {
 				return err
 			}
 		}
-		leg := breaks.Leg{Bank: v.Institution, Date: run.Date}
-		day := slices.IndexFunc(v.report.Days, func(x statement.Day) bool { return x.Date == yyyymmdd(run.Date) })
-		if day >= 0 {
-			leg.Gross, leg.Fees = v.report.Days[day].Effective, v.report.Days[day].Fee
-		}
+		leg := d.of(v, run.Date)
 		leg.Matched = leg.Gross - broken[v.Institution]
 		if err := d.leg(ctx, run, leg); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// of is what a statement comes to on a date.
+func (d *Desk) of(v *Verdict, date pos.Date) breaks.Leg {
+	leg := breaks.Leg{Bank: v.Institution, Date: date}
+	day := slices.IndexFunc(v.report.Days, func(x statement.Day) bool { return x.Date == yyyymmdd(date) })
+	if day < 0 {
+		return leg
+	}
+	sum := v.report.Days[day]
+	leg.Gross, leg.Fees = sum.Effective, sum.Fee
+	if member, ok := d.c.Institutions.Member(v.Institution); ok {
+		leg.Apart = member.Settlement.Apart(sum.Fee, sum.Refunds)
+	}
+	return leg
 }
 
 // settleAgain looks at the credits of a date whose lines have not changed.
@@ -59,11 +70,14 @@ func (d *Desk) settleAgain(ctx context.Context, run *Run) error {
 		return err
 	}
 	for _, s := range before {
-		if err := d.leg(ctx, run, breaks.Leg{Bank: s.Bank, Date: s.Date, Matched: s.Matched, Gross: s.Gross, Fees: s.Fees}); err != nil {
+		if err := d.leg(ctx, run, breaks.Leg{Bank: s.Bank, Date: s.Date, Matched: s.Matched, Gross: s.Gross, Fees: s.Fees, Apart: s.Apart}); err != nil {
 			return err
 		}
 	}
-	return nil
+	if slices.EqualFunc(before, run.Settlements, func(a, b pos.Settlement) bool { return a.Revision == b.Revision && a.State == b.State }) {
+		return nil
+	}
+	return d.explain(ctx, run) // a credit may have closed breaks
 }
 
 // leg asks for the account's statement of the date and settles. One that cannot be used says
@@ -80,6 +94,9 @@ func (d *Desk) leg(ctx context.Context, run *Run, leg breaks.Leg) error {
 		d.c.Log.WarnContext(ctx, "account statement cannot be used", "institution", leg.Bank, "date", run.Date, "why", v.Reason.EN)
 	}
 	leg.Rule = d.c.Rules.Name("net-credit")
+	if rule, ok := d.c.Rules.Credit(); ok {
+		leg.Rule, leg.MostLines, leg.Resolve = d.c.Rules.Name(rule.ID), rule.MostLines, rule.Resolve
+	}
 	run.Verdicts = append(run.Verdicts, v)
 	s, err := d.c.Breaks.Settle(ctx, leg)
 	run.Settlements = append(run.Settlements, s)

@@ -25,7 +25,7 @@ func explainedHeader() []string {
 }
 
 // Misses reads the lines that only one side has out of a run's breaks.csv, and looks up in
-// the files what breaks.csv does not tell: originals and batches. today is the run's date.
+// the files what breaks.csv does not tell: originals, batches and times. today is the run's date.
 func Misses(ctx context.Context, breaks string, ours, theirs []reconcile.Source, today string) ([]Line, error) {
 	var lines []Line
 	wanted := [2]map[string]int{{}, {}}
@@ -50,7 +50,7 @@ func Misses(ctx context.Context, breaks string, ours, theirs []reconcile.Source,
 		for _, src := range sources {
 			if err := statement.Each(ctx, src, func(row *statement.Row, _ int64) {
 				if at, ok := wanted[side][string(row.TxnID)]; ok {
-					lines[at].Orig, lines[at].Batch = string(row.Orig), string(row.Batch)
+					lines[at].lookUp(row)
 				}
 			}); err != nil {
 				return nil, fmt.Errorf("look up what is missing: %w", err)
@@ -58,6 +58,19 @@ func Misses(ctx context.Context, breaks string, ours, theirs []reconcile.Source,
 		}
 	}
 	return lines, nil
+}
+
+// lookUp takes what only the statement tells of the line.
+func (l *Line) lookUp(row *statement.Row) {
+	l.Orig, l.Batch = string(row.Orig), string(row.Batch)
+	if seconds, known := row.Clock(); known {
+		l.Clock = clock(seconds)
+	}
+}
+
+// clock writes seconds of a day as HH:MM:SS.
+func clock(seconds int) string {
+	return fmt.Sprintf("%02d:%02d:%02d", seconds/3600, seconds/60%60, seconds%60)
 }
 
 func sideOf(name string) int {

@@ -15,6 +15,7 @@ type Line struct {
 	carry.Item
 	Orig  string // of a refund: the payment's txn_id
 	Batch string
+	Clock string // HH:MM:SS in Asia/Shanghai; "" is not known
 	Ref   string // the caller's own name for it
 }
 
@@ -89,6 +90,9 @@ func (s *RuleSet) Apply(lines []Line, today string) (*Result, error) {
 			}
 		case Batch:
 			p.batches()
+		case Window:
+			p.window()
+		case Credit: // looks at whole days, when their lines have been said: package breaks does
 		case Residual:
 			p.residual()
 		}

@@ -19,14 +19,15 @@ import (
 
 const today = "2026-11-22"
 
-// line is "side id status amount[ orig[ batch[ since]]]"; "-" is nothing.
+// line is "side id status amount[ orig[ batch[ since]]][ @HH:MM:SS]"; "-" is nothing.
 func line(text string) Line {
+	text, at, _ := strings.Cut(text, " @")
 	f := append(strings.Fields(text), "-", "-", today)
 	get := func(i int) string { return strings.ReplaceAll(f[i], "-", "") }
 	l := Line{Item: carry.Item{Side: f[0], TxnID: f[1], Status: f[2], Bank: "ICBC", Merchant: "M1", Since: today, Line: "2"}, Ref: text}
 	fen, _ := strconv.ParseInt(f[3], 10, 64) // written below
 	l.Amount = pos.Money(fen)
-	l.Orig, l.Batch = get(4), get(5)
+	l.Orig, l.Batch, l.Clock = get(4), get(5), at
 	if len(f) > 9 {
 		l.Since = f[6]
 	}
@@ -57,18 +58,24 @@ func TestRules(t *testing.T) {
 		outcome Outcome
 		members int
 	}{
-		"a refund under two ids":        {[]string{"ours r1 R 40 p1", "theirs r2 R 40 p1"}, "standard/1 refund-original", Matched, 2},
-		"two refunds of one amount":     {[]string{"ours r1 R 40 p1", "theirs r2 R 40 p1", "theirs r3 R 40 p1"}, "standard/1 refund-original", Ambiguous, 3},
-		"a reversal that netted out":    {[]string{"ours p1 S 40", "ours r1 R 40 p1"}, "standard/1 netted-reversal", Matched, 2},
-		"netted by two refunds":         {[]string{"theirs p1 S 40", "theirs r1 R 15 p1", "theirs r2 R 25 p1"}, "standard/1 netted-reversal", Matched, 3},
-		"over the cut-over":             {[]string{"ours p1 S 40 - - 2026-11-21", "theirs p1 S 40"}, "standard/1 carry", Matched, 2},
-		"came otherwise":                {[]string{"ours p1 S 40 - - 2026-11-21", "theirs p1 S 41"}, "standard/1 carry", Differing, 2},
-		"twice open":                    {[]string{"ours p1 S 40 - - 2026-11-20", "ours p1 S 40 - - 2026-11-21", "theirs p1 S 40"}, "standard/1 carry", Ambiguous, 3},
-		"a batch against its total":     {[]string{"ours p1 S 40 - B7", "ours p2 S 30 - B7", "ours r1 R 5 x B7", "theirs B7 S 65"}, "standard/1 batch", Matched, 4},
-		"one of ours, n of theirs":      {[]string{"ours t S 70 - B7", "theirs p1 S 40 - B7", "theirs p2 S 30 - B7"}, "standard/1 batch", Matched, 3},
-		"n to m":                        {[]string{"ours p1 S 40", "ours p2 S 30", "theirs q1 S 25", "theirs q2 S 45"}, "standard/1 residual", Suggested, 4},
-		"one sum in two ways":           {[]string{"ours p1 S 40", "theirs q1 S 40", "theirs q2 S 40"}, "standard/1 residual", Ambiguous, 3},
-		"an id of theirs for an amount": {[]string{"ours p1 S 40", "theirs q1 S 40"}, "standard/1 residual", Suggested, 2},
+		"a refund under two ids":        {[]string{"ours r1 R 40 p1", "theirs r2 R 40 p1"}, "standard/2 refund-original", Matched, 2},
+		"two refunds of one amount":     {[]string{"ours r1 R 40 p1", "theirs r2 R 40 p1", "theirs r3 R 40 p1"}, "standard/2 refund-original", Ambiguous, 3},
+		"a reversal that netted out":    {[]string{"ours p1 S 40", "ours r1 R 40 p1"}, "standard/2 netted-reversal", Matched, 2},
+		"netted by two refunds":         {[]string{"theirs p1 S 40", "theirs r1 R 15 p1", "theirs r2 R 25 p1"}, "standard/2 netted-reversal", Matched, 3},
+		"over the cut-over":             {[]string{"ours p1 S 40 - - 2026-11-21", "theirs p1 S 40"}, "standard/2 carry", Matched, 2},
+		"came otherwise":                {[]string{"ours p1 S 40 - - 2026-11-21", "theirs p1 S 41"}, "standard/2 carry", Differing, 2},
+		"twice open":                    {[]string{"ours p1 S 40 - - 2026-11-20", "ours p1 S 40 - - 2026-11-21", "theirs p1 S 40"}, "standard/2 carry", Ambiguous, 3},
+		"a batch against its total":     {[]string{"ours p1 S 40 - B7", "ours p2 S 30 - B7", "ours r1 R 5 x B7", "theirs B7 S 65"}, "standard/2 batch", Matched, 4},
+		"one of ours, n of theirs":      {[]string{"ours t S 70 - B7", "theirs p1 S 40 - B7", "theirs p2 S 30 - B7"}, "standard/2 batch", Matched, 3},
+		"n to m":                        {[]string{"ours p1 S 40", "ours p2 S 30", "theirs q1 S 25", "theirs q2 S 45"}, "standard/2 residual", Suggested, 4},
+		"one sum in two ways":           {[]string{"ours p1 S 40", "theirs q1 S 40", "theirs q2 S 40"}, "standard/2 residual", Ambiguous, 3},
+		"near in time":                  {[]string{"ours p1 S 40 @10:00:00", "theirs q1 S 40 @10:09:59"}, "standard/2 near", Suggested, 2},
+		"over midnight":                 {[]string{"ours p1 S 40 - - 2026-11-21 @23:55:00", "theirs q1 S 40 @00:04:00"}, "standard/2 near", Suggested, 2},
+		"two are near":                  {[]string{"ours p1 S 40 @10:00:00", "theirs q1 S 40 @09:55:00", "theirs q2 S 40 @10:05:00"}, "standard/2 near", Ambiguous, 3},
+		"near by way of another":        {[]string{"ours p1 S 40 @10:00:00", "theirs q1 S 40 @10:09:00", "ours p2 S 40 @10:18:00"}, "standard/2 near", Ambiguous, 3},
+		"too far apart in time":         {[]string{"ours p1 S 40 @10:00:00", "theirs q1 S 40 @10:10:01"}, "standard/2 residual", Suggested, 2},
+		"too many days apart":           {[]string{"ours p1 S 40 - - 2026-11-20 @10:00:00", "theirs q1 S 40 @10:00:00"}, "standard/2 residual", Suggested, 2},
+		"an id of theirs for an amount": {[]string{"ours p1 S 40", "theirs q1 S 40"}, "standard/2 residual", Suggested, 2},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := apply(t, c.lines...)
@@ -116,6 +123,7 @@ func TestEveryLineOnceWhateverTheOrder(t *testing.T) {
 				Amount: pos.Money(rapid.IntRange(0, 5).Draw(rt, "fen")),
 				Since:  rapid.SampledFrom([]string{"2026-11-19", "2026-11-21", today}).Draw(rt, "since"),
 			}, Ref: fmt.Sprint(i)}
+			l.Clock = rapid.SampledFrom([]string{"", "23:59:00", "00:02:00", "00:11:00"}).Draw(rt, "clock")
 			l.Orig = rapid.SampledFrom([]string{"", "t1", "t2"}).Draw(rt, "orig")
 			l.Batch = rapid.SampledFrom([]string{"", "t3", "B"}).Draw(rt, "batch")
 			lines = append(lines, l)
@@ -135,7 +143,7 @@ func TestEveryLineOnceWhateverTheOrder(t *testing.T) {
 			if g.Outcome == Matched && g.Difference != 0 {
 				rt.Fatalf("%+v does not cancel", g)
 			}
-			if !strings.HasPrefix(g.Rule, "standard/1 ") {
+			if !strings.HasPrefix(g.Rule, "standard/2 ") {
 				rt.Fatalf("%q is no rule", g.Rule)
 			}
 		}
@@ -157,8 +165,8 @@ func TestEveryLineOnceWhateverTheOrder(t *testing.T) {
 
 func TestRuleSetsAreChecked(t *testing.T) {
 	for name, change := range map[string][2]string{
-		"unknown key":      {"version: 1", "version: 1\ncolour: red"},
-		"no version":       {"version: 1", "version: 0"},
+		"unknown key":      {"version: 2", "version: 2\ncolour: red"},
+		"no version":       {"version: 2", "version: 0"},
 		"id of another":    {"id: batch", "id: carry"},
 		"kind":             {"kind: batch", "kind: guess"},
 		"carry for ever":   {"days: 1", "days: 32"},
@@ -166,6 +174,9 @@ func TestRuleSetsAreChecked(t *testing.T) {
 		"negative":         {"exact: {tolerance_fen: 0}", "exact: {tolerance_fen: -1}"},
 		"misplaced key":    {"{id: batch, kind: batch,", "{id: batch, kind: batch, days: 1,"},
 		"tolerant refunds": {"kind: refund}", "kind: refund, tolerance_fen: 1}"},
+		"a whole day":      {"minutes: 10", "minutes: 1440"},
+		"no minutes":       {"minutes: 10, ", ""},
+		"many to a credit": {"kind: credit, most_lines: 12", "kind: credit, most_lines: 17"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bad := strings.Replace(string(standard), change[0], change[1], 1)
@@ -229,14 +240,14 @@ func TestEveryBreakNamesItsRule(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := "kind,txn_id,bank,ours_line,theirs_line,rule,outcome,group\n" +
-		"amount_mismatch,m,ICBC,4,3,standard/1 exact,break,\n" +
-		"duplicate_theirs,m,ICBC,,4,standard/1 unique,break,\n" +
-		"missing_ours,B7,ICBC,,2,standard/1 batch,matched,2\n" +
-		"missing_ours,r2,ICBC,,5,standard/1 refund-original,matched,1\n" +
-		"missing_theirs,lost,ICBC,5,,standard/1 carry,carried,\n" +
-		"missing_theirs,p1,ICBC,2,,standard/1 batch,matched,2\n" +
-		"missing_theirs,p2,ICBC,3,,standard/1 batch,matched,2\n" +
-		"missing_theirs,r1,ICBC,6,,standard/1 refund-original,matched,1\n"
+		"amount_mismatch,m,ICBC,4,3,standard/2 exact,break,\n" +
+		"duplicate_theirs,m,ICBC,,4,standard/2 unique,break,\n" +
+		"missing_ours,B7,ICBC,,2,standard/2 batch,matched,2\n" +
+		"missing_ours,r2,ICBC,,5,standard/2 refund-original,matched,1\n" +
+		"missing_theirs,lost,ICBC,5,,standard/2 carry,carried,\n" +
+		"missing_theirs,p1,ICBC,2,,standard/2 batch,matched,2\n" +
+		"missing_theirs,p2,ICBC,3,,standard/2 batch,matched,2\n" +
+		"missing_theirs,r1,ICBC,6,,standard/2 refund-original,matched,1\n"
 	if diff := cmp.Diff(want, string(b)); diff != "" {
 		t.Error(diff)
 	}

@@ -51,8 +51,9 @@ type Rule struct {
 	Kind         Kind      `yaml:"kind"`
 	ToleranceFen pos.Money `yaml:"tolerance_fen"` // |sum| up to this is equal; carry and batch
 	Days         int       `yaml:"days"`          // carry: how old an open line may grow
-	MostLines    int       `yaml:"most_lines"`    // residual: of one merchant
-	Resolve      bool      `yaml:"resolve"`       // residual: resolve what is unique; else suggest it
+	Minutes      int       `yaml:"minutes"`       // window: between the two lines
+	MostLines    int       `yaml:"most_lines"`    // residual: of one merchant; window: of one amount; credit: of one statement
+	Resolve      bool      `yaml:"resolve"`       // residual, window, credit: resolve what is unique; else suggest it
 }
 
 // Kind says how a rule looks for partners.
@@ -64,13 +65,17 @@ const (
 	Netted   Kind = "netted"   // a payment and its refunds on one side, nothing on the other
 	Carry    Kind = "carry"    // the same txn_id, booked on another day
 	Batch    Kind = "batch"    // one line against the lines of its batch
+	Window   Kind = "window"   // one amount within minutes, under different ids
 	Residual Kind = "residual" // n to m of one merchant, bounded
+	Credit   Kind = "credit"   // lines of a statement against the net credit that differs from it
 )
 
 const (
 	maxDocument = 64 << 10
 	maxDays     = 31
 	maxResidual = 16 // 65,536 subsets
+	maxWindow   = 256
+	maxMinutes  = 12 * 60
 )
 
 var idForm = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,31}$`)
@@ -142,23 +147,35 @@ func (s *RuleSet) check() error {
 
 func (r *Rule) check() error {
 	summed := r.Kind == Carry || r.Kind == Batch
+	searches := r.Kind == Window || r.Kind == Residual || r.Kind == Credit
 	switch {
-	case !slices.Contains([]Kind{Refund, Netted, Carry, Batch, Residual}, r.Kind):
-		return fmt.Errorf("kind %q: want refund, netted, carry, batch or residual", r.Kind)
+	case !slices.Contains([]Kind{Refund, Netted, Carry, Batch, Window, Residual, Credit}, r.Kind):
+		return fmt.Errorf("kind %q: want refund, netted, carry, batch, window, residual or credit", r.Kind)
 	case r.ToleranceFen < 0 || r.ToleranceFen > 0 && !summed:
 		return errors.New("tolerance_fen belongs to carry and batch and is not negative")
 	case (r.Kind == Carry) != (r.Days > 0) || r.Days > maxDays:
 		return fmt.Errorf("days belongs to carry: 1 to %d", maxDays)
-	case (r.Kind == Residual) != (r.MostLines > 1) || r.MostLines > maxResidual:
-		return fmt.Errorf("most_lines belongs to residual: 2 to %d", maxResidual)
-	case r.Resolve && r.Kind != Residual:
-		return errors.New("resolve belongs to residual")
+	case (r.Kind == Window) != (r.Minutes > 0) || r.Minutes > maxMinutes:
+		return fmt.Errorf("minutes belongs to window: 1 to %d", maxMinutes)
+	case searches != (r.MostLines > 1) || r.MostLines > maxWindow || r.MostLines > maxResidual && r.Kind != Window:
+		return fmt.Errorf("most_lines belongs to window (2 to %d), residual and credit (2 to %d)", maxWindow, maxResidual)
+	case r.Resolve && !searches:
+		return errors.New("resolve belongs to window, residual and credit")
 	}
 	return nil
 }
 
-// Name is what a break calls a rule of the set: "standard/1 carry".
+// Name is what a break calls a rule of the set: "standard/2 carry".
 func (s *RuleSet) Name(rule string) string { return fmt.Sprintf("%s/%d %s", s.ID, s.Version, rule) }
+
+// Credit is the rule for net credits; false where the set has none.
+func (s *RuleSet) Credit() (Rule, bool) {
+	i := slices.IndexFunc(s.Rules, func(r Rule) bool { return r.Kind == Credit })
+	if i < 0 {
+		return Rule{}, false
+	}
+	return s.Rules[i], true
+}
 
 // Made names the rule that makes a break of the kind.
 func (s *RuleSet) Made(kind pos.BreakKind) string {

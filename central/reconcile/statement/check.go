@@ -35,6 +35,7 @@ type Day struct {
 	Date      int32     `json:"date"` // yyyymmdd
 	Lines     int64     `json:"lines"`
 	Effective pos.Money `json:"effective_fen"` // payments less refunds
+	Refunds   pos.Money `json:"refunds_fen"`   // of that
 	Fee       pos.Money `json:"fee_fen"`
 }
 
@@ -170,6 +171,9 @@ func (r *Report) day(row *Row) {
 	r.Days[i].Lines++
 	r.Days[i].Fee += row.Fee
 	r.Days[i].Effective += row.Effective()
+	if row.Status == Refund {
+		r.Days[i].Refunds += row.Amount
+	}
 }
 
 // Effective is what the line is worth: a payment its amount, a refund less it, others nothing.

@@ -341,7 +341,7 @@ func (p *describedParser) day(row *Row) *Fault {
 		if !ok {
 			return p.fault("time", &at, "%s is not a time (%s)", "%s 不是时间(%s)", shown(p.field(&at)), at.Form)
 		}
-		row.hour = t / 10_000
+		row.clock = clockKnown + t
 		if p.d.cutOver > 0 && name == "date" && t >= p.d.cutOver {
 			day = nextDay(day)
 		}

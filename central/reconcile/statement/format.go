@@ -50,7 +50,7 @@ type Row struct {
 	Day      int32     // settlement date as yyyymmdd: the column, else the date of ts in Asia/Shanghai
 
 	stamp []byte // the time, not taken apart yet
-	hour  int    // where there is no stamp
+	clock int    // where there is no stamp: hhmmss, and 1,000,000 more so that 0 is "not known"
 }
 
 // Parser turns one line (without its LF) into a Row. It is used by one worker at a time.

@@ -37,24 +37,39 @@ func stampDay(b []byte) (int32, bool) {
 	return unixDay(t.Unix()), true
 }
 
-// Hour is the hour of the line's time in Asia/Shanghai.
+// clockKnown is added to Row.clock where a format has times.
+const clockKnown = 1_000_000
+
+// Hour is the hour of the line's time in Asia/Shanghai; 0 where the format has no times.
 func (r *Row) Hour() int {
+	seconds, _ := r.Clock()
+	return seconds / 3600
+}
+
+// Clock is the line's time of day in Asia/Shanghai, in seconds; false where the format has no times.
+func (r *Row) Clock() (seconds int, known bool) {
+	const day = 24 * 3600
 	if r.stamp == nil {
-		return r.hour
+		if r.clock < clockKnown {
+			return 0, false
+		}
+		return hhmmss(r.clock - clockKnown), true
 	}
 	b := r.stamp
 	if n, ok := number(b); ok {
 		if len(b) == len("yyyyMMddHHmmss") {
-			return int(n / 10_000 % 100)
+			return hhmmss(int(n % clockKnown)), true
 		}
-		return int((int64(n)/1000 + shanghaiSeconds) / 3600 % 24)
+		return int((int64(n)/1000 + shanghaiSeconds) % day), true
 	}
 	t, err := time.Parse(time.RFC3339, string(b))
 	if err != nil {
-		return 0 // lines are checked before
+		return 0, false // lines are checked before
 	}
-	return int((t.Unix()+shanghaiSeconds)/3600%24+24) % 24
+	return int((t.Unix()+shanghaiSeconds)%day+day) % day, true
 }
+
+func hhmmss(n int) int { return n/10_000*3600 + n/100%100*60 + n%100 }
 
 func plainTime(b []byte) bool {
 	h, ok1 := number(b[11:13])

@@ -428,13 +428,22 @@ func (d *day) findThePlanted(ctx context.Context) error {
 		return errors.Join(err, fmt.Errorf("order S-001: %d payments", len(list)))
 	}
 	d.planted, d.plantedFen = list[0].ID, list[0].Amount
-	if err := d.w.fault(ctx, "CCB", map[string]any{
-		"op": "statements", "kind": "planted", "count": 1, "reason": "drop", "amount_fen": list[0].Amount,
-	}); err != nil {
-		return err
+	const always, short = 1000, 150_00
+	for _, f := range []struct {
+		bank  string
+		fault map[string]any
+	}{
+		// CCB loses a line, and does not credit it either: else the credit would show that the statement alone is wrong.
+		{"CCB", map[string]any{"op": "statements", "kind": "planted", "count": 1, "reason": "drop", "amount_fen": list[0].Amount}},
+		{"CCB", map[string]any{"op": "account", "kind": "short_credit", "count": always, "amount_fen": list[0].Amount}},
+		{"BOC", map[string]any{"op": "account", "kind": "short_credit", "count": always, "amount_fen": short}},
+	} {
+		if err := d.w.fault(ctx, f.bank, f.fault); err != nil {
+			return err
+		}
 	}
 	date := list[0].SettlementDate
-	_, err = d.w.programs.run(ctx, "", "poscentral", "--config", d.w.centreIs, "reconcile", string(date))
+	_, err = d.w.programs.run(ctx, passwordOf("zhao"), "posctl", "breaks", "--centre", d.w.httpURL, "--account", "zhao", "reconcile", "--wait", string(date))
 	d.check("reconcile.finds_breaks", 1, exitCode(errors.Unwrap(err)), "exit code")
 	folder := filepath.Join(d.w.root, "reconcile", string(date))
 	breaks, err := os.ReadFile(filepath.Join(folder, "breaks.csv"))
@@ -473,7 +482,7 @@ func (d *day) workOnIt(ctx context.Context) error {
 		return errors.Join(err, fmt.Errorf("%d breaks of %s", len(list.Breaks), d.planted))
 	}
 	b := list.Breaks[0]
-	d.check("breaks.names_its_rule", "standard/1 carry", b.Rule, "")
+	d.check("breaks.names_its_rule", "standard/2 carry", b.Rule, "")
 	for _, step := range [][]string{
 		{"assign", b.ID},
 		{"explain", b.ID, "--cause", "institution", "--note", "CCB lost the line"},
