@@ -48,11 +48,15 @@ func (c *centre) serve(ctx context.Context) (err error) {
 	if err := c.share(ctx, l); err != nil {
 		return err
 	}
-	listener, server, err := c.pages(ctx)
+	rooms, err := c.campaignRooms()
 	if err != nil {
 		return err
 	}
-	campaigns, err := c.campaigns(ctx)
+	listener, server, err := c.pages(ctx, rooms)
+	if err != nil {
+		return err
+	}
+	campaigns, err := c.campaigns(ctx, rooms)
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
@@ -127,9 +131,9 @@ func (c *centre) conveyor() (link.Conveyor, error) {
 }
 
 // pages makes the HTTP side: enrolment, console, health and metrics.
-func (c *centre) pages(ctx context.Context) (net.Listener, *httpapi.Server, error) {
+func (c *centre) pages(ctx context.Context, rooms *campaignPages) (net.Listener, *httpapi.Server, error) {
 	c.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	page, err := console.New(console.Config{
+	config := console.Config{
 		Env: c.settings.Env, Store: c.store.Console(), Ledger: c.store.Ledger(), Suspense: c.store.Suspense(), Runs: c.store.ConsoleRuns(),
 		Breaks:   store.ConsoleBreaks(c.breaks, c.store),
 		Webshops: console.Webshops{List: c.listWebshops, Switch: c.switchWebshop},
@@ -137,7 +141,11 @@ func (c *centre) pages(ctx context.Context) (net.Listener, *httpapi.Server, erro
 			IssueCode: c.issueCode, Release: c.fleet.Release, Policies: c.listPolicies, Publish: c.fleet.Publish, Take: c.takeFile,
 			ProposeRevocation: c.desk.ProposeRevocation, DecideRevocation: c.desk.DecideRevocation, LiftRevocation: c.desk.LiftRevocation,
 		}, Log: c.log, Now: time.Now,
-	})
+	}
+	if rooms != nil { // a nil pointer in an interface is not nil
+		config.Campaigns = rooms
+	}
+	page, err := console.New(config)
 	if err != nil {
 		return nil, nil, err
 	}

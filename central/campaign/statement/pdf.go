@@ -70,11 +70,7 @@ func (s Statement) pdf(w io.Writer, lang string) error {
 	for _, f := range s.Figures() {
 		p.line()
 		p.text(margin, 10, f.Text.In(lang))
-		value := strconv.FormatInt(f.Value, 10)
-		if f.Money {
-			value = "¥" + pos.Money(f.Value).String()
-		}
-		p.text(margin+200, 10, value)
+		p.text(margin+200, 10, f.String())
 	}
 	for _, g := range s.Groups {
 		p.line()

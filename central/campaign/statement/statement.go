@@ -9,6 +9,7 @@ import (
 	"cmp"
 	"maps"
 	"slices"
+	"strconv"
 
 	"dcpos/pos"
 )
@@ -42,6 +43,21 @@ type Line struct {
 	Price    pos.Money // own money included
 	Envelope pos.Money
 	Returned pos.Money // to envelopes, by refunds
+}
+
+// Online and Nowhere are the parts of town of web shops, and of stores whose registration
+// names none.
+const (
+	Online  = "online"
+	Nowhere = "-"
+)
+
+// place is the part of town: that of the store; a web shop is in none.
+func (l Line) place() string {
+	if l.Channel == pos.ChannelOnline {
+		return Online
+	}
+	return cmp.Or(l.District, Nowhere)
 }
 
 // Sum is what a group of lines comes to.
@@ -104,7 +120,7 @@ func Make(f Facts) Statement {
 		of    func(l Line) string
 	}{
 		{"day", pos.Text{ZH: "按日", EN: "by day"}, func(l Line) string { return string(l.Day) }},
-		{"district", pos.Text{ZH: "按区域", EN: "by district"}, func(l Line) string { return cmp.Or(l.District, l.Channel) }},
+		{"district", pos.Text{ZH: "按区域", EN: "by district"}, Line.place},
 		{"merchant", pos.Text{ZH: "按商户", EN: "by merchant"}, func(l Line) string { return l.Merchant }},
 		{"category", pos.Text{ZH: "按品类", EN: "by category"}, func(l Line) string { return cmp.Or(l.Category, "-") }},
 		{"channel", pos.Text{ZH: "按渠道", EN: "by channel"}, func(l Line) string { return l.Channel }},
@@ -132,6 +148,14 @@ type Figure struct {
 	Text  pos.Text
 	Value int64
 	Money bool // in fen
+}
+
+// String is how people read it.
+func (f Figure) String() string {
+	if f.Money {
+		return "¥" + pos.Money(f.Value).String()
+	}
+	return strconv.FormatInt(f.Value, 10)
 }
 
 // Figures are those of the whole campaign, in the order of people's reading.
