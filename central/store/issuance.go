@@ -207,11 +207,17 @@ func (t issuanceTx) PutReturns(ctx context.Context, all []issuance.Returned) err
 }
 
 // Behind implements issuance.Tx. A till that never spoke over the road holds nothing: it
-// has no policy to take payments offline by.
+// has no policy to take payments offline by. What has arrived from before the moment counts
+// until the payment room has read it, and until its institution has decided.
 func (t issuanceTx) Behind(ctx context.Context, untilMS int64) (n int64, err error) {
 	err = t.QueryRow(ctx, `SELECT
 		(SELECT COUNT(*) FROM terminals t JOIN contacts c ON c.terminal = t.id WHERE c.at_ms < ? OR c.unsent > 0) +
-		(SELECT COUNT(*) FROM payments WHERE state = 'accepted_evidence' AND next_ms > 0)`, untilMS).Scan(&n)
+		(SELECT COUNT(*) FROM payments WHERE state = 'accepted_evidence' AND next_ms > 0) +
+		(SELECT COUNT(*) FROM heads h
+			LEFT JOIN payment_cursors c ON h.branch = 0 AND c.terminal = h.terminal AND c.epoch = h.epoch
+			LEFT JOIN branch_cursors b ON h.branch > 0 AND b.terminal = h.terminal AND b.epoch = h.epoch AND b.branch = h.branch
+			WHERE h.seq > COALESCE(c.seq, b.seq, 0) AND EXISTS (SELECT 1 FROM entries e WHERE e.terminal = h.terminal AND e.epoch = h.epoch
+				AND e.branch = h.branch AND e.seq > COALESCE(c.seq, b.seq, 0) AND e.wall_ms < ?))`, untilMS, untilMS).Scan(&n)
 	return n, err
 }
 

@@ -3,12 +3,10 @@ package main
 import (
 	"context"
 	"crypto/rand"
-	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -185,22 +183,9 @@ func (c *centre) campaigns(ctx context.Context, rooms *campaignPages) (parts []f
 	if err != nil {
 		return nil, err
 	}
-	var certificate *tls.Certificate
-	if s.TLSCert != "" {
-		pair, err := tls.LoadX509KeyPair(s.TLSCert, s.TLSKey)
-		if err != nil {
-			return nil, fmt.Errorf("campaign: %w", err)
-		}
-		certificate = &pair
-	}
-	l, err := new(net.ListenConfig).Listen(ctx, "tcp", s.Listen)
+	l, certificate, err := front{"campaign", s.Listen, s.AddressFile, s.TLSCert, s.TLSKey}.open(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("campaign: %w", err)
-	}
-	if s.AddressFile != "" {
-		if err := os.WriteFile(s.AddressFile, []byte(l.Addr().String()+"\n"), 0o600); err != nil {
-			return nil, errors.Join(fmt.Errorf("campaign.address_file: %w", err), l.Close())
-		}
+		return nil, err
 	}
 	c.log.InfoContext(ctx, "campaigns are up", "http", l.Addr().String(), "tls", certificate != nil)
 	return append(parts, func(ctx context.Context) error { return pages.Run(ctx, l, certificate) }), nil

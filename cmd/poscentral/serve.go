@@ -160,17 +160,8 @@ func (c *centre) pages(ctx context.Context, rooms *campaignPages) (net.Listener,
 	if err != nil {
 		return nil, nil, err
 	}
-	var listen net.ListenConfig
-	l, err := listen.Listen(ctx, "tcp", c.settings.HTTP.Listen)
-	if err != nil {
-		return nil, nil, fmt.Errorf("http: %w", err)
-	}
-	if path := c.settings.HTTP.AddressFile; path != "" {
-		if err := os.WriteFile(path, []byte(l.Addr().String()+"\n"), 0o600); err != nil {
-			return nil, nil, errors.Join(fmt.Errorf("http.address_file: %w", err), l.Close())
-		}
-	}
-	return l, server, nil
+	l, _, err := front{name: "http", listen: c.settings.HTTP.Listen, addressFile: c.settings.HTTP.AddressFile}.open(ctx)
+	return l, server, err
 }
 
 func (c *centre) issueCode(ctx context.Context, r console.CodeRequest) (string, time.Time, error) {

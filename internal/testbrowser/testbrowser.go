@@ -84,6 +84,9 @@ func open(ctx context.Context, t *testing.T, window chromedp.Action[chromedp.Voi
 	return p
 }
 
+// Tab is the tab, for actions that may fail.
+func (p *Page) Tab() context.Context { return p.ctx }
+
 // Do carries actions out; what names them where they fail, with a picture.
 func (p *Page) Do(what string, actions ...chromedp.Action[chromedp.Void]) {
 	p.Helper()
