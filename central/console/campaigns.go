@@ -73,7 +73,7 @@ type CampaignLine struct {
 // CampaignFact is one line of a definition, as people read it.
 type CampaignFact struct {
 	Text  pos.Text
-	Value string
+	Value pos.Text
 }
 
 // CampaignStep is a step of a campaign's life; AtMS is 0 before it happened.

@@ -39,6 +39,7 @@ const maxRows = 500
 // StatementRow is one value of a group.
 type StatementRow struct {
 	Name       string
+	Label      pos.Text // of the name, for people
 	Payments   int64
 	Price      pos.Money
 	Envelope   pos.Money

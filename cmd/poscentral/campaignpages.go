@@ -278,7 +278,7 @@ func (p *campaignPages) Statement(ctx context.Context, name string) (out console
 		group := console.StatementGroup{Key: g.Key, Title: g.Title}
 		for _, r := range g.Rows {
 			group.Rows = append(group.Rows, console.StatementRow{
-				Name: r.Name, Payments: r.Payments, Price: r.Price, Envelope: r.Envelope, Own: r.Own(), Returned: r.Returned, Basket: r.Basket(),
+				Name: r.Name, Label: g.Label(r.Name), Payments: r.Payments, Price: r.Price, Envelope: r.Envelope, Own: r.Own(), Returned: r.Returned, Basket: r.Basket(),
 				Multiplier: r.Multiplier(),
 			})
 		}
@@ -298,66 +298,78 @@ func (p *campaignPages) Export(ctx context.Context, w io.Writer, name, format, l
 
 // facts are a definition as people read it.
 func facts(d campaign.Definition) (all []console.CampaignFact) {
-	add := func(zh, en, value string) {
-		if value != "" {
+	add := func(zh, en string, value pos.Text) {
+		if strings.TrimSpace(value.ZH) != "" {
 			all = append(all, console.CampaignFact{Text: pos.Text{ZH: zh, EN: en}, Value: value})
 		}
 	}
-	span := func(w campaign.Window) string { return shanghai(w.From) + " – " + shanghai(w.Until) }
+	span := func(w campaign.Window) pos.Text { return same(shanghai(w.From) + " – " + shanghai(w.Until)) }
+	presence := d.Presence.Text()
 	add("报名", "registration", span(d.Register))
 	add("使用", "spending", span(d.Spend))
-	add("到场要求", "presence", string(d.Presence)+" "+d.Fence)
+	add("到场要求", "presence", pos.Text{ZH: presence.ZH + " " + d.Fence, EN: presence.EN + " " + d.Fence})
 	for _, t := range d.Tiers {
 		add("红包", "envelopes", tierText(t))
 	}
 	for _, s := range d.Strata {
-		add("名额", "quota", fmt.Sprintf("%s: %d (%s)", s.Name, s.Count, s.Who))
+		who := s.Who.Text()
+		add("名额", "quota", pos.Text{ZH: fmt.Sprintf("%s: %d (%s)", s.Name, s.Count, who.ZH), EN: fmt.Sprintf("%s: %d (%s)", s.Name, s.Count, who.EN)})
 	}
 	if d.Waiting > 0 {
-		add("候补", "waiting list", fmt.Sprint(d.Waiting))
+		add("候补", "waiting list", same(fmt.Sprint(d.Waiting)))
 	}
-	add("渠道", "channels", joined(d.Scope.Channels))
-	add("商户", "merchants", joined(d.Scope.Merchants))
-	add("门店", "stores", joined(d.Scope.Stores))
-	add("品类", "categories", joined(d.Scope.Categories))
-	var banks []string
-	for _, i := range d.Institutions {
-		text := i.Code
+	add("渠道", "channels", joined(d.Scope.Channels, campaign.Channel.Text))
+	add("商户", "merchants", joined(d.Scope.Merchants, named))
+	add("门店", "stores", joined(d.Scope.Stores, named))
+	add("品类", "categories", joined(d.Scope.Categories, named))
+	add("机构", "institutions", joined(d.Institutions, func(i campaign.Institution) pos.Text {
 		if i.Quota > 0 {
-			text += fmt.Sprintf(" (%d)", i.Quota)
+			return same(fmt.Sprintf("%s (%d)", i.Code, i.Quota))
 		}
-		banks = append(banks, text)
-	}
-	add("机构", "institutions", joined(banks))
-	add("证件", "documents", joined(d.Registration.Documents))
-	add("预算 / 资金方", "budget / paid by", "¥"+d.Budget.String()+" / "+d.Funding)
-	add("来源", "sources", joined(d.Sources))
-	add("说明", "note", d.Note)
+		return same(i.Code)
+	}))
+	add("证件", "documents", joined(d.Registration.Documents, campaign.Document.Text))
+	add("预算 / 资金方", "budget / paid by", same("¥"+d.Budget.String()+" / "+d.Funding))
+	add("来源", "sources", joined(d.Sources, same))
+	add("说明", "note", same(d.Note))
 	return all
+}
+
+// same is a text that is the same in both languages.
+func same(s string) pos.Text { return pos.Text{ZH: s, EN: s} }
+
+// named is a name of a list, in which "*" stands for all.
+func named(s string) pos.Text {
+	if s == "*" {
+		return pos.Text{ZH: "全部", EN: "all"}
+	}
+	return same(s)
 }
 
 func shanghai(t time.Time) string { return t.In(pos.Shanghai()).Format("2006-01-02 15:04:05.999") }
 
-func tierText(t campaign.Tier) string {
+func tierText(t campaign.Tier) pos.Text {
 	if t.Coupon != nil {
-		return fmt.Sprintf("%d × ¥%s / ¥%s", t.Count, t.Coupon.Off, t.Coupon.Threshold)
+		return pos.Text{
+			ZH: fmt.Sprintf("%d × 满 ¥%s 减 ¥%s", t.Count, t.Coupon.Threshold, t.Coupon.Off), EN: fmt.Sprintf("%d × ¥%s off ¥%s", t.Count, t.Coupon.Off, t.Coupon.Threshold),
+		}
 	}
-	return fmt.Sprintf("%d × ¥%s", t.Count, t.Face)
+	return same(fmt.Sprintf("%d × ¥%s", t.Count, t.Face))
 }
 
 // mostListed bounds the names of a list on a page.
 const mostListed = 30
 
-func joined[T ~string](list []T) string {
-	var b strings.Builder
-	for i, s := range list[:min(len(list), mostListed)] {
-		if i > 0 {
-			b.WriteString(", ")
-		}
-		b.WriteString(string(s))
+// joined is a list in both languages.
+func joined[T any](list []T, text func(T) pos.Text) pos.Text {
+	var zh, en []string
+	for _, x := range list[:min(len(list), mostListed)] {
+		t := text(x)
+		zh, en = append(zh, t.ZH), append(en, t.EN)
 	}
+	all := pos.Text{ZH: strings.Join(zh, "、"), EN: strings.Join(en, ", ")}
 	if more := len(list) - mostListed; more > 0 {
-		fmt.Fprintf(&b, " … +%d", more)
+		all.ZH, all.EN = fmt.Sprintf("%s 等 %d 项", all.ZH, len(list)), fmt.Sprintf("%s and %d more", all.EN, more)
 	}
-	return b.String()
+	return all
 }

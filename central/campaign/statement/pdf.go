@@ -82,7 +82,7 @@ func (s Statement) pdf(w io.Writer, lang string) error {
 		}
 		for _, r := range g.Rows {
 			p.line()
-			p.text(margin, 9, clip(r.Name))
+			p.text(margin, 9, clip(g.Label(r.Name).In(lang)))
 			if most > 0 {
 				scale := float64(barWidth) / float64(most)
 				p.bar(margin+110, float64(r.Envelope)*scale, float64(r.Own())*scale)
