@@ -2,9 +2,11 @@ package register
 
 import (
 	"bufio"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -60,6 +62,11 @@ func OpenReceipt(b []byte, t draw.Terms) (Receipt, error) {
 	n, err := note.Open(b, note.VerifierList(publisher))
 	if err != nil {
 		return r, fmt.Errorf("receipt: %w", err)
+	}
+	for _, sig := range slices.Concat(n.Sigs, n.UnverifiedSigs) { // note takes spare bits for any: one receipt has one text
+		if _, err := base64.StdEncoding.Strict().DecodeString(sig.Base64); err != nil {
+			return r, errors.New("receipt: not in canonical form")
+		}
 	}
 	l := strings.Split(n.Text, "\n")
 	if len(l) != 7 || l[0] != receiptHead {
