@@ -178,10 +178,15 @@ func (d *Desk) restore(ctx context.Context, p Proposal, by string) error {
 	if err != nil {
 		return err
 	}
+	return d.restoreInWallets(ctx, late, codes)
+}
+
+// restoreInWallets has the institutions put a late payment's money back, by envelope.
+func (d *Desk) restoreInWallets(ctx context.Context, late Late, codes map[string]string) error {
 	for _, s := range late.Shares {
 		bank, err := d.bank(codes[s.Envelope])
 		if err == nil {
-			err = bank.RestoreEnvelope(ctx, s.Envelope, p.Payment, s.Amount)
+			err = bank.RestoreEnvelope(ctx, s.Envelope, late.Payment, s.Amount)
 		}
 		if err != nil {
 			return err

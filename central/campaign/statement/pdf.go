@@ -158,22 +158,22 @@ func clip(s string) string {
 
 // objects are those of the file, with where each begins.
 type objects struct {
-	bytes.Buffer
-	at []int
+	file bytes.Buffer
+	at   []int
 }
 
 // begin numbers the next object.
 func (o *objects) begin() int {
-	o.at = append(o.at, o.Len())
-	fmt.Fprintf(o, "%d 0 obj\n", len(o.at))
+	o.at = append(o.at, o.file.Len())
+	fmt.Fprintf(&o.file, "%d 0 obj\n", len(o.at))
 	return len(o.at)
 }
 
 // put writes an object and gives its number.
 func (o *objects) put(format string, args ...any) int {
 	n := o.begin()
-	fmt.Fprintf(o, format, args...)
-	o.WriteString("\nendobj\n")
+	fmt.Fprintf(&o.file, format, args...)
+	o.file.WriteString("\nendobj\n")
 	return n
 }
 
@@ -184,9 +184,9 @@ func (o *objects) stream(content []byte) int {
 	_, _ = z.Write(content) // into memory
 	_ = z.Close()
 	n := o.begin()
-	fmt.Fprintf(o, "<< /Length %d /Filter /FlateDecode >>\nstream\n", packed.Len())
-	o.Write(packed.Bytes())
-	o.WriteString("\nendstream\nendobj\n")
+	fmt.Fprintf(&o.file, "<< /Length %d /Filter /FlateDecode >>\nstream\n", packed.Len())
+	o.file.Write(packed.Bytes())
+	o.file.WriteString("\nendstream\nendobj\n")
 	return n
 }
 
@@ -194,7 +194,7 @@ func (o *objects) stream(content []byte) int {
 // The first two are the catalogue and the list of pages, whose numbers are known before.
 func (p *paper) write(w io.Writer) error {
 	o := &objects{}
-	o.WriteString("%PDF-1.4\n%\xe2\xe3\xcf\xd3\n")
+	o.file.WriteString("%PDF-1.4\n%\xe2\xe3\xcf\xd3\n")
 	const pages = 2
 	o.put("<< /Type /Catalog /Pages %d 0 R >>", pages)
 	first := pages + 1 + len(p.pages)*2
@@ -215,13 +215,13 @@ func (p *paper) write(w io.Writer) error {
 	} else {
 		p.letters.embed(o)
 	}
-	table := o.Len()
-	fmt.Fprintf(o, "xref\n0 %d\n0000000000 65535 f \n", len(o.at)+1)
+	table := o.file.Len()
+	fmt.Fprintf(&o.file, "xref\n0 %d\n0000000000 65535 f \n", len(o.at)+1)
 	for _, offset := range o.at {
-		fmt.Fprintf(o, "%010d 00000 n \n", offset)
+		fmt.Fprintf(&o.file, "%010d 00000 n \n", offset)
 	}
-	fmt.Fprintf(o, "trailer\n<< /Size %d /Root 1 0 R >>\nstartxref\n%d\n%%%%EOF\n", len(o.at)+1, table)
-	_, err := w.Write(o.Bytes())
+	fmt.Fprintf(&o.file, "trailer\n<< /Size %d /Root 1 0 R >>\nstartxref\n%d\n%%%%EOF\n", len(o.at)+1, table)
+	_, err := w.Write(o.file.Bytes())
 	return err
 }
 
@@ -243,11 +243,11 @@ func (l *letters) embed(o *objects) {
 		fmt.Fprintf(&names, "/F%d %d 0 R ", n, l.embedFont(list, l.list[n*perFont:min(len(l.list), (n+1)*perFont)]))
 	}
 	o.put("<< %s>>", names.String())
-	base := o.Len()
+	base := o.file.Len()
 	for _, at := range list.at[len(o.at):] {
 		o.at = append(o.at, base+at)
 	}
-	o.Write(list.Bytes())
+	o.file.Write(list.file.Bytes())
 }
 
 // embedFont writes up to 256 letters as one font and gives its number.
