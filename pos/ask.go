@@ -80,10 +80,13 @@ type Answer struct {
 	Institution    string    `json:"institution,omitempty"`
 	InstitutionTxn string    `json:"institution_txn,omitempty"`
 	SettlementDate Date      `json:"settlement_date,omitempty"`
-	Envelope       Money     `json:"envelope,omitempty"`
-	QR             string    `json:"qr,omitempty"`
-	ValidUntilMS   int64     `json:"valid_until_ms,omitempty"`
-	CentreMS       int64     `json:"centre_ms"`
+	// Envelope is the part that red envelopes have paid; of a refund, the part that they get back.
+	Envelope Money `json:"envelope,omitempty"`
+	// Recalled is what of a refund's Envelope the fund takes back: the envelope is over.
+	Recalled     Money  `json:"recalled,omitempty"`
+	QR           string `json:"qr,omitempty"`
+	ValidUntilMS int64  `json:"valid_until_ms,omitempty"`
+	CentreMS     int64  `json:"centre_ms"`
 }
 
 // Final reports that the question needs no further query.

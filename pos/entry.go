@@ -153,6 +153,8 @@ type RefundMoved struct {
 	Institution string      `json:"institution,omitempty"`
 	RefundTxn   string      `json:"refund_txn,omitempty"`
 	Date        Date        `json:"settlement_date,omitempty"`
+	Envelope    Money       `json:"envelope,omitempty"` // of a refund that is done: the part that goes back to red envelopes
+	Recalled    Money       `json:"recalled,omitempty"` // the part of Envelope that the fund takes back: it is over
 }
 
 // OrderConfirmed is the cashier's journaled yes to another attempt while one is unknown.

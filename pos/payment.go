@@ -78,6 +78,8 @@ type Refund struct {
 	Operator  string      `json:"operator"`
 	RefundTxn string      `json:"refund_txn,omitempty"`
 	Date      Date        `json:"settlement_date,omitempty"`
+	Envelope  Money       `json:"envelope,omitempty"` // the part that goes back to red envelopes, once it is done
+	Recalled  Money       `json:"recalled,omitempty"` // the part of Envelope that the fund takes back: it is over
 	CreatedMS int64       `json:"created_ms"`
 	UpdatedMS int64       `json:"updated_ms"`
 }
@@ -184,6 +186,8 @@ func (p Payment) RefundMove(e Entry, m RefundMoved) (Payment, error) {
 	r.State, r.Reason, r.UpdatedMS = m.To, m.Reason, e.At.WallMS
 	keep(&r.RefundTxn, m.RefundTxn)
 	keep(&r.Date, m.Date)
+	keep(&r.Envelope, m.Envelope)
+	keep(&r.Recalled, m.Recalled)
 	refunds[i] = r
 	p.Refunds = refunds
 	p.touch(e)
@@ -204,6 +208,14 @@ func (p Payment) refundStart(e Entry, m RefundMoved) (Payment, error) {
 	})
 	p.touch(e)
 	return p, nil
+}
+
+// Own is the part that goes back to the customer's own money; 0 before the refund is done.
+func (r Refund) Own() Money {
+	if r.State != RefundRefunded {
+		return 0
+	}
+	return r.Amount - r.Envelope
 }
 
 // Refundable reports that the institution holds money of this payment that could go back.

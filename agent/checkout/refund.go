@@ -300,6 +300,9 @@ func (t *Till) refunded(p pos.Payment, r pos.Refund, to pos.RefundState, a pos.A
 		RefundID: r.ID, From: r.State, To: to, Amount: r.Amount, Caller: r.Caller, Key: r.Key, BodyHash: r.BodyHash, Auto: r.Auto,
 		Institution: a.Institution, RefundTxn: a.InstitutionTxn, Date: a.SettlementDate,
 	}
+	if to == pos.RefundRefunded {
+		m.Envelope, m.Recalled = a.Envelope, a.Recalled
+	}
 	if to == pos.RefundDeclined {
 		if m.Reason = a.Reason; m.Reason == "" {
 			m.Reason = pos.ErrDeclinedGeneral

@@ -116,7 +116,7 @@ func (t *Till) verdictRefund(p pos.Payment, m pos.RefundMoved) ([]pos.Draft, err
 			m.Caller, m.Key = sourceCentre, m.RefundID.String()
 		}
 		begin := m
-		begin.From, begin.To, begin.Reason, begin.RefundTxn, begin.Date = "", pos.RefundAsking, "", "", ""
+		begin.From, begin.To, begin.Reason, begin.RefundTxn, begin.Date, begin.Envelope, begin.Recalled = "", pos.RefundAsking, "", "", "", 0, 0
 		drafts = append(drafts, t.draft(pos.KindRefundMoved, p.ID, pos.OperatorSystem, begin))
 		r.State = pos.RefundAsking
 		if m.To == pos.RefundAsking || m.To == pos.RefundIntent {
@@ -124,7 +124,7 @@ func (t *Till) verdictRefund(p pos.Payment, m pos.RefundMoved) ([]pos.Draft, err
 		}
 	} else if r.State == pos.RefundIntent && m.To == pos.RefundRefunded {
 		asked := m
-		asked.From, asked.To = pos.RefundIntent, pos.RefundAsking
+		asked.From, asked.To, asked.Envelope, asked.Recalled = pos.RefundIntent, pos.RefundAsking, 0, 0
 		drafts = append(drafts, t.draft(pos.KindRefundMoved, p.ID, pos.OperatorSystem, asked))
 		r.State = pos.RefundAsking
 	}

@@ -96,5 +96,26 @@ func addState(r *receipt.Receipt, p pos.Payment) {
 	}
 	for _, f := range p.Refunds {
 		r.Add(receipt.Pair("退款 Refund "+f.ID.Short(), "￥"+f.Amount.String()), receipt.Text(f.State.Text().Both()))
+		if p.EnvelopePart > 0 {
+			addSplit(r, f)
+		}
+	}
+}
+
+// addSplit tells where a refund went of a payment that envelopes have borne a part of: own
+// money first, then the envelopes, and what of theirs the fund takes back as they are over.
+func addSplit(r *receipt.Receipt, f pos.Refund) {
+	if f.State != pos.RefundRefunded {
+		return
+	}
+	r.Add(receipt.Pair("退自有资金 To own money", "￥"+f.Own().String())) // 0.00 is told too
+	if back := f.Envelope - f.Recalled; back > 0 {
+		r.Add(receipt.Pair("退回红包 To red envelope", "￥"+back.String()))
+	}
+	if f.Recalled > 0 {
+		r.Add(
+			receipt.Pair("红包收回 Recalled", "￥"+f.Recalled.String()),
+			receipt.Text(pos.Text{ZH: "红包已到期,此部分由资金方收回", EN: "the envelope is over: its fund takes this part back"}.Both()),
+		)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"path"
 	"slices"
+	"strings"
 
 	"go.yaml.in/yaml/v3"
 
@@ -217,6 +218,23 @@ func Shipped() ([]Definition, error) {
 		all = append(all, d)
 	}
 	return all, nil
+}
+
+// ShippedNames lists the campaigns that come with the program.
+func ShippedNames() (names []string) {
+	files, _ := fs.Glob(shipped, "definitions/*.yaml") // the pattern is right
+	for _, f := range files {
+		names = append(names, strings.TrimSuffix(path.Base(f), ".yaml"))
+	}
+	return names
+}
+
+// ShippedText is the file of a campaign that comes with the program.
+func ShippedText(name string) ([]byte, error) {
+	if !slices.Contains(ShippedNames(), name) {
+		return nil, pos.FieldError(pos.ErrNotFound, "definition", fmt.Errorf("%.40q does not ship", name))
+	}
+	return shipped.ReadFile("definitions/" + name + ".yaml")
 }
 
 // ShippedArea returns an area that comes with the program.

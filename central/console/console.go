@@ -35,7 +35,9 @@ type Config struct {
 	Runs     Runs   // nil: none yet
 	Breaks   Breaks // nil: none
 	Webshops Webshops
-	Actions  Actions
+	// Campaigns are those of red envelopes; nil: none here.
+	Campaigns Campaigns
+	Actions   Actions
 	// Secure marks the session cookie as for TLS only; set when a proxy ends TLS.
 	Secure bool
 	// MaxExport bounds an uploaded file of entries, in bytes; 0 is 512 MiB.
@@ -77,7 +79,7 @@ func New(cfg Config) (*Console, error) {
 	if c.dummy, err = hashPassword("", standard()); err != nil {
 		return nil, err
 	}
-	names := []string{"login", "overview", "payments", "payment", "ledger", "account", "runs", "run", "breaks", "break", "suspense", "wallets", "take", "enrol", "policies", "webshops", "audit", "error"}
+	names := []string{"login", "overview", "payments", "payment", "ledger", "account", "runs", "run", "breaks", "break", "suspense", "wallets", "take", "enrol", "policies", "webshops", "campaigns", "campaign", "statement", "draft", "audit", "error"}
 	for _, lang := range []string{"zh", "en"} {
 		for _, name := range names {
 			t, err := template.New("layout.html").Funcs(web.Funcs(lang)).Funcs(c.funcs(lang)).
@@ -108,6 +110,7 @@ func (c *Console) routes() {
 	c.mux.Handle("POST /console/policies", c.form(Approver, c.publish))
 	c.breakRoutes()
 	c.webshopRoutes()
+	c.campaignRoutes()
 	c.mux.Handle("GET /console/suspense", c.page(Viewer, c.suspense))
 	c.mux.Handle("POST /console/suspense/propose", c.form(Operator, c.proposeFor))
 	c.mux.Handle("POST /console/suspense/decide", c.form(Approver, c.decideHeld))
@@ -280,6 +283,8 @@ func (c *Console) funcs(lang string) template.FuncMap {
 		"held":       func(b pos.BreakCase) pos.Money { return b.Outstanding() },
 		"age":        func(b pos.BreakCase, on pos.Date) int { return b.Age(on) },
 		"breakTone":  breakTone,
+		"lifeTone":   lifeTone,
+		"percent":    percent,
 		"legTone":    legTone,
 		"remedyTone": remedyTone,
 	}

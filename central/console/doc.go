@@ -1,5 +1,5 @@
 // Package console is the operations page: tills, payments, ledger, reconciliation,
-// enrolment codes, releases and the trail of who did what.
+// red-envelope campaigns, enrolment codes, releases and the trail of who did what.
 //
 // Pages are rendered here, in Chinese and English; the little script of the overview
 // only replaces figures. There is no default password: the first account is made by

@@ -115,6 +115,8 @@ type RefundLine struct {
 	Reason    pos.Code
 	Txn       string
 	Date      pos.Date
+	Envelope  pos.Money // the part that went back to envelopes; the rest was own money
+	Recalled  pos.Money // of Envelope: what the fund takes back
 	UpdatedMS int64
 }
 

@@ -4,7 +4,10 @@ import (
 	"context"
 	"fmt"
 	"regexp"
+	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"dcpos/pos"
 	"dcpos/pos/dcep"
@@ -59,10 +62,18 @@ func (f *Fleet) AddMerchant(ctx context.Context, m Merchant, by string) error {
 	})
 }
 
-// AddShop registers a store of a merchant or renames it; it never changes its merchant.
+// maxDistrict bounds the name of a part of town, in characters.
+const maxDistrict = 40
+
+// AddShop registers a store of a merchant, or renames it and moves it to another district; an
+// empty district leaves the one that is known. It never changes its merchant.
 func (f *Fleet) AddShop(ctx context.Context, s Shop, by string) error {
 	if !shopForm.MatchString(s.ID) {
 		return pos.FieldError(pos.ErrBadRequest, "id", fmt.Errorf("want %s", shopForm))
+	}
+	s.District = strings.TrimSpace(s.District)
+	if utf8.RuneCountInString(s.District) > maxDistrict || strings.ContainsFunc(s.District, unicode.IsControl) || !utf8.ValidString(s.District) {
+		return pos.FieldError(pos.ErrBadRequest, "district", fmt.Errorf("want at most %d printable characters", maxDistrict))
 	}
 	return f.cfg.Store.Write(ctx, func(tx Tx) error {
 		have, found, err := tx.Shop(ctx, s.ID)
@@ -72,10 +83,13 @@ func (f *Fleet) AddShop(ctx context.Context, s Shop, by string) error {
 		if found && have.Merchant != s.Merchant {
 			return pos.FieldError(pos.ErrKeyConflict, "merchant", fmt.Errorf("store %s is of merchant %s", s.ID, have.Merchant))
 		}
+		if s.District == "" {
+			s.District = have.District
+		}
 		if err := tx.PutShop(ctx, s); err != nil {
 			return fmt.Errorf("add store %s: %w", s.ID, err)
 		}
-		return tx.Audit(ctx, by, "store_added", s.ID, s.Name.Both())
+		return tx.Audit(ctx, by, "store_added", s.ID, strings.TrimSpace(s.Name.Both()+" "+s.District))
 	})
 }
 

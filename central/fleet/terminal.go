@@ -28,6 +28,8 @@ type Shop struct {
 	ID       string   `json:"id"` // begins the names of its terminals: at most 24 letters, digits, - or _
 	Merchant string   `json:"merchant"`
 	Name     pos.Text `json:"name"`
+	// District is the part of town, as a campaign's statement names it; empty: not told.
+	District string `json:"district,omitempty"`
 }
 
 // Terminal is one enrolled device.

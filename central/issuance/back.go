@@ -126,37 +126,39 @@ func follower(ctx context.Context, tx Tx, is Issuance, gone Issued, next map[str
 
 // expire ends the window: what is left of every envelope waits for late tills. Claims
 // were read in the same round before.
-func (d *Desk) expire(ctx context.Context, is Issuance) error { //nolint:gocognit // one transaction, read from top to bottom
+func (d *Desk) expire(ctx context.Context, is Issuance) error {
 	for {
 		rows, err := d.due(ctx, is.Campaign, "", batch, Reserved, Offered, Claimed, PartlySpent, Spent)
 		if err != nil {
 			return err
 		}
 		if len(rows) == 0 {
-			break
+			return d.stand(ctx, is.Campaign, Expired, "centre")
 		}
-		if err := d.cfg.Store.Write(ctx, func(tx Tx) error {
-			var over []Issued
-			for _, r := range rows {
-				have, _, err := tx.Envelope(ctx, r.ID)
-				if err != nil {
-					return err
-				}
-				if have.State == RecallPending || have.State == Recalled {
-					continue
-				}
-				if have.Envelope, err = have.Expire(time.UnixMilli(is.UntilMS)); err != nil {
-					return err
-				}
-				have.NextMS, have.Tries, have.Detail = 0, 0, ""
-				over = append(over, have)
-			}
-			return tx.PutEnvelopes(ctx, over)
-		}); err != nil {
+		if err := d.cfg.Store.Write(ctx, func(tx Tx) error { return expired(ctx, tx, rows, time.UnixMilli(is.UntilMS)) }); err != nil {
 			return err
 		}
 	}
-	return d.stand(ctx, is.Campaign, Expired, "centre")
+}
+
+// expired writes rows whose window is over, as they are now.
+func expired(ctx context.Context, tx Tx, rows []Issued, until time.Time) error {
+	var over []Issued
+	for _, r := range rows {
+		have, _, err := tx.Envelope(ctx, r.ID)
+		if err != nil {
+			return err
+		}
+		if have.State == RecallPending || have.State == Recalled {
+			continue
+		}
+		if have.Envelope, err = have.Expire(until); err != nil {
+			return err
+		}
+		have.NextMS, have.Tries, have.Detail = 0, 0, ""
+		over = append(over, have)
+	}
+	return tx.PutEnvelopes(ctx, over)
 }
 
 // stand moves an issuance's standing.
@@ -212,7 +214,7 @@ func (d *Desk) recall(ctx context.Context, is Issuance) (bool, error) {
 }
 
 // recalled books what institutions took out of wallets, where it is what our book says.
-func (d *Desk) recalled(ctx context.Context, is Issuance, words []institution.EnvelopeWord) error { //nolint:gocognit // one transaction, read from top to bottom
+func (d *Desk) recalled(ctx context.Context, is Issuance, words []institution.EnvelopeWord) error {
 	date := pos.DateOf(d.cfg.Now(), 0)
 	return d.cfg.Store.Write(ctx, func(tx Tx) error {
 		var rows []Issued
@@ -225,29 +227,15 @@ func (d *Desk) recalled(ctx context.Context, is Issuance, words []institution.En
 			if !found || e.State != RecallPending {
 				continue
 			}
-			inWallet := pos.Money(0)
-			if e.ClaimedMS > 0 {
-				inWallet = e.Left
-			}
-			if w.Status != institution.Success || w.Left != inWallet || w.Claimed != (e.ClaimedMS > 0) {
-				e = d.retry(e, fmt.Sprintf("differs: the institution says %s %s, ours is %s", w.Status, w.Left, inWallet))
-				e.NextMS = d.nowMS() + recallPace.Milliseconds()
-				rows = append(rows, e)
+			if !e.agrees(w) {
+				rows = append(rows, d.differs(e, w))
 				continue
 			}
-			var back pos.Money
-			cause := ""
-			if e.ClaimedMS > 0 && e.Recalled > 0 { // a second time, after it was restored
-				cause = "after " + strconv.FormatInt(int64(e.Recalled), 10)
-			}
-			if e.Envelope, back, err = e.Recall(); err != nil {
+			e, moved, err := e.takeBack(is.Provider, date)
+			if err != nil {
 				return err
 			}
-			e.NextMS, e.Detail = 0, ""
-			rows = append(rows, e)
-			if e.ClaimedMS > 0 && back > 0 { // what nobody claimed is still in the budget
-				items = append(items, ledger.Item{Transaction: ledger.Recalled(e.part(back), is.Provider, cause, date)})
-			}
+			rows, items = append(rows, e), append(items, moved...)
 		}
 		if err := postAll(ctx, tx, items); err != nil {
 			return err
@@ -256,32 +244,59 @@ func (d *Desk) recalled(ctx context.Context, is Issuance, words []institution.En
 	})
 }
 
+// inWallet is what its wallet holds of it, by our book.
+func (i Issued) inWallet() pos.Money {
+	if i.ClaimedMS == 0 {
+		return 0
+	}
+	return i.Left
+}
+
+// agrees reports that the institution's word of a recall is what our book says.
+func (i Issued) agrees(w institution.EnvelopeWord) bool {
+	return w.Status == institution.Success && w.Left == i.inWallet() && w.Claimed == (i.ClaimedMS > 0)
+}
+
+// differs puts off a recall about which institution and centre do not agree.
+func (d *Desk) differs(e Issued, w institution.EnvelopeWord) Issued {
+	e = d.retry(e, fmt.Sprintf("differs: the institution says %s %s, ours is %s", w.Status, w.Left, e.inWallet()))
+	e.NextMS = d.nowMS() + recallPace.Milliseconds()
+	return e
+}
+
+// takeBack ends an envelope. Money moves only where it was claimed: what nobody has
+// claimed is still in the budget.
+func (i Issued) takeBack(provider string, date pos.Date) (Issued, []ledger.Item, error) {
+	cause := ""
+	if i.Recalled > 0 { // a second time, after it was restored
+		cause = "after " + strconv.FormatInt(int64(i.Recalled), 10)
+	}
+	var back pos.Money
+	var err error
+	if i.Envelope, back, err = i.Recall(); err != nil {
+		return i, nil, err
+	}
+	i.NextMS, i.Detail = 0, ""
+	if i.ClaimedMS == 0 || back == 0 {
+		return i, nil, nil
+	}
+	return i, []ledger.Item{{Transaction: ledger.Recalled(i.part(back), provider, cause, date)}}, nil
+}
+
 // finish releases the rest of the budget when no envelope is out any more.
-func (d *Desk) finish(ctx context.Context, is Issuance) (bool, error) { //nolint:gocognit // one transaction, read from top to bottom
-	done := false
-	err := d.cfg.Store.Write(ctx, func(tx Tx) error {
+func (d *Desk) finish(ctx context.Context, is Issuance) (done bool, err error) {
+	err = d.cfg.Store.Write(ctx, func(tx Tx) error {
 		done = false
 		p, err := tx.Progress(ctx, is.Campaign)
-		if err != nil {
+		if err != nil || !p.allBack() {
 			return err
-		}
-		for _, s := range States() {
-			if s != Recalled && p.Counts[s] > 0 {
-				return nil
-			}
 		}
 		now, _, err := tx.Issuance(ctx, is.Campaign)
 		if err != nil || now.Standing != Expired {
 			return err
 		}
-		_, released, err := tx.LedgerTransaction(ctx, ledger.Released(is.Campaign, is.Provider, 0, "").Key)
-		if err != nil {
+		if err := release(ctx, tx, now, is.Budget-p.Activated, pos.DateOf(d.cfg.Now(), 0)); err != nil {
 			return err
-		}
-		if rest := is.Budget - p.Activated; rest > 0 && !released {
-			if _, err := ledger.Post(ctx, tx, ledger.Released(is.Campaign, is.Provider, rest, pos.DateOf(d.cfg.Now(), 0))); err != nil {
-				return err
-			}
 		}
 		now.Standing, done = Reclaimed, true
 		if err := tx.PutIssuance(ctx, now); err != nil {
@@ -290,4 +305,27 @@ func (d *Desk) finish(ctx context.Context, is Issuance) (bool, error) { //nolint
 		return tx.Audit(ctx, "centre", "issuance_reclaimed", is.Campaign, "")
 	})
 	return done, err
+}
+
+// allBack reports that every envelope is recalled.
+func (p Progress) allBack() bool {
+	for _, s := range States() {
+		if s != Recalled && p.Counts[s] > 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// release gives the rest of the budget back to its provider, once for ever.
+func release(ctx context.Context, tx Tx, is Issuance, rest pos.Money, date pos.Date) error {
+	if rest <= 0 {
+		return nil
+	}
+	t := ledger.Released(is.Campaign, is.Provider, rest, date)
+	if _, released, err := tx.LedgerTransaction(ctx, t.Key); err != nil || released {
+		return err
+	}
+	_, err := ledger.Post(ctx, tx, t)
+	return err
 }

@@ -225,16 +225,22 @@ type Back struct {
 	Shares      []institution.Share // none: not told, the published rule says it
 }
 
+// Given is what of a refund went to envelopes that the centre knows.
+type Given struct {
+	Envelope pos.Money
+	Recalled pos.Money // of it, what the fund takes back, at once or with the recall: the envelope is over
+}
+
 // GiveBack books the envelopes' part of a refund. What comes back after the recall goes on
-// to the fund at once.
-func GiveBack(ctx context.Context, tx Tx, b Back) error {
+// to the fund at once. A refund that was booked before gives nothing again.
+func GiveBack(ctx context.Context, tx Tx, b Back) (given Given, err error) {
 	spends, err := tx.SpendsOf(ctx, b.Payment)
 	if err != nil || len(spends) == 0 {
-		return err
+		return given, err
 	}
 	shares, err := b.shares(spends)
 	if err != nil {
-		return err
+		return given, err
 	}
 	var rows []Issued
 	var parts []ledger.EnvelopePart
@@ -246,33 +252,37 @@ func GiveBack(ctx context.Context, tx Tx, b Back) error {
 		}
 		e, _, err := tx.Envelope(ctx, share.Envelope)
 		if err != nil {
-			return err
+			return given, err
 		}
 		spends[i].Returned += share.Amount
 		var recall pos.Money
 		if e.Envelope, recall, err = e.Return(share.Amount, time.UnixMilli(b.AtMS)); err != nil {
-			return err
+			return given, err
+		}
+		given.Envelope += share.Amount // bounded: the refund at most
+		if e.State == RecallPending || e.State == Recalled {
+			given.Recalled += share.Amount
 		}
 		rows, parts = append(rows, e), append(parts, e.part(share.Amount))
 		returns = append(returns, Returned{b.Refund, b.Payment, e.ID, e.Campaign, share.Amount, recall > 0, b.AtMS})
 	}
 	if len(parts) == 0 {
-		return nil
+		return given, nil
 	}
 	posted, err := ledger.Post(ctx, tx, ledger.EnvelopesReturned(b.Refund, b.Institution, parts, b.Date))
 	if err != nil || !posted {
-		return err
+		return Given{}, err
 	}
 	if err := recallAgain(ctx, tx, b, rows, returns); err != nil {
-		return err
+		return given, err
 	}
 	if err := tx.PutEnvelopes(ctx, rows); err != nil {
-		return err
+		return given, err
 	}
 	if err := tx.PutSpends(ctx, spends); err != nil {
-		return err
+		return given, err
 	}
-	return tx.PutReturns(ctx, returns)
+	return given, tx.PutReturns(ctx, returns)
 }
 
 // shares are the institution's, or what the published rule says.

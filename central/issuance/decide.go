@@ -148,9 +148,9 @@ func (d *Desk) carryOut(ctx context.Context, tx Tx, p Proposal, confirm bool) er
 
 // restore puts the money of a late payment back into its envelopes: into our book first,
 // then at the institution; each is done once however often it is tried.
-func (d *Desk) restore(ctx context.Context, p Proposal, by string) error { //nolint:gocognit // one transaction, read from top to bottom
+func (d *Desk) restore(ctx context.Context, p Proposal, by string) error {
 	var late Late
-	codes := map[string]string{}
+	codes := map[string]string{} // by envelope, whose it is
 	err := d.cfg.Store.Write(ctx, func(tx Tx) (err error) {
 		if late, err = lateOf(ctx, tx, p.Payment); err != nil {
 			return err
@@ -165,24 +165,10 @@ func (d *Desk) restore(ctx context.Context, p Proposal, by string) error { //nol
 			if e.State != Recalled {
 				continue // done before
 			}
-			is, err := issuance(ctx, tx, e.Campaign)
-			if err != nil {
-				return err
-			}
-			if e.Envelope, err = e.Restore(s.Amount); err != nil {
-				return err
-			}
-			e.NextMS = d.nowMS() + is.GraceMS + lastRetry.Milliseconds() // not to be recalled before it is spent
-			if _, err := ledger.Post(ctx, tx, ledger.Restored(e.part(s.Amount), is.Provider, p.Payment, pos.DateOf(d.cfg.Now(), 0))); err != nil {
+			if e, err = d.restored(ctx, tx, e, s.Amount, p.Payment); err != nil {
 				return err
 			}
 			rows = append(rows, e)
-			if is.Standing == Reclaimed { // there is something to take back again
-				is.Standing = Expired
-				if err := tx.PutIssuance(ctx, is); err != nil {
-					return err
-				}
-			}
 		}
 		if err := tx.PutEnvelopes(ctx, rows); err != nil {
 			return err
@@ -192,16 +178,42 @@ func (d *Desk) restore(ctx context.Context, p Proposal, by string) error { //nol
 	if err != nil {
 		return err
 	}
+	return d.restoreInWallets(ctx, late, codes)
+}
+
+// restoreInWallets has the institutions put a late payment's money back, by envelope.
+func (d *Desk) restoreInWallets(ctx context.Context, late Late, codes map[string]string) error {
 	for _, s := range late.Shares {
 		bank, err := d.bank(codes[s.Envelope])
 		if err == nil {
-			err = bank.RestoreEnvelope(ctx, s.Envelope, p.Payment, s.Amount)
+			err = bank.RestoreEnvelope(ctx, s.Envelope, late.Payment, s.Amount)
 		}
 		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// restored books an amount back into an envelope, and opens its issuance again so that
+// what is not spent of it is recalled; the caller writes the row.
+func (d *Desk) restored(ctx context.Context, tx Tx, e Issued, amount pos.Money, payment pos.PaymentID) (Issued, error) {
+	is, err := issuance(ctx, tx, e.Campaign)
+	if err != nil {
+		return e, err
+	}
+	if e.Envelope, err = e.Restore(amount); err != nil {
+		return e, err
+	}
+	e.NextMS = d.nowMS() + is.GraceMS + lastRetry.Milliseconds() // not to be recalled before it is spent
+	if _, err := ledger.Post(ctx, tx, ledger.Restored(e.part(amount), is.Provider, payment, pos.DateOf(d.cfg.Now(), 0))); err != nil {
+		return e, err
+	}
+	if is.Standing != Reclaimed {
+		return e, nil
+	}
+	is.Standing = Expired // there is something to take back again
+	return e, tx.PutIssuance(ctx, is)
 }
 
 // Progress tells how far an issuance is.
@@ -213,10 +225,27 @@ func (d *Desk) Progress(ctx context.Context, campaign string) (is Issuance, p Pr
 		if p, err = tx.Progress(ctx, campaign); err != nil {
 			return err
 		}
-		p.Behind, err = tx.Behind(ctx, is.UntilMS)
+		if p.Behind, err = tx.Behind(ctx, is.UntilMS); err != nil {
+			return err
+		}
+		paces, err := tx.Paces(ctx)
+		for _, code := range is.Institutions {
+			b := p.Banks[code]
+			b.PerSecond = d.perSecond(paces, code)
+			p.Banks[code] = b
+		}
 		return err
 	})
 	return is, p, err
+}
+
+// Issuances lists what is given out, by campaign.
+func (d *Desk) Issuances(ctx context.Context) (all []Issuance, err error) {
+	err = d.cfg.Store.Read(ctx, func(tx Tx) error {
+		all, err = tx.Issuances(ctx)
+		return err
+	})
+	return all, err
 }
 
 // Waiting lists what waits for a person: late payments and open proposals.

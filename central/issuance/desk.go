@@ -47,7 +47,8 @@ type Config struct {
 	Source       Source
 	People       People
 	SMS          SMS
-	// PerSecond bounds the envelopes that one institution is sent in a second; 0 is 500.
+	// PerSecond bounds the envelopes that one institution is sent in a second, those of all
+	// campaigns together, unless Pace has said otherwise; 0 is 500.
 	PerSecond int
 	Now       func() time.Time
 	Log       *slog.Logger
@@ -131,7 +132,8 @@ func (d *Desk) bank(code string) (institution.Envelopes, error) {
 	return e, nil
 }
 
-// Run does rounds until ctx ends.
+// Run does rounds until ctx ends, one a second: what an institution may be sent in a second
+// is what a round sends it.
 func (d *Desk) Run(ctx context.Context) error {
 	tick := time.NewTicker(pace)
 	defer tick.Stop()
@@ -147,27 +149,48 @@ func (d *Desk) Run(ctx context.Context) error {
 	}
 }
 
+// Drain does rounds at the pace of Run until nothing is to be done now.
+func (d *Desk) Drain(ctx context.Context) error {
+	tick := time.NewTicker(pace)
+	defer tick.Stop()
+	for {
+		busy, err := d.Round(ctx)
+		if err != nil || !busy {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+	}
+}
+
 // Round does what is due once, for every campaign; busy tells that there is more to do
 // now. It goes on where another one, or another process, stopped at whatever line.
 func (d *Desk) Round(ctx context.Context) (busy bool, err error) {
 	var all []Issuance
+	var paces map[string]int
 	if err := d.cfg.Store.Read(ctx, func(tx Tx) (err error) {
-		all, err = tx.Issuances(ctx)
+		if all, err = tx.Issuances(ctx); err == nil {
+			paces, err = tx.Paces(ctx)
+		}
 		return err
 	}); err != nil {
 		return false, fmt.Errorf("read issuances: %w", err)
 	}
+	left := d.allowances(all, paces)
 	claims, err := d.claims(ctx, all)
 	busy = claims
 	for _, is := range all {
-		more, err2 := d.tend(ctx, is)
+		more, err2 := d.tend(ctx, is, left)
 		busy, err = busy || more, errors.Join(err, err2)
 	}
 	return busy, err
 }
 
 // tend does one round of a campaign.
-func (d *Desk) tend(ctx context.Context, is Issuance) (busy bool, err error) {
+func (d *Desk) tend(ctx context.Context, is Issuance, left map[string]*int) (busy bool, err error) {
 	now := d.nowMS()
 	switch {
 	case is.Standing == Reclaimed:
@@ -191,7 +214,7 @@ func (d *Desk) tend(ctx context.Context, is Issuance) (busy bool, err error) {
 	if err != nil {
 		return seeded, err
 	}
-	offered, err := d.offer(ctx, is)
+	offered, err := d.offer(ctx, is, left)
 	return withdrawn || seeded || offered, err
 }
 

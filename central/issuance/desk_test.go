@@ -290,7 +290,12 @@ func TestFromTheDrawToTheFund(t *testing.T) {
 	h.want("owed", h.balance("owed:ICBC"), 200_00)
 	back := issuance.Back{Refund: pos.RefundID{1}, Payment: pos.PaymentID{1}, Institution: "ICBC", Amount: 150_00, AtMS: h.clock.Load(), Date: "2021-02-11"}
 	h.write(func(tx issuance.Tx) error {
-		return errors.Join(issuance.GiveBack(t.Context(), tx, back), issuance.GiveBack(t.Context(), tx, back))
+		first, err := issuance.GiveBack(t.Context(), tx, back)
+		again, err2 := issuance.GiveBack(t.Context(), tx, back)
+		if first.Envelope == 0 || again != (issuance.Given{}) {
+			t.Errorf("gave %+v, then %+v", first, again)
+		}
+		return errors.Join(err, err2)
 	})
 	h.want("owed after 100 own and 50 of the envelope came back", h.balance("owed:ICBC"), 150_00)
 	h.bank.held[h.id(0)] = 50_00
@@ -307,7 +312,13 @@ func TestFromTheDrawToTheFund(t *testing.T) {
 	h.want("budget at the end", h.balance("budget:c"), 0)
 
 	back.Refund, back.Amount, back.Before = pos.RefundID{2}, 150_00, 150_00
-	h.write(func(tx issuance.Tx) error { return issuance.GiveBack(t.Context(), tx, back) })
+	h.write(func(tx issuance.Tx) error {
+		given, err := issuance.GiveBack(t.Context(), tx, back)
+		if given.Recalled != given.Envelope || given.Envelope == 0 {
+			t.Errorf("after the recall: %+v", given)
+		}
+		return err
+	})
 	h.want("fund after a refund that came after the recall", h.balance("fund:P"), 2400_00)
 	h.want("owed after it", h.balance("owed:ICBC"), 0)
 	trial, err := h.db.Ledger().Trial(t.Context(), "")

@@ -46,23 +46,25 @@ func (d *Desk) seed(ctx context.Context, is Issuance) (bool, error) {
 	})
 }
 
-// offer sends each institution what it may get in one round.
-func (d *Desk) offer(ctx context.Context, is Issuance) (bool, error) {
+// offer sends each institution what it may still get in this round.
+func (d *Desk) offer(ctx context.Context, is Issuance, left map[string]*int) (bool, error) {
 	return d.each(is.Institutions, func(code string) (bool, error) {
 		if err := d.rule(ctx, is.Plan, code); err != nil {
 			return false, err
 		}
-		for sent := 0; sent < d.cfg.PerSecond; {
-			rows, err := d.due(ctx, is.Campaign, code, min(institution.MaxOrders, d.cfg.PerSecond-sent), Reserved)
+		quota := left[code]
+		more := *quota > 0 // where nothing may be sent, nothing is to be done now
+		for *quota > 0 {
+			rows, err := d.due(ctx, is.Campaign, code, min(institution.MaxOrders, *quota), Reserved)
 			if err != nil || len(rows) == 0 {
 				return false, err
 			}
 			if err := d.offerBatch(ctx, is.Plan, code, rows); err != nil {
 				return false, err
 			}
-			sent += len(rows)
+			*quota -= len(rows)
 		}
-		return true, nil
+		return more, nil
 	})
 }
 

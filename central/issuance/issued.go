@@ -158,22 +158,60 @@ type Returned struct {
 	AtMS     int64
 }
 
+// BankProgress is how far the envelopes of one institution are.
+type BankProgress struct {
+	Envelopes int64           `json:"envelopes"`
+	Faces     pos.Money       `json:"faces_fen"`
+	Counts    map[State]int64 `json:"counts"`
+	Offered   int64           `json:"offered"` // ever
+	Claimed   int64           `json:"claimed"` // ever
+	Activated pos.Money       `json:"activated_fen"`
+	Spent     pos.Money       `json:"spent_fen"`
+	Left      pos.Money       `json:"left_fen"`     // in wallets
+	Recalled  pos.Money       `json:"recalled_fen"` // out of wallets
+	Failing   int64           `json:"failing"`      // with a failed try behind them
+	Differs   int64           `json:"differs"`      // institution and centre do not agree on what is left
+	Example   string          `json:"example,omitempty"`
+	PerSecond int             `json:"per_second"` // that it is sent; 0: none
+}
+
 // Progress is how far an issuance is, in envelopes and money.
 type Progress struct {
-	Counts    map[State]int64     `json:"counts"`
-	Faces     map[State]pos.Money `json:"faces_fen"`
-	Left      pos.Money           `json:"left_fen"` // in wallets
-	Spent     pos.Money           `json:"spent_fen"`
-	Offered   int64               `json:"offered"` // ever
-	Claimed   int64               `json:"claimed"` // ever
-	Failing   int64               `json:"failing"` // with a failed try behind them
-	Differs   int64               `json:"differs"` // institution and centre do not agree on what is left
-	Refused   int64               `json:"refused"` // shares that the centre does not owe
-	Held      int64               `json:"held"`    // late payments that wait for two people
-	Behind    int64               `json:"behind"`  // tills whose journals have not passed the window's end
-	Example   string              `json:"example,omitempty"`
-	Recalled  pos.Money           `json:"recalled_fen"`  // out of wallets
-	Activated pos.Money           `json:"activated_fen"` // faces of what was claimed, ever
+	Counts    map[State]int64         `json:"counts"`
+	Faces     map[State]pos.Money     `json:"faces_fen"`
+	Banks     map[string]BankProgress `json:"institutions"`
+	Left      pos.Money               `json:"left_fen"` // in wallets
+	Spent     pos.Money               `json:"spent_fen"`
+	Offered   int64                   `json:"offered"` // ever
+	Claimed   int64                   `json:"claimed"` // ever
+	Failing   int64                   `json:"failing"` // with a failed try behind them
+	Differs   int64                   `json:"differs"` // institution and centre do not agree on what is left
+	Refused   int64                   `json:"refused"` // shares that the centre does not owe
+	Held      int64                   `json:"held"`    // late payments that wait for two people
+	Behind    int64                   `json:"behind"`  // tills whose journals have not passed the window's end
+	Example   string                  `json:"example,omitempty"`
+	Recalled  pos.Money               `json:"recalled_fen"`  // out of wallets
+	Activated pos.Money               `json:"activated_fen"` // faces of what was claimed, ever
+}
+
+// Add counts the envelopes of an institution that are in one state; the maps must be made.
+func (p *Progress) Add(bank string, state State, more BankProgress) {
+	p.Counts[state] += more.Envelopes
+	p.Faces[state] += more.Faces
+	p.Left, p.Spent, p.Recalled, p.Activated = p.Left+more.Left, p.Spent+more.Spent, p.Recalled+more.Recalled, p.Activated+more.Activated
+	p.Offered, p.Claimed, p.Failing, p.Differs = p.Offered+more.Offered, p.Claimed+more.Claimed, p.Failing+more.Failing, p.Differs+more.Differs
+	b := p.Banks[bank]
+	if b.Counts == nil {
+		b.Counts = map[State]int64{}
+	}
+	b.Counts[state] += more.Envelopes
+	b.Envelopes, b.Faces = b.Envelopes+more.Envelopes, b.Faces+more.Faces
+	b.Left, b.Spent, b.Recalled, b.Activated = b.Left+more.Left, b.Spent+more.Spent, b.Recalled+more.Recalled, b.Activated+more.Activated
+	b.Offered, b.Claimed, b.Failing, b.Differs = b.Offered+more.Offered, b.Claimed+more.Claimed, b.Failing+more.Failing, b.Differs+more.Differs
+	if more.Example != "" {
+		b.Example, p.Example = more.Example, more.Example
+	}
+	p.Banks[bank] = b
 }
 
 // Proposal is one person's decision that another has to confirm.
@@ -196,6 +234,19 @@ const (
 	Honour Action = "honour" // restore what a late payment needs
 	Refuse Action = "refuse" // let a late payment end in conflict
 )
+
+// Text is what a person reads.
+func (a Action) Text() pos.Text {
+	switch a {
+	case Cancel:
+		return pos.Text{ZH: "取消发放", EN: "cancel the issuance"}
+	case Honour:
+		return pos.Text{ZH: "承认迟到支付", EN: "honour a late payment"}
+	case Refuse:
+		return pos.Text{ZH: "拒绝迟到支付", EN: "refuse a late payment"}
+	}
+	return pos.Text{ZH: string(a), EN: string(a)}
+}
 
 // Late is a payment that was made in the window and came after the recall.
 type Late struct {
@@ -228,6 +279,9 @@ type Tx interface {
 	Due(ctx context.Context, campaign, bank string, states []State, nowMS int64, limit int) ([]Issued, error)
 	// NextWaiting counts the envelopes that the waiting list of a stratum has got.
 	NextWaiting(ctx context.Context, campaign, stratum string) (int64, error)
+	// Paces are how many envelopes institutions are sent in a second, where somebody has said so.
+	Paces(ctx context.Context) (map[string]int, error)
+	PutPace(ctx context.Context, bank string, perSecond int) error
 	// Feed is how far the claims of an institution were read.
 	Feed(ctx context.Context, bank string) (int64, error)
 	PutFeed(ctx context.Context, bank string, n int64) error

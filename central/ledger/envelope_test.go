@@ -3,6 +3,9 @@ package ledger_test
 import (
 	"errors"
 	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -29,6 +32,43 @@ func everyRule() []ledger.Transaction {
 		ledger.Claimed(e, "2021-02-11"), ledger.EnvelopesSpent(p.ID, "ICBC", []ledger.EnvelopePart{e}, "2021-02-11"),
 		ledger.EnvelopesReturned(refund, "ICBC", []ledger.EnvelopePart{e}, "2021-02-11"), ledger.Recalled(e, "P", "", "2021-02-18"),
 		ledger.Restored(e, "P", p.ID, "2021-02-19"), ledger.Released("c", "P", 1250, "2021-02-18"),
+		ledger.Conflicted("M", "ICBC", p), ledger.CreditConflict(ledger.Conflicted("M", "ICBC", p), "t1", "M", "2021-02-12"),
+		ledger.WriteOffConflict(ledger.Conflicted("M", "ICBC", p), "t1", "2021-02-12"), ledger.PaidOutLate(ledger.Late(late), "M", "2021-02-12"),
+		ledger.Broken("b1", "ICBC", "2021-02-10", 1250, 3), ledger.Adjusted("b1", "ICBC", "2021-02-10", ledger.Merchant("M"), 1250, "2021-02-12"),
+		ledger.Settled("b1", "ICBC", "2021-02-10", 1250, 3, 1247), ledger.RefundedFrom(ledger.Merchant("M"), "ICBC", refund, 250, "2021-02-11"),
+	}
+}
+
+// TestEveryRuleIsLookedAt: a rule that is new in the package must be in the list above, or the
+// test of what can be reached says nothing about it.
+func TestEveryRuleIsLookedAt(t *testing.T) {
+	here, err := os.ReadFile("envelope_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rule := regexp.MustCompile(`(?m)^func ([A-Z][A-Za-z]*)\([^\n]*\) \(?(?:t )?Transaction\b`)
+	found := 0
+	for _, f := range files {
+		if strings.HasSuffix(f, "_test.go") {
+			continue
+		}
+		text, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range rule.FindAllSubmatch(text, -1) {
+			found++
+			if name := string(m[1]); name != "Moved" && !strings.Contains(string(here), "ledger."+name+"(") { // Moved chooses among the others
+				t.Errorf("%s is not among the rules that are looked at", name)
+			}
+		}
+	}
+	if found < 20 {
+		t.Errorf("only %d rules were found", found)
 	}
 }
 

@@ -48,6 +48,12 @@ type EnvelopeBack struct {
 	Shares      []institution.Share
 }
 
+// GivenBack is what of a refund went to envelopes.
+type GivenBack struct {
+	Envelope pos.Money
+	Recalled pos.Money // of it, what the fund takes back: the envelope is over
+}
+
 // use is a payment as its envelopes see it.
 func (d *Desk) use(ctx context.Context, t *turn, r Record) (EnvelopeUse, error) {
 	is, _, err := t.Terminal(ctx, r.Terminal)
@@ -155,11 +161,12 @@ func (d *Desk) givenUp(ctx context.Context, r Record) (out Record, err error) {
 	return out, err
 }
 
-// giveBack books the envelopes' part of a refund that is done.
-func (d *Desk) giveBack(ctx context.Context, t *turn, p Record, r Refund, h heard) error {
+// giveBack books the envelopes' part of a refund that is done, and says on it how much that
+// is: what the institution has named, or what the published rule says where it names nothing.
+func (d *Desk) giveBack(ctx context.Context, t *turn, p Record, r Refund, h heard) (Refund, error) {
 	all, err := t.RefundsOf(ctx, p.ID)
 	if err != nil {
-		return err
+		return r, err
 	}
 	b := EnvelopeBack{
 		Refund: r.ID, Payment: p.ID, Institution: p.Institution, Amount: r.Amount, AtMS: t.now, Date: r.Date, Shares: h.Envelopes,
@@ -172,5 +179,7 @@ func (d *Desk) giveBack(ctx context.Context, t *turn, p Record, r Refund, h hear
 			b.Before += other.Amount // bounded: the payment at most
 		}
 	}
-	return t.GiveBackEnvelopes(ctx, b)
+	given, err := t.GiveBackEnvelopes(ctx, b)
+	r.Envelope, r.Recalled = min(r.Amount, max(h.Envelope, given.Envelope)), given.Recalled
+	return r, err
 }

@@ -22,8 +22,9 @@ import (
 // the descriptions that ship.
 type street struct {
 	*house
-	sim *lab.Simulator
-	url string
+	sim   *lab.Simulator
+	url   string
+	banks *institution.Set
 }
 
 func newStreet(t *testing.T) *street {
@@ -54,7 +55,7 @@ func newStreet(t *testing.T) *street {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &street{house: h, sim: sim, url: srv.URL}
+	return &street{house: h, sim: sim, url: srv.URL, banks: set}
 }
 
 func (s *street) wallet(code string, balance, envelope pos.Money) *wallet.Wallet {

@@ -89,9 +89,11 @@ type Refund struct {
 	Detail     string
 	Txn        string
 	Date       pos.Date
-	Told       bool  // the till was given the verdict on its end
-	Step       int   // how many times the institution was asked
-	NextMS     int64 // when it is asked again; 0: never
+	Envelope   pos.Money // the part that went back to envelopes
+	Recalled   pos.Money // of Envelope: what the fund takes back, as it is over
+	Told       bool      // the till was given the verdict on its end
+	Step       int       // how many times the institution was asked
+	NextMS     int64     // when it is asked again; 0: never
 	CreatedMS  int64
 	UpdatedMS  int64
 }
@@ -102,7 +104,7 @@ func (r Refund) firstQuestion() bool { return !r.Auto && r.State == pos.RefundAs
 func (r Refund) answer(institution string, nowMS int64) pos.Answer {
 	a := pos.Answer{
 		Payment: r.Payment, Refund: r.ID, Reason: r.Reason, Detail: r.Detail, Institution: institution,
-		InstitutionTxn: r.Txn, SettlementDate: r.Date, CentreMS: nowMS,
+		InstitutionTxn: r.Txn, SettlementDate: r.Date, Envelope: r.Envelope, Recalled: r.Recalled, CentreMS: nowMS,
 	}
 	switch r.State {
 	case pos.RefundRefunded:

@@ -216,7 +216,7 @@ func (d *Desk) refunded(ctx context.Context, t *turn, r Refund, h heard) (Refund
 	if err := d.book(ctx, t, booking); err != nil {
 		return r, err
 	}
-	if err := d.giveBack(ctx, t, row, r, h); err != nil {
+	if r, err = d.giveBack(ctx, t, row, r, h); err != nil {
 		return r, err
 	}
 	return d.tellRefund(ctx, t, r)
@@ -261,7 +261,7 @@ func (d *Desk) tellRefund(ctx context.Context, t *turn, r Refund) (Refund, error
 func (r Refund) verdict(from pos.RefundState, code string) pos.Verdict {
 	m := pos.RefundMoved{
 		RefundID: r.ID, From: from, To: r.State, Amount: r.Amount, Reason: r.Reason, Auto: r.Auto,
-		Institution: code, RefundTxn: r.Txn, Date: r.Date,
+		Institution: code, RefundTxn: r.Txn, Date: r.Date, Envelope: r.Envelope, Recalled: r.Recalled,
 	}
 	if r.Auto {
 		m.Caller, m.Key, m.BodyHash = LateCaller, LateKey(r.Payment), LateKey(r.Payment)

@@ -83,8 +83,8 @@ type Tx interface {
 	Announce(ctx context.Context, e Event) error
 	// BookEnvelopes books what envelopes bear of a payment, once; Book of central/issuance.
 	BookEnvelopes(ctx context.Context, u EnvelopeUse) error
-	// GiveBackEnvelopes books what goes back to envelopes by a refund, once.
-	GiveBackEnvelopes(ctx context.Context, b EnvelopeBack) error
+	// GiveBackEnvelopes books what goes back to envelopes by a refund, once, and says how much.
+	GiveBackEnvelopes(ctx context.Context, b EnvelopeBack) (GivenBack, error)
 	// JudgeEnvelopes refuses evidence whose envelopes are not to be spent so. held: what it
 	// needs was recalled, and two people decide; the store keeps it until then.
 	JudgeEnvelopes(ctx context.Context, terminal string, u EnvelopeUse) (held bool, err error)

@@ -76,3 +76,28 @@ func (s *Store) Campaign(ctx context.Context, name string) (p campaign.Published
 	}
 	return campaign.Open(text, area)
 }
+
+// CampaignVersions lists every published version of a campaign, the newest first, verified,
+// with when each was published.
+func (s *Store) CampaignVersions(ctx context.Context, name string) (all []campaign.Published, publishedMS []int64, err error) {
+	type version struct {
+		text, area []byte
+		ms         int64
+	}
+	err = s.view(ctx, func(t *Tx) error {
+		rows, err := t.Query(ctx, `SELECT text, area, published_ms FROM campaigns WHERE name = ? ORDER BY version DESC`, name)
+		list, err := list(rows, err, "versions", func(row interface{ Scan(...any) error }) (v version, err error) {
+			return v, row.Scan(&v.text, &v.area, &v.ms)
+		})
+		all, publishedMS = nil, nil
+		for _, v := range list {
+			p, err := campaign.Open(v.text, v.area)
+			if err != nil {
+				return err
+			}
+			all, publishedMS = append(all, p), append(publishedMS, v.ms)
+		}
+		return err
+	})
+	return all, publishedMS, err
+}

@@ -311,7 +311,7 @@ func (t *Tx) tillDetail(ctx context.Context, id pos.PaymentID, d *console.Paymen
 	for _, r := range p.Refunds {
 		d.Refunds = append(d.Refunds, console.RefundLine{
 			ID: r.ID.String(), State: r.State, Amount: r.Amount, Auto: r.Auto, Operator: r.Operator, Reason: r.Reason,
-			Txn: r.RefundTxn, Date: r.Date, UpdatedMS: r.UpdatedMS,
+			Txn: r.RefundTxn, Date: r.Date, Envelope: r.Envelope, Recalled: r.Recalled, UpdatedMS: r.UpdatedMS,
 		})
 	}
 	return true, nil
@@ -344,7 +344,7 @@ func (t *Tx) centreDetail(ctx context.Context, id pos.PaymentID, d *console.Paym
 	for _, f := range refunds {
 		d.Refunds = overlay(d.Refunds, console.RefundLine{
 			ID: f.ID.String(), State: f.State, Amount: f.Amount, Auto: f.Auto, Operator: f.Operator, Reason: f.Reason,
-			Txn: f.Txn, Date: f.Date, UpdatedMS: f.UpdatedMS,
+			Txn: f.Txn, Date: f.Date, Envelope: f.Envelope, Recalled: f.Recalled, UpdatedMS: f.UpdatedMS,
 		})
 	}
 	return true, nil

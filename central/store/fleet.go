@@ -36,17 +36,17 @@ func (t fleetTx) PutMerchant(ctx context.Context, m fleet.Merchant) error {
 
 // PutShop implements fleet.Tx.
 func (t fleetTx) PutShop(ctx context.Context, s fleet.Shop) error {
-	_, err := t.Exec(ctx, `INSERT INTO shops (id, merchant, name_zh, name_en, terminals) VALUES (?, ?, ?, ?, 0)
-		ON CONFLICT (id) DO UPDATE SET name_zh = excluded.name_zh, name_en = excluded.name_en`,
-		s.ID, s.Merchant, s.Name.ZH, s.Name.EN)
+	_, err := t.Exec(ctx, `INSERT INTO shops (id, merchant, name_zh, name_en, terminals, district) VALUES (?, ?, ?, ?, 0, ?)
+		ON CONFLICT (id) DO UPDATE SET name_zh = excluded.name_zh, name_en = excluded.name_en, district = excluded.district`,
+		s.ID, s.Merchant, s.Name.ZH, s.Name.EN, s.District)
 	return err
 }
 
 // Shop implements fleet.Tx.
 func (t fleetTx) Shop(ctx context.Context, id string) (s fleet.Shop, found bool, err error) {
 	s.ID = id
-	found, err = one(t.QueryRow(ctx, `SELECT merchant, name_zh, name_en FROM shops WHERE id = ?`, id),
-		&s.Merchant, &s.Name.ZH, &s.Name.EN)
+	found, err = one(t.QueryRow(ctx, `SELECT merchant, name_zh, name_en, district FROM shops WHERE id = ?`, id),
+		&s.Merchant, &s.Name.ZH, &s.Name.EN, &s.District)
 	return s, found, err
 }
 

@@ -207,53 +207,18 @@ func (t issuanceTx) PutReturns(ctx context.Context, all []issuance.Returned) err
 }
 
 // Behind implements issuance.Tx. A till that never spoke over the road holds nothing: it
-// has no policy to take payments offline by.
+// has no policy to take payments offline by. What has arrived from before the moment counts
+// until the payment room has read it, and until its institution has decided.
 func (t issuanceTx) Behind(ctx context.Context, untilMS int64) (n int64, err error) {
 	err = t.QueryRow(ctx, `SELECT
 		(SELECT COUNT(*) FROM terminals t JOIN contacts c ON c.terminal = t.id WHERE c.at_ms < ? OR c.unsent > 0) +
-		(SELECT COUNT(*) FROM payments WHERE state = 'accepted_evidence' AND next_ms > 0)`, untilMS).Scan(&n)
+		(SELECT COUNT(*) FROM payments WHERE state = 'accepted_evidence' AND next_ms > 0) +
+		(SELECT COUNT(*) FROM heads h
+			LEFT JOIN payment_cursors c ON h.branch = 0 AND c.terminal = h.terminal AND c.epoch = h.epoch
+			LEFT JOIN branch_cursors b ON h.branch > 0 AND b.terminal = h.terminal AND b.epoch = h.epoch AND b.branch = h.branch
+			WHERE h.seq > COALESCE(c.seq, b.seq, 0) AND EXISTS (SELECT 1 FROM entries e WHERE e.terminal = h.terminal AND e.epoch = h.epoch
+				AND e.branch = h.branch AND e.seq > COALESCE(c.seq, b.seq, 0) AND e.wall_ms < ?))`, untilMS, untilMS).Scan(&n)
 	return n, err
-}
-
-// Progress implements issuance.Tx.
-func (t issuanceTx) Progress(ctx context.Context, campaign string) (p issuance.Progress, err error) {
-	p.Counts, p.Faces = map[issuance.State]int64{}, map[issuance.State]pos.Money{}
-	rows, err := t.Query(ctx, `SELECT state, COUNT(*), CAST(SUM(face) AS BIGINT), CAST(SUM(left_fen) AS BIGINT), CAST(SUM(spent) AS BIGINT),
-			CAST(SUM(recalled) AS BIGINT), CASE WHEN claimed_ms > 0 THEN 1 ELSE 0 END, CAST(SUM(CASE WHEN tries > 0 THEN 1 ELSE 0 END) AS BIGINT),
-			CAST(SUM(CASE WHEN detail LIKE 'differs%' THEN 1 ELSE 0 END) AS BIGINT), MAX(detail),
-			CAST(SUM(CASE WHEN offered_ms > 0 OR claimed_ms > 0 THEN 1 ELSE 0 END) AS BIGINT)
-		FROM envelopes WHERE campaign = ? GROUP BY state, CASE WHEN claimed_ms > 0 THEN 1 ELSE 0 END`, campaign)
-	_, err = list(rows, err, "progress", func(row interface{ Scan(...any) error }) (none struct{}, err error) {
-		var state issuance.State
-		var n, failing, differs, offered int64
-		var face, left, spent, recalled pos.Money
-		var claimed bool
-		var example string
-		if err := row.Scan(&state, &n, &face, &left, &spent, &recalled, &claimed, &failing, &differs, &example, &offered); err != nil {
-			return none, err
-		}
-		p.Counts[state] += n
-		p.Faces[state] += face
-		p.Spent += spent
-		p.Failing += failing
-		p.Offered += offered
-		p.Differs += differs
-		if failing > 0 {
-			p.Example = example
-		}
-		if claimed {
-			p.Claimed += n
-			p.Activated += face
-			p.Left += left
-			p.Recalled += recalled
-		}
-		return none, nil
-	})
-	if err != nil {
-		return p, err
-	}
-	return p, t.QueryRow(ctx, `SELECT (SELECT COUNT(*) FROM envelope_spends WHERE campaign = ? AND reason <> ''),
-		(SELECT COUNT(*) FROM envelope_lates WHERE campaign = ? AND decided = '')`, campaign, campaign).Scan(&p.Refused, &p.Held)
 }
 
 // Proposals implements issuance.Tx.

@@ -133,12 +133,13 @@ func flag(b bool) int64 {
 }
 
 const refundColumns = `id, payment, terminal, merchant, amount, state, auto, authorized, operator, reason, detail, txn,
-	settlement_date, told, step, next_ms, created_ms, updated_ms, source`
+	settlement_date, told, step, next_ms, created_ms, updated_ms, source, envelope, recalled`
 
 func scanRefund(row interface{ Scan(...any) error }) (r payment.Refund, err error) {
 	var id, of string
 	if err = row.Scan(&id, &of, &r.Terminal, &r.Merchant, &r.Amount, &r.State, &r.Auto, &r.Authorized, &r.Operator,
-		&r.Reason, &r.Detail, &r.Txn, &r.Date, &r.Told, &r.Step, &r.NextMS, &r.CreatedMS, &r.UpdatedMS, &r.Source); err != nil {
+		&r.Reason, &r.Detail, &r.Txn, &r.Date, &r.Told, &r.Step, &r.NextMS, &r.CreatedMS, &r.UpdatedMS, &r.Source, &r.Envelope,
+		&r.Recalled); err != nil {
 		return r, err
 	}
 	if r.ID, err = pos.ParsePaymentID(id); err != nil {
@@ -182,13 +183,14 @@ func list[T any](rows *sql.Rows, err error, what string, scan func(interface{ Sc
 
 // PutRefund implements payment.Tx.
 func (t paymentTx) PutRefund(ctx context.Context, r payment.Refund) error {
-	_, err := t.Exec(ctx, `INSERT INTO refunds (`+refundColumns+`) VALUES `+rowsOf(19, 1)+`
+	_, err := t.Exec(ctx, `INSERT INTO refunds (`+refundColumns+`) VALUES `+rowsOf(21, 1)+`
 		ON CONFLICT (id) DO UPDATE SET state = excluded.state, reason = excluded.reason, detail = excluded.detail,
 			txn = excluded.txn, settlement_date = excluded.settlement_date, told = excluded.told,
-			step = excluded.step, next_ms = excluded.next_ms, updated_ms = excluded.updated_ms`,
+			step = excluded.step, next_ms = excluded.next_ms, updated_ms = excluded.updated_ms, envelope = excluded.envelope,
+			recalled = excluded.recalled`,
 		r.ID.String(), r.Payment.String(), r.Terminal, r.Merchant, int64(r.Amount), string(r.State), flag(r.Auto),
 		flag(r.Authorized), word(r.Operator), string(r.Reason), detail(r.Detail), validText(r.Txn), string(r.Date), flag(r.Told),
-		r.Step, r.NextMS, r.CreatedMS, r.UpdatedMS, r.Source)
+		r.Step, r.NextMS, r.CreatedMS, r.UpdatedMS, r.Source, int64(r.Envelope), int64(r.Recalled))
 	if err != nil {
 		return fmt.Errorf("write refund %s: %w", r.ID, err)
 	}
@@ -211,8 +213,9 @@ func (t paymentTx) BookEnvelopes(ctx context.Context, u payment.EnvelopeUse) err
 }
 
 // GiveBackEnvelopes implements payment.Tx.
-func (t paymentTx) GiveBackEnvelopes(ctx context.Context, b payment.EnvelopeBack) error {
-	return issuance.GiveBack(ctx, issuanceTx(t), issuance.Back(b))
+func (t paymentTx) GiveBackEnvelopes(ctx context.Context, b payment.EnvelopeBack) (payment.GivenBack, error) {
+	given, err := issuance.GiveBack(ctx, issuanceTx(t), issuance.Back(b))
+	return payment.GivenBack(given), err
 }
 
 // JudgeEnvelopes implements payment.Tx.

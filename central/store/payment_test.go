@@ -37,7 +37,7 @@ func TestPaymentRows(t *testing.T) {
 		refund := payment.Refund{
 			ID: sampleID(9), Payment: sampleID(1), Terminal: "S1-001", Merchant: "M1", Amount: 7, State: pos.RefundUnknown,
 			Auto: true, Authorized: true, Operator: "07", Reason: pos.ErrNotSent, Detail: "d", Txn: "R", Date: "2021-02-11",
-			Told: true, Step: 1, NextMS: 2, CreatedMS: 3, UpdatedMS: 4,
+			Told: true, Step: 1, NextMS: 2, CreatedMS: 3, UpdatedMS: 4, Envelope: 6, Recalled: 5,
 		}
 		empty := payment.Record{ID: sampleID(4)}
 		err := p.PaymentTx(ctx, func(tx payment.Tx) error {

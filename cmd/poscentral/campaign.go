@@ -3,12 +3,10 @@ package main
 import (
 	"context"
 	"crypto/rand"
-	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -154,21 +152,26 @@ func (c *centre) campaignKeys(desk *register.Config) (public string, err error) 
 	return public, err
 }
 
-// campaigns are the parts of the daemon that campaigns need; none where nothing is configured.
-func (c *centre) campaigns(ctx context.Context) (parts []func(context.Context) error, err error) {
-	s := c.settings.Campaign
-	if s.Witness == "" {
+// campaignRooms opens campaigns and issuance; nil where nothing is configured.
+func (c *centre) campaignRooms() (*campaignPages, error) {
+	if c.settings.Campaign.Witness == "" {
 		return nil, nil
 	}
 	o, err := c.office()
 	if err != nil {
 		return nil, err
 	}
-	issuing, err := c.issuing(o)
-	if err != nil {
-		return nil, err
+	d, err := c.issuing(o)
+	return &campaignPages{c, o, d}, err
+}
+
+// campaigns are the parts of the daemon that campaigns need; none where nothing is configured.
+func (c *centre) campaigns(ctx context.Context, rooms *campaignPages) (parts []func(context.Context) error, err error) {
+	if rooms == nil {
+		return nil, nil
 	}
-	parts = append(parts, o.Run, issuing.Run)
+	s, o := c.settings.Campaign, rooms.office
+	parts = append(parts, o.Run, rooms.desk.Run)
 	if s.Listen == "" {
 		return parts, nil
 	}
@@ -180,22 +183,9 @@ func (c *centre) campaigns(ctx context.Context) (parts []func(context.Context) e
 	if err != nil {
 		return nil, err
 	}
-	var certificate *tls.Certificate
-	if s.TLSCert != "" {
-		pair, err := tls.LoadX509KeyPair(s.TLSCert, s.TLSKey)
-		if err != nil {
-			return nil, fmt.Errorf("campaign: %w", err)
-		}
-		certificate = &pair
-	}
-	l, err := new(net.ListenConfig).Listen(ctx, "tcp", s.Listen)
+	l, certificate, err := front{"campaign", s.Listen, s.AddressFile, s.TLSCert, s.TLSKey}.open(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("campaign: %w", err)
-	}
-	if s.AddressFile != "" {
-		if err := os.WriteFile(s.AddressFile, []byte(l.Addr().String()+"\n"), 0o600); err != nil {
-			return nil, errors.Join(fmt.Errorf("campaign.address_file: %w", err), l.Close())
-		}
+		return nil, err
 	}
 	c.log.InfoContext(ctx, "campaigns are up", "http", l.Addr().String(), "tls", certificate != nil)
 	return append(parts, func(ctx context.Context) error { return pages.Run(ctx, l, certificate) }), nil
@@ -212,6 +202,7 @@ type campaignCmd struct {
 
 	Offer     campaignOfferCmd     `cmd:"" help:"Begin to give a drawn campaign's envelopes out. 开始发放。"`
 	Progress  campaignProgressCmd  `cmd:"" help:"How far issuance, spending and recall are. 发放进度。"`
+	Pace      campaignPaceCmd      `cmd:"" help:"How many envelopes an institution is sent in a second. 设定发放速度。"`
 	Suspend   campaignSuspendCmd   `cmd:"" help:"Stop offers, or go on with them. 暂停或恢复发放。"`
 	Propose   campaignProposeCmd   `cmd:"" help:"Propose what two people decide. 提出须双人裁定的事项。"`
 	Decide    campaignDecideCmd    `cmd:"" help:"List what waits for a decision, or decide. 裁定。"`

@@ -79,6 +79,7 @@ type shopCmd struct {
 	Merchant   string `required:"" help:"The merchant that is paid. 商户号。"`
 	NameZH     string `name:"name-zh" required:"" help:"Name in Chinese. 中文名。"`
 	NameEN     string `name:"name-en" required:"" help:"Name in English. 英文名。"`
+	District   string `help:"Part of town, as statements of campaigns name it, such as 东城区. 所在区域。"`
 	MerchantZH string `name:"merchant-zh" help:"The merchant's name in Chinese; the store's without it. 商户中文名。"`
 	MerchantEN string `name:"merchant-en" help:"The merchant's name in English; the store's without it. 商户英文名。"`
 }
@@ -97,7 +98,7 @@ func (s shopCmd) Run(ctx context.Context, g *grammar, out *cli.Streams) error {
 		if err := c.fleet.AddMerchant(ctx, fleet.Merchant{ID: s.Merchant, Name: merchant}, actor()); err != nil {
 			return err
 		}
-		return c.fleet.AddShop(ctx, fleet.Shop{ID: s.ID, Merchant: s.Merchant, Name: name}, actor())
+		return c.fleet.AddShop(ctx, fleet.Shop{ID: s.ID, Merchant: s.Merchant, Name: name, District: s.District}, actor())
 	})
 }
 

@@ -66,22 +66,39 @@ func (k campaignOfferCmd) Run(ctx context.Context, g *grammar, out *cli.Streams)
 		}
 	}
 	return withIssuance(ctx, g, out, func(_ *centre, o *office.Office, d *issuance.Desk) error {
-		c, err := o.Campaign(ctx, k.Name)
-		if err != nil {
-			return err
+		if err := envelopes.Begin(ctx, o, d, k.Name, terms, actor()); err != nil {
+			return refusedAsNegative(err)
 		}
-		if c.State(o.Now()) != office.Drawn {
-			return cli.Exit(cli.Negative, pos.FieldError(pos.ErrIllegalMove, "campaign", errors.New("it was not drawn yet")))
-		}
-		if err := d.Begin(ctx, envelopes.Plan(c.Published, terms), actor()); err != nil {
-			return err
-		}
-		for busy := k.Now; busy; {
-			if busy, err = d.Round(ctx); err != nil {
+		if k.Now {
+			if err := d.Drain(ctx); err != nil {
 				return err
 			}
 		}
 		return progress(ctx, out.Out, d, k.Name, false)
+	})
+}
+
+// refusedAsNegative gives what is no failure, but not to be done now, its exit code.
+func refusedAsNegative(err error) error {
+	if pos.CodeOf(err) == pos.ErrIllegalMove {
+		return cli.Exit(cli.Negative, err)
+	}
+	return err
+}
+
+type campaignPaceCmd struct {
+	Institution string `arg:"" help:"Its code. 机构代码。"`
+	PerSecond   int    `arg:"" help:"Envelopes a second, by all campaigns together; 0 stops it. 每秒发送数。"`
+}
+
+// Run sets the pace of an institution.
+func (k campaignPaceCmd) Run(ctx context.Context, g *grammar, out *cli.Streams) error {
+	return withIssuance(ctx, g, out, func(_ *centre, _ *office.Office, d *issuance.Desk) error {
+		if err := d.Pace(ctx, k.Institution, k.PerSecond, actor()); err != nil {
+			return err
+		}
+		_, err := fmt.Fprintf(out.Out, "%s: %d a second, from the next round on 每秒 %d 个\n", k.Institution, k.PerSecond, k.PerSecond)
+		return err
 	})
 }
 
@@ -138,6 +155,11 @@ func progress(ctx context.Context, out io.Writer, d *issuance.Desk, name string,
 	}
 	if p.Example != "" {
 		line("such as 例如", p.Example)
+	}
+	_, _ = fmt.Fprintln(w, "\ninstitution 机构\toffered 已通知\tclaimed 已领取\tspent 已使用\trecalled 已收回\tfailing 失败\tper second 每秒")
+	for _, code := range is.Institutions {
+		b := p.Banks[code]
+		_, _ = fmt.Fprintf(w, "%s\t%d/%d\t%d\t¥%s\t¥%s\t%d\t%d\n", code, b.Offered, b.Envelopes, b.Claimed, b.Spent, b.Recalled, b.Failing, b.PerSecond)
 	}
 	return w.Flush()
 }
@@ -246,11 +268,7 @@ func (k campaignStatementCmd) Run(ctx context.Context, g *grammar, out *cli.Stre
 		}
 		w := tabwriter.NewWriter(out.Out, 0, 4, 2, ' ', 0)
 		for _, f := range s.Figures() {
-			value := fmt.Sprint(f.Value)
-			if f.Money {
-				value = "¥" + pos.Money(f.Value).String()
-			}
-			_, _ = fmt.Fprintf(w, "%s\t%s\n", f.Text.Both(), value)
+			_, _ = fmt.Fprintf(w, "%s\t%s\n", f.Text.Both(), f)
 		}
 		return w.Flush()
 	})

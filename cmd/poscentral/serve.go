@@ -48,11 +48,15 @@ func (c *centre) serve(ctx context.Context) (err error) {
 	if err := c.share(ctx, l); err != nil {
 		return err
 	}
-	listener, server, err := c.pages(ctx)
+	rooms, err := c.campaignRooms()
 	if err != nil {
 		return err
 	}
-	campaigns, err := c.campaigns(ctx)
+	listener, server, err := c.pages(ctx, rooms)
+	if err != nil {
+		return err
+	}
+	campaigns, err := c.campaigns(ctx, rooms)
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
@@ -127,9 +131,9 @@ func (c *centre) conveyor() (link.Conveyor, error) {
 }
 
 // pages makes the HTTP side: enrolment, console, health and metrics.
-func (c *centre) pages(ctx context.Context) (net.Listener, *httpapi.Server, error) {
+func (c *centre) pages(ctx context.Context, rooms *campaignPages) (net.Listener, *httpapi.Server, error) {
 	c.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	page, err := console.New(console.Config{
+	config := console.Config{
 		Env: c.settings.Env, Store: c.store.Console(), Ledger: c.store.Ledger(), Suspense: c.store.Suspense(), Runs: c.store.ConsoleRuns(),
 		Breaks:   store.ConsoleBreaks(c.breaks, c.store),
 		Webshops: console.Webshops{List: c.listWebshops, Switch: c.switchWebshop},
@@ -141,7 +145,11 @@ func (c *centre) pages(ctx context.Context) (net.Listener, *httpapi.Server, erro
 				return console.RunAsk(a), err
 			},
 		}, Log: c.log, Now: time.Now,
-	})
+	}
+	if rooms != nil { // a nil pointer in an interface is not nil
+		config.Campaigns = rooms
+	}
+	page, err := console.New(config)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -156,17 +164,8 @@ func (c *centre) pages(ctx context.Context) (net.Listener, *httpapi.Server, erro
 	if err != nil {
 		return nil, nil, err
 	}
-	var listen net.ListenConfig
-	l, err := listen.Listen(ctx, "tcp", c.settings.HTTP.Listen)
-	if err != nil {
-		return nil, nil, fmt.Errorf("http: %w", err)
-	}
-	if path := c.settings.HTTP.AddressFile; path != "" {
-		if err := os.WriteFile(path, []byte(l.Addr().String()+"\n"), 0o600); err != nil {
-			return nil, nil, errors.Join(fmt.Errorf("http.address_file: %w", err), l.Close())
-		}
-	}
-	return l, server, nil
+	l, _, err := front{name: "http", listen: c.settings.HTTP.Listen, addressFile: c.settings.HTTP.AddressFile}.open(ctx)
+	return l, server, err
 }
 
 func (c *centre) issueCode(ctx context.Context, r console.CodeRequest) (string, time.Time, error) {

@@ -4,13 +4,11 @@ import (
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
-	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -96,22 +94,9 @@ func (c *centre) shops(ctx context.Context) (parts []func(context.Context) error
 	if err != nil {
 		return nil, err
 	}
-	var certificate *tls.Certificate
-	if s.TLSCert != "" {
-		pair, err := tls.LoadX509KeyPair(s.TLSCert, s.TLSKey)
-		if err != nil {
-			return nil, fmt.Errorf("webshop: %w", err)
-		}
-		certificate = &pair
-	}
-	l, err := new(net.ListenConfig).Listen(ctx, "tcp", s.Listen)
+	l, certificate, err := front{"webshop", s.Listen, s.AddressFile, s.TLSCert, s.TLSKey}.open(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("webshop: %w", err)
-	}
-	if s.AddressFile != "" {
-		if err := os.WriteFile(s.AddressFile, []byte(l.Addr().String()+"\n"), 0o600); err != nil {
-			return nil, errors.Join(fmt.Errorf("webshop.address_file: %w", err), l.Close())
-		}
+		return nil, err
 	}
 	c.log.InfoContext(ctx, "web shops are served", "http", l.Addr().String(), "tls", certificate != nil)
 	return append(parts, func(ctx context.Context) error { return httpapi.Serve(ctx, handler, l, certificate) }), nil

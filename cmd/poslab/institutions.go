@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"dcpos/internal/cli"
+	"dcpos/internal/labclock"
 	"dcpos/lab/institution"
 	"dcpos/lab/institution/authority"
 	"dcpos/pos"
@@ -25,6 +26,7 @@ type InstitutionsCmd struct {
 	AddressFile string        `type:"path" help:"Write the URL to this file too, when it answers (always in DIR/address). 将网址另写入此文件。"`
 	CutOver     time.Duration `default:"23h" help:"End of the settlement day after midnight in Shanghai. 日切时间。"`
 	FeeBP       int64         `name:"fee-bp" default:"0" help:"Fee in basis points of a payment; e-CNY takes none. 手续费(万分之几)。"`
+	Clock       string        `type:"existingfile" help:"File with the duration that is added to their clock, to play a campaign of another year. 时钟偏移文件。"`
 	Suite       string        `default:"sm2-sm3" enum:"sm2-sm3,ed25519-sha256" help:"Suite of the certificate authority when it is made. 首次建立证书机构所用算法。"`
 }
 
@@ -49,8 +51,16 @@ func (c InstitutionsCmd) Run(ctx context.Context, out *cli.Streams) error {
 	if cut == 0 {
 		cut = -1 // the Options' word for midnight
 	}
+	now := time.Now
+	if c.Clock != "" {
+		clock, err := labclock.Open(c.Clock)
+		if err != nil {
+			return cli.Exit(cli.Usage, err)
+		}
+		now = clock.Now
+	}
 	sim, err := institution.Open(institution.Options{
-		Dir: c.Dir, CutOver: cut, FeeBasisPoints: c.FeeBP, Suite: c.Suite, Keys: keys,
+		Dir: c.Dir, CutOver: cut, FeeBasisPoints: c.FeeBP, Suite: c.Suite, Keys: keys, Now: now,
 	})
 	if err != nil {
 		return cli.Exit(cli.Usage, err)

@@ -3,6 +3,8 @@ package browser_test
 import (
 	"context"
 	"testing"
+
+	"dcpos/internal/testbrowser"
 )
 
 // journey is one walk through the pages, in the browser of all of them.
@@ -12,7 +14,7 @@ type journey struct {
 }
 
 func TestScreens(t *testing.T) {
-	ctx := launch(t)
+	ctx := testbrowser.Start(t)
 	for _, walk := range []struct {
 		name string
 		run  func(journey)

@@ -14,13 +14,14 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"dcpos/central/campaign/portal"
+	"dcpos/internal/testbrowser"
 )
 
 // at puts the phone somewhere: only its position sensor is replaced.
 func (p *page) at(lat, lon, accuracy string) {
 	p.Helper()
 	value[bool](p, `navigator.geolocation.getCurrentPosition = (ok) => ok({ coords: { latitude: `+lat+`, longitude: `+lon+`, accuracy: `+accuracy+` } }), true`)
-	p.do("find my position", chromedp.Click(chromedp.CSS("[data-locate]")))
+	p.Do("find my position", chromedp.Click(chromedp.CSS("[data-locate]")))
 }
 
 // fill types a form.
@@ -38,17 +39,17 @@ func (p *page) fill(fields map[string]string) {
 // send submits a form and waits for the page that answers.
 func (p *page) send(form string) {
 	p.Helper()
-	p.do("mark the page", chromedp.Evaluate[chromedp.Void](`window.before = true, undefined`))
-	p.do("send", chromedp.Click(chromedp.CSS(form+" button:not([type=button])")))
+	p.Do("mark the page", chromedp.Evaluate[chromedp.Void](`window.before = true, undefined`))
+	p.Do("send", chromedp.Click(chromedp.CSS(form+" button:not([type=button])")))
 	p.until(func() bool { // an error is the page that goes away
-		there, err := chromedp.Run(p.ctx, chromedp.Evaluate[bool](`!window.before && document.readyState === "complete"`))
+		there, err := chromedp.Run(p.Tab(), chromedp.Evaluate[bool](`!window.before && document.readyState === "complete"`))
 		return err == nil && there
 	})
 }
 
 func (p *page) open(url string) {
 	p.Helper()
-	p.do("open "+url, chromedp.Navigate(url), chromedp.WaitVisible(chromedp.CSS("main")))
+	p.Do("open "+url, chromedp.Navigate(url), chromedp.WaitVisible(chromedp.CSS("main")))
 }
 
 // TestACitizensWay walks the campaign through on a phone, from a day before registration
@@ -57,29 +58,29 @@ func TestACitizensWay(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, "")
 	w.start()
-	browser := launch(t)
+	browser := testbrowser.Start(t)
 	p := tab(browser, t)
 	p.open(w.page() + "/c/" + name + "?lang=zh")
-	p.sees("the day before", "尚未开始报名", "2021-02-07 00:00:00", "¥200.00", "测试 TEST", "练习")
-	p.shot("1-before")
+	p.Sees("the day before", "尚未开始报名", "2021-02-07 00:00:00", "¥200.00", "测试 TEST", "练习")
+	p.Shot("1-before")
 
 	w.set(at("2021-02-07 10:00:00"))
 	p.open(w.page() + "/c/" + name)
 	p.fill(map[string]string{"name": "张三", "number": idNumber(1)[:17] + "?", "phone": phoneNumber(1)})
 	value[bool](p, `document.querySelector("input[value=ICBC]").checked = true`)
 	p.at("39.9150", "116.4112", "12")
-	p.sees("the position", "已定位,精度约 12 米")
+	p.Sees("the position", "已定位,精度约 12 米")
 	p.send("form")
-	p.sees("a wrong number", "证件号码有误", "请核对证件号码后重新填写")
+	p.Sees("a wrong number", "证件号码有误", "请核对证件号码后重新填写")
 	if got := value[string](p, `document.getElementById("phone").value`); got != phoneNumber(1) {
 		t.Errorf("what was typed is gone: %q", got)
 	}
-	p.shot("2-wrong")
+	p.Shot("2-wrong")
 
 	p.fill(map[string]string{"number": idNumber(1)})
 	p.at("31.2300", "121.4700", "12")
 	p.send("form")
-	p.sees("in Shanghai", "当前位置不在活动区域内", "请在活动区域内报名")
+	p.Sees("in Shanghai", "当前位置不在活动区域内", "请在活动区域内报名")
 	p.at("39.9150", "116.4112", "12")
 	second := tab(browser, t) // the same person in another tab, at the same time
 	second.open(w.page() + "/c/" + name + "?lang=zh")
@@ -88,18 +89,18 @@ func TestACitizensWay(t *testing.T) {
 	second.at("39.9150", "116.4112", "12")
 	p.send("form")
 	second.send("form")
-	p.sees("the code's page", "输入确认码", "有效至", "2021-02-07 16:00")
-	p.shot("3-code")
+	p.Sees("the code's page", "输入确认码", "有效至", "2021-02-07 16:00")
+	p.Shot("3-code")
 	p.fill(map[string]string{"code": "000000"})
 	p.send("form")
-	p.sees("a wrong code", "确认码错误或已失效", "请核对短信")
+	p.Sees("a wrong code", "确认码错误或已失效", "请核对短信")
 
 	code := strings.TrimPrefix(w.code(phoneNumber(1)), "码 ")
 	p.fill(map[string]string{"code": code})
 	value[bool](p, `document.querySelector("form").addEventListener("submit", () => setTimeout(() => document.querySelector("form button").click(), 0)), true`) // a double click
 	p.send("form")
-	p.sees("the receipt", "报名成功", "查询码", "签名回执")
-	p.shot("4-receipt")
+	p.Sees("the receipt", "报名成功", "查询码", "签名回执")
+	p.Shot("4-receipt")
 	entry := saved(t, p)
 	second.fill(map[string]string{"code": code})
 	second.send("form")
@@ -114,7 +115,7 @@ func TestACitizensWay(t *testing.T) {
 	p.open(w.page() + "/c/" + name + "/result")
 	p.fill(map[string]string{"query": strings.ToLower(entry.Query[:13]) + " " + entry.Query[13:]})
 	p.send("form")
-	p.sees("before the draw", "尚未抽签", "报名有效", entry.Ticket)
+	p.Sees("before the draw", "尚未抽签", "报名有效", entry.Ticket)
 
 	w.closed()
 	w.drawable()
@@ -200,10 +201,10 @@ func (w *world) checks(t *testing.T, p *page, entry portal.Entry) {
 	p.fill(map[string]string{"query": entry.Query})
 	p.until(func() bool { // the running centre reads the result within a second
 		p.send("form")
-		return strings.Contains(p.text(), "恭喜,您已中签")
+		return strings.Contains(p.Text(), "恭喜,您已中签")
 	})
-	p.sees("the result", "¥200.00", "名次", entry.Ticket)
-	p.shot("5-won")
+	p.Sees("the result", "¥200.00", "名次", entry.Ticket)
+	p.Shot("5-won")
 
 	file := filepath.Join(t.TempDir(), "entry.json")
 	b, err := json.Marshal(entry)
@@ -215,13 +216,13 @@ func (w *world) checks(t *testing.T, p *page, entry portal.Entry) {
 	}
 	check := func(want string, texts ...string) {
 		t.Helper()
-		p.do("run", chromedp.Click(chromedp.CSS("#run")), chromedp.WaitVisible(chromedp.CSS(`#verdict[data-done="`+want+`"]`)))
-		p.sees("the verdict", texts...)
+		p.Do("run", chromedp.Click(chromedp.CSS("#run")), chromedp.WaitVisible(chromedp.CSS(`#verdict[data-done="`+want+`"]`)))
+		p.Sees("the verdict", texts...)
 	}
 	p.open(w.page() + "/c/" + name + "/draw")
-	p.do("her receipt", chromedp.SetUploadFiles(chromedp.CSS("#entry"), []string{file}))
+	p.Do("her receipt", chromedp.SetUploadFiles(chromedp.CSS("#entry"), []string{file}))
 	check("ok", "核验一致", "您的报名", "中签:名次", "¥200.00", "归入名单根", "重新抽签:中签 11", "posctl draw verify")
-	p.shot("6-checked")
+	p.Shot("6-checked")
 
 	spoiled := entry
 	spoiled.Salt = strings.Repeat("0", 64)
@@ -232,7 +233,7 @@ func (w *world) checks(t *testing.T, p *page, entry portal.Entry) {
 		t.Fatal(err)
 	}
 	p.open(w.page() + "/c/" + name + "/draw")
-	p.do("a receipt of somebody else", chromedp.SetUploadFiles(chromedp.CSS("#entry"), []string{file}))
+	p.Do("a receipt of somebody else", chromedp.SetUploadFiles(chromedp.CSS("#entry"), []string{file}))
 	check("no", "核验不符", "receipt")
 	path := filepath.Join(w.standing().Folder, "winners.csv")
 	if b, err = os.ReadFile(path); err == nil {
@@ -243,19 +244,19 @@ func (w *world) checks(t *testing.T, p *page, entry portal.Entry) {
 	}
 	p.open(w.page() + "/c/" + name + "/draw?lang=en")
 	check("no", "It does not fit", "winners.csv")
-	p.shot("7-forged-en")
+	p.Shot("7-forged-en")
 	p.open(w.page() + "/c/" + name)
-	p.shot("8-drawn-en")
+	p.Shot("8-drawn-en")
 }
 
 func (p *page) until(holds func() bool) {
 	p.Helper()
-	ctx, cancel := context.WithTimeout(p.ctx, patience)
+	ctx, cancel := context.WithTimeout(p.Tab(), patience)
 	defer cancel()
 	for ; !holds(); time.Sleep(20 * time.Millisecond) {
 		if ctx.Err() != nil {
-			p.shot("failed")
-			p.Fatalf("not within %s:\n%s", patience, p.text())
+			p.Shot("failed")
+			p.Fatalf("not within %s:\n%s", patience, p.Text())
 		}
 	}
 }

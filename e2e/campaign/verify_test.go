@@ -21,6 +21,7 @@ import (
 	"dcpos/central/campaign/office"
 	"dcpos/central/campaign/portal"
 	"dcpos/central/campaign/register"
+	"dcpos/internal/testbrowser"
 	"dcpos/pos"
 )
 
@@ -87,8 +88,8 @@ func verifierPage(t *testing.T) (p *page, put func(b bundle) int) {
 	})
 	server := httptest.NewServer(mux)
 	t.Cleanup(server.Close)
-	p = tab(launch(t), t)
-	p.do("the verifier's page", chromedp.Navigate(server.URL+"/"))
+	p = tab(testbrowser.Start(t), t)
+	p.Do("the verifier's page", chromedp.Navigate(server.URL+"/"))
 	value[bool](p, `new Promise((done) => { const look = () => window.ready ? done(true) : setTimeout(look, 20); look(); })`)
 	return p, func(b bundle) int {
 		mu.Lock()

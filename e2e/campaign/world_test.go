@@ -31,8 +31,10 @@ type world struct {
 	dir, config, clock string
 	phones             string // URL
 	witness            string // URL
+	witnessKey         string
 	centre             *exec.Cmd
-	url                string // of the campaigns' page
+	url                string            // of the campaigns' page
+	banks              map[string]string // base URLs with their keys, as the configuration has them; nil: nobody answers
 	client             http.Client
 
 	mu  sync.Mutex
@@ -120,18 +122,27 @@ func (w *world) later(d time.Duration) {
 // newWorld publishes the campaign on the day before its registration.
 func newWorld(t *testing.T, database string) *world {
 	t.Helper()
+	return newWorldWith(t, database, func(*world) {})
+}
+
+// newWorldWith lets a test prepare the world before its centre is configured.
+func newWorldWith(t *testing.T, database string, prepare func(w *world)) *world {
+	t.Helper()
 	w := &world{T: t, dir: t.TempDir(), client: http.Client{Timeout: patience}}
 	w.config, w.clock = filepath.Join(w.dir, "poscentral.yaml"), filepath.Join(w.dir, "clock")
 	w.set(at("2021-02-06 12:00:00"))
+	prepare(w)
 	if database == "" {
 		database = "sqlite:" + filepath.Join(w.dir, "centre.db")
 	}
 	w.configure(database, "")
 	watch := w.central("campaign", "key", name)
+	other := w.central("campaign", "key", draftName)
 	_, said := w.program(1, "poslab", "phone", "--listen", "127.0.0.1:0")
 	w.phones = said[0]
-	_, said = w.program(2, "poslab", "witness", "--state", filepath.Join(w.dir, "witness.json"), "--listen", "127.0.0.1:0", "--clock", w.clock, "--watch", watch)
+	_, said = w.program(2, "poslab", "witness", "--state", filepath.Join(w.dir, "witness.json"), "--listen", "127.0.0.1:0", "--clock", w.clock, "--watch", watch, "--watch", other)
 	w.witness = said[0]
+	w.witnessKey = said[1]
 	w.configure(database, said[1])
 	w.central("campaign", "deposit", "dongcheng-district", "10000000.00", "--institution", "ICBC", "--reference", "T1")
 	w.central("campaign", "deposit", "dongcheng-district", "10000000.00", "--institution", "ICBC", "--reference", "T1") // a repeat
@@ -146,16 +157,20 @@ func (w *world) configure(database, witness string) {
 	w.Helper()
 	var banks strings.Builder
 	for _, code := range []string{"ICBC", "ABC", "BOC", "CCB", "BOCOM", "PSBC"} {
-		fmt.Fprintf(&banks, "  %s: {base_url: \"http://127.0.0.1:9/%s/v1\", api_key: none}\n", code, code)
+		at := w.banks[code]
+		if at == "" {
+			at = fmt.Sprintf("base_url: \"http://127.0.0.1:9/%s/v1\", api_key: none", code)
+		}
+		fmt.Fprintf(&banks, "  %s: {%s}\n", code, at)
 	}
 	text := fmt.Sprintf(`env: lab
 data: %s
 database: %q
-http: {listen: 127.0.0.1:0}
+http: {listen: 127.0.0.1:0, address_file: %s}
 nats: {listen: 127.0.0.1:0}
 reconcile: {at: ""}
 institutions:
-%scampaign: {clock: %s, per_source: 1000000, look_ups: 1000000`, filepath.Join(w.dir, "data"), database, banks.String(), w.clock)
+%scampaign: {clock: %s, per_source: 1000000, look_ups: 1000000`, filepath.Join(w.dir, "data"), database, w.consoleAddress(), banks.String(), w.clock)
 	if witness != "" {
 		text += fmt.Sprintf(`, listen: 127.0.0.1:0, address_file: %s, witness: %q, witness_url: %q, sms: %q`,
 			w.address(), witness, w.witness, w.phones+"/messages")
@@ -164,6 +179,8 @@ institutions:
 		w.Fatal(err)
 	}
 }
+
+func (w *world) consoleAddress() string { return filepath.Join(w.dir, "console") }
 
 func (w *world) address() string { return filepath.Join(w.dir, "address") }
 

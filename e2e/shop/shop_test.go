@@ -2,7 +2,6 @@ package shop_test
 
 import (
 	"bufio"
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -18,14 +17,13 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"dcpos/internal/testbin"
+	"dcpos/internal/testbrowser"
 	"dcpos/lab/institution"
 	"dcpos/lab/shop"
 )
 
-const chromium = "/usr/bin/chromium"
-
 // patience is for what a loaded machine may need.
-const patience = 2 * time.Minute
+const patience = testbrowser.Patience
 
 // street is a centre, the institutions, and what is needed to pay.
 type street struct {
@@ -213,106 +211,26 @@ func TestACustomerInABrowser(t *testing.T) {
 	path := s.open("mall", "")
 	store := s.program("poslab", "shop", "--centre", s.api, "--key", path, "--listen", "127.0.0.1:0")
 	s.register("mall", store+"/hook")
-	p := launch(t)
-	p.do("shelves", chromedp.Navigate(store+"/?lang=zh"), chromedp.WaitVisible(`#tea`))
-	p.sees("江南小铺", "食品", "图书", "测试 TEST")
-	p.shot("shelves")
-	p.do("basket", chromedp.SetValue(`#tea`, "2"), chromedp.SetValue(`#garden`, "1"), chromedp.Click(`.bar button`), chromedp.WaitVisible(`img.qr`))
-	p.sees("¥215.50", "请用数字人民币钱包扫码支付")
-	p.shot("qr")
-	s.wallet("b")(p.text(`.code`))
-	p.do("paid", chromedp.WaitVisible(`.status.paid`))
-	p.sees("红包支付 ¥200.00")
+	p := testbrowser.Desk(testbrowser.Start(t), t)
+	p.Do("shelves", chromedp.Navigate(store+"/?lang=zh"), chromedp.WaitVisible(`#tea`))
+	p.Sees("the page", "江南小铺", "食品", "图书", "测试 TEST")
+	p.Shot("shelves")
+	p.Do("basket", chromedp.SetValue(`#tea`, "2"), chromedp.SetValue(`#garden`, "1"), chromedp.Click(`.bar button`), chromedp.WaitVisible(`img.qr`))
+	p.Sees("the page", "¥215.50", "请用数字人民币钱包扫码支付")
+	p.Shot("qr")
+	s.wallet("b")(p.TextOf(`.code`))
+	p.Do("paid", chromedp.WaitVisible(`.status.paid`))
+	p.Sees("the page", "红包支付 ¥200.00")
 	s.until("webhook", func() bool {
-		p.do("look again", chromedp.Navigate(p.text("location.href")), chromedp.WaitVisible(`.status`))
-		return strings.Contains(p.text(`body`), "payment.paid")
+		p.Do("look again", chromedp.Navigate(p.Address()), chromedp.WaitVisible(`.status`))
+		return strings.Contains(p.Text(), "payment.paid")
 	})
-	p.shot("paid")
-	p.do("refund", chromedp.SetValue(`#amount`, "50.00"), chromedp.Click(`.status.paid button`), chromedp.WaitVisible(`.status`))
-	p.do("English", chromedp.Navigate(p.text("location.href")+"?lang=en"), chromedp.WaitVisible(`.status`))
+	p.Shot("paid")
+	p.Do("refund", chromedp.SetValue(`#amount`, "50.00"), chromedp.Click(`.status.paid button`), chromedp.WaitVisible(`.status`))
+	p.Do("English", chromedp.Navigate(p.Address()+"?lang=en"), chromedp.WaitVisible(`.status`))
 	s.until("refund", func() bool {
-		p.do("look again", chromedp.Navigate(p.text("location.href")), chromedp.WaitVisible(`.status`))
-		return strings.Contains(p.text(`body`), "refunded ¥50.00")
+		p.Do("look again", chromedp.Navigate(p.Address()), chromedp.WaitVisible(`.status`))
+		return strings.Contains(p.Text(), "refunded ¥50.00")
 	})
-	p.shot("refunded")
-}
-
-// page is the customer's browser.
-type page struct {
-	*testing.T
-	ctx context.Context //nolint:containedctx // the browser's tab is its context
-	dir string
-}
-
-func launch(t *testing.T) *page {
-	t.Helper()
-	if _, err := os.Stat(chromium); err != nil {
-		t.Fatalf("%v: install the Debian package chromium", err)
-	}
-	options := append(chromedp.DefaultExecAllocatorOptions[:],
-		chromedp.ExecPath(chromium), chromedp.UserDataDir(t.TempDir()), chromedp.NoSandbox, chromedp.DisableGPU,
-		chromedp.Flag("disable-component-update", true), chromedp.Flag("no-proxy-server", true), chromedp.WindowSize(1000, 800))
-	ctx, cancel := chromedp.NewExecAllocator(t.Context(), options...)
-	t.Cleanup(cancel)
-	ctx, end := chromedp.NewContext(ctx)
-	t.Cleanup(end)
-	if err := chromedp.Do(ctx); err != nil {
-		t.Fatal(err)
-	}
-	p := &page{T: t, ctx: ctx, dir: os.Getenv("DCPOS_SHOTS")}
-	if p.dir == "" {
-		p.dir = t.ArtifactDir()
-	}
-	return p
-}
-
-func (p *page) do(what string, actions ...chromedp.Action[chromedp.Void]) {
-	p.Helper()
-	ctx, cancel := context.WithTimeout(p.ctx, patience)
-	defer cancel()
-	if err := chromedp.Do(ctx, actions...); err != nil {
-		p.shot("failed")
-		p.Fatalf("%s: %v", what, err)
-	}
-}
-
-// text is the text of an element, or the value of location.href.
-func (p *page) text(selector string) string {
-	p.Helper()
-	ctx, cancel := context.WithTimeout(p.ctx, patience)
-	defer cancel()
-	expression := fmt.Sprintf(`(document.querySelector(%q)||{}).innerText||""`, selector)
-	if selector == "location.href" {
-		expression = `location.origin+location.pathname`
-	}
-	v, err := chromedp.Run(ctx, chromedp.Evaluate[string](expression))
-	if err != nil {
-		p.Fatalf("%s: %v", selector, err)
-	}
-	return v
-}
-
-func (p *page) sees(wants ...string) {
-	p.Helper()
-	body := p.text("body")
-	for _, w := range wants {
-		if !strings.Contains(body, w) {
-			p.shot("missing")
-			p.Fatalf("the page lacks %q:\n%s", w, body)
-		}
-	}
-}
-
-func (p *page) shot(name string) {
-	p.Helper()
-	ctx, cancel := context.WithTimeout(p.ctx, patience)
-	defer cancel()
-	png, err := chromedp.Run(ctx, chromedp.FullScreenshot(100))
-	if err != nil {
-		p.Error(err)
-		return
-	}
-	if err := os.WriteFile(filepath.Join(p.dir, name+".png"), png, 0o600); err != nil {
-		p.Error(err)
-	}
+	p.Shot("refunded")
 }

@@ -16,9 +16,10 @@ import (
 
 // Notice is what the public is told.
 type Notice struct {
-	From, Until time.Time // the spend window, half-open
-	Merchants   []string  // where envelopes are good
-	Others      []string  // shops next door, where they are not
+	From, Until time.Time         // the spend window, half-open
+	Merchants   []string          // where envelopes are good
+	Districts   map[string]string // by merchant, the part of town where its store is
+	Others      []string          // shops next door, where they are not
 	Channels    []string
 	Categories  []string // some that exist; all are good
 }
@@ -109,8 +110,17 @@ func (t *Town) Pay(p *Person, b *Purchase) (envelope pos.Money) {
 		t.count("merchant."+b.Merchant+".", b, envelope)
 		t.count("category."+b.Category+".", b, envelope)
 		t.count("channel."+b.Channel+".", b, envelope)
+		t.count("district."+t.district(b)+".", b, envelope)
 	}
 	return envelope
+}
+
+// district is the part of town of a purchase; what is bought on the net is in none.
+func (t *Town) district(b *Purchase) string {
+	if b.Channel == pos.ChannelOnline {
+		return "online"
+	}
+	return t.notice.Districts[b.Merchant]
 }
 
 func (t *Town) count(prefix string, b *Purchase, envelope pos.Money) {
@@ -130,7 +140,7 @@ func (t *Town) Return(p *Person, b *Purchase) (envelope pos.Money) {
 	p.left += envelope
 	if envelope > 0 {
 		day := b.At.In(pos.Shanghai()).Format(time.DateOnly)
-		for _, prefix := range []string{"", "day." + day + ".", "merchant." + b.Merchant + ".", "category." + b.Category + ".", "channel." + b.Channel + "."} {
+		for _, prefix := range []string{"", "day." + day + ".", "merchant." + b.Merchant + ".", "category." + b.Category + ".", "channel." + b.Channel + ".", "district." + t.district(b) + "."} {
 			t.truth[prefix+"returned_fen"] += int64(envelope)
 		}
 	}

@@ -133,9 +133,17 @@ function result(p) {
   h('p.keys.muted', { text: t('keys_next') })];
 }
 
+// split tells where a refund went of a payment that envelopes have borne a part of.
+function split(p, r) {
+  if (!p.envelope || r.state !== 'refunded') return [];
+  const whole = r.envelope ?? 0, over = r.recalled ?? 0;
+  return [['refund_own', r.amount - whole], whole > over && ['refund_envelope', whole - over], over > 0 && ['refund_recalled', over]]
+    .filter(Boolean).map(([k, v]) => [t(k), money(v)]);
+}
+
 function facts(p) {
   const list = [['order', p.order_id], ['number', p.short], p.institution && ['institution', p.institution], p.institution_txn && ['txn', p.institution_txn]];
-  const refunds = (p.refunds ?? []).map((r) => [say(config.refunds[r.state]), money(r.amount)]);
+  const refunds = (p.refunds ?? []).flatMap((r) => [[say(config.refunds[r.state]), money(r.amount)], ...split(p, r)]);
   return [...list.filter(Boolean).map(([k, v]) => [t(k), v]), ...refunds].flatMap(([k, v]) => [h('dt', { text: k }), h('dd.mono', { text: v })]);
 }
 

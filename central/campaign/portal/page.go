@@ -271,24 +271,10 @@ func (p *Portal) draw(w http.ResponseWriter, r *http.Request) {
 func funcs(lang string) template.FuncMap {
 	say := func(zh, en string) string { return pos.Text{ZH: zh, EN: en}.In(lang) }
 	return template.FuncMap{
-		"when":   func(t time.Time) string { return t.In(pos.Shanghai()).Format("2006-01-02 15:04") },
-		"last":   func(t time.Time) string { return t.Add(-time.Second).In(pos.Shanghai()).Format("2006-01-02 15:04:05") },
-		"second": func(t time.Time) string { return t.In(pos.Shanghai()).Format("2006-01-02 15:04:05") },
-		"documentText": func(d campaign.Document) string {
-			switch d {
-			case campaign.ResidentID:
-				return say("居民身份证", "Resident identity card")
-			case campaign.PermanentResidence:
-				return say("外国人永久居留身份证", "Foreign permanent resident card")
-			case campaign.Passport:
-				return say("护照", "Passport")
-			case campaign.HKMacaoPermit:
-				return say("港澳居民来往内地通行证 / 居住证", "Hong Kong / Macao travel or residence permit")
-			case campaign.TaiwanPermit:
-				return say("台湾居民来往大陆通行证 / 居住证", "Taiwan travel or residence permit")
-			}
-			return string(d)
-		},
+		"when":         func(t time.Time) string { return t.In(pos.Shanghai()).Format("2006-01-02 15:04") },
+		"last":         func(t time.Time) string { return t.Add(-time.Second).In(pos.Shanghai()).Format("2006-01-02 15:04:05") },
+		"second":       func(t time.Time) string { return t.In(pos.Shanghai()).Format("2006-01-02 15:04:05") },
+		"documentText": func(d campaign.Document) string { return d.Text().In(lang) },
 		"institutionText": func(code string) string {
 			if name, ok := map[string]pos.Text{
 				"ICBC": {ZH: "工商银行", EN: "ICBC"}, "ABC": {ZH: "农业银行", EN: "Agricultural Bank"}, "BOC": {ZH: "中国银行", EN: "Bank of China"},

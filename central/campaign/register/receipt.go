@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -62,9 +63,9 @@ func OpenReceipt(b []byte, t draw.Terms) (Receipt, error) {
 	if err != nil {
 		return r, fmt.Errorf("receipt: %w", err)
 	}
-	for _, sig := range n.Sigs { // a receipt has one spelling: no spare bits at the end of its base64 (RFC 4648, 3.5)
+	for _, sig := range slices.Concat(n.Sigs, n.UnverifiedSigs) { // note takes spare bits for any: one receipt has one text
 		if _, err := base64.StdEncoding.Strict().DecodeString(sig.Base64); err != nil {
-			return r, fmt.Errorf("receipt: signature: %w", err)
+			return r, errors.New("receipt: not in canonical form")
 		}
 	}
 	l := strings.Split(n.Text, "\n")

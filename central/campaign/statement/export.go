@@ -190,7 +190,7 @@ func (s Statement) group(book *excelize.File, g Group, lang string, yuan, bold i
 	}
 	page.put(bold, titles...)
 	for _, r := range g.Rows {
-		page.put(0, r.Name, r.Payments, r.Price, r.Envelope, r.Own(), r.Returned, r.Basket(), r.Multiplier())
+		page.put(0, g.Label(r.Name).In(lang), r.Payments, r.Price, r.Envelope, r.Own(), r.Returned, r.Basket(), r.Multiplier())
 	}
 	if page.err == nil {
 		page.err = book.SetColWidth(name, "A", "H", 16)

@@ -9,6 +9,7 @@ import (
 	"cmp"
 	"maps"
 	"slices"
+	"strconv"
 
 	"dcpos/pos"
 )
@@ -42,6 +43,21 @@ type Line struct {
 	Price    pos.Money // own money included
 	Envelope pos.Money
 	Returned pos.Money // to envelopes, by refunds
+}
+
+// Online is the part of town of web shops; Nowhere stands for a part of town, or a category,
+// that nobody has told.
+const (
+	Online  = "online"
+	Nowhere = "-"
+)
+
+// place is the part of town: that of the store; a web shop is in none.
+func (l Line) place() string {
+	if l.Channel == pos.ChannelOnline {
+		return Online
+	}
+	return cmp.Or(l.District, Nowhere)
 }
 
 // Sum is what a group of lines comes to.
@@ -95,6 +111,20 @@ type Row struct {
 	Sum
 }
 
+// Label is how people read the name of a row: places and channels have words, what was not
+// told says so, and every other name is as it is.
+func (g Group) Label(name string) pos.Text {
+	switch {
+	case name == Nowhere:
+		return pos.Text{ZH: "未注明", EN: "not told"}
+	case (g.Key == "channel" || g.Key == "district") && name == Online:
+		return pos.Text{ZH: "线上", EN: "online"}
+	case g.Key == "channel" && name == pos.ChannelInStore:
+		return pos.Text{ZH: "门店", EN: "in store"}
+	}
+	return pos.Text{ZH: name, EN: name}
+}
+
 // Make adds up.
 func Make(f Facts) Statement {
 	s := Statement{Facts: f}
@@ -104,9 +134,9 @@ func Make(f Facts) Statement {
 		of    func(l Line) string
 	}{
 		{"day", pos.Text{ZH: "按日", EN: "by day"}, func(l Line) string { return string(l.Day) }},
-		{"district", pos.Text{ZH: "按区域", EN: "by district"}, func(l Line) string { return cmp.Or(l.District, l.Channel) }},
+		{"district", pos.Text{ZH: "按区域", EN: "by district"}, Line.place},
 		{"merchant", pos.Text{ZH: "按商户", EN: "by merchant"}, func(l Line) string { return l.Merchant }},
-		{"category", pos.Text{ZH: "按品类", EN: "by category"}, func(l Line) string { return cmp.Or(l.Category, "-") }},
+		{"category", pos.Text{ZH: "按品类", EN: "by category"}, func(l Line) string { return cmp.Or(l.Category, Nowhere) }},
 		{"channel", pos.Text{ZH: "按渠道", EN: "by channel"}, func(l Line) string { return l.Channel }},
 	}
 	for _, l := range f.Lines {
@@ -134,6 +164,14 @@ type Figure struct {
 	Money bool // in fen
 }
 
+// String is how people read it.
+func (f Figure) String() string {
+	if f.Money {
+		return "¥" + pos.Money(f.Value).String()
+	}
+	return strconv.FormatInt(f.Value, 10)
+}
+
 // Figures are those of the whole campaign, in the order of people's reading.
 func (s Statement) Figures() []Figure {
 	count := func(name, zh, en string, v int64) Figure {
@@ -146,10 +184,10 @@ func (s Statement) Figures() []Figure {
 	return []Figure{
 		count("registered", "报名有效人数", "valid entries", s.Registered),
 		count("winners", "中签红包数", "envelopes drawn", s.Envelopes),
-		money("winners_fen", "中签金额", "their money", s.Face),
+		money("winners_fen", "中签金额", "money drawn", s.Face),
 		count("offered", "已通知人数", "winners told", s.Offered),
 		count("activated", "已领取人数", "envelopes claimed", s.Activated),
-		money("activated_fen", "已领取金额", "their money", s.ActiveFace),
+		money("activated_fen", "已领取金额", "money claimed", s.ActiveFace),
 		count("payments", "消费笔数", "payments", s.Total.Payments),
 		money("price_fen", "消费总额", "spent in all", s.Total.Price),
 		money("envelope_fen", "其中红包", "of it from envelopes", s.Total.Envelope),

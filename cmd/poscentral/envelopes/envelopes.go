@@ -5,6 +5,7 @@ package envelopes
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -16,6 +17,7 @@ import (
 	"dcpos/central/campaign/statement"
 	"dcpos/central/issuance"
 	"dcpos/central/store"
+	"dcpos/pos"
 )
 
 // Terms of issuance that no definition fixes.
@@ -49,6 +51,19 @@ func Plan(p campaign.Published, t Terms) issuance.Plan {
 		plan.Institutions = append(plan.Institutions, i.Code)
 	}
 	return plan
+}
+
+// Begin begins to give a drawn campaign's envelopes out; again with the same terms is a
+// repeat. A campaign that was not drawn is pos.ErrIllegalMove.
+func Begin(ctx context.Context, o *office.Office, d *issuance.Desk, name string, t Terms, by string) error {
+	c, err := o.Campaign(ctx, name)
+	if err != nil {
+		return err
+	}
+	if c.State(o.Now()) != office.Drawn {
+		return pos.FieldError(pos.ErrIllegalMove, "campaign", errors.New("it was not drawn yet"))
+	}
+	return d.Begin(ctx, Plan(c.Published, t), by)
 }
 
 // Drawn is issuance.Source over the office's published results.

@@ -39,10 +39,10 @@ func (r *run) buy(ctx context.Context, p *customer, b *shoppers.Purchase) error 
 		Env: pos.Lab, Refund: r.id(), Payment: id, Amount: b.Back, Operator: "07", ExpiresMS: r.now().Add(time.Minute).UnixMilli(),
 	})
 	r.truth.Lock()
-	r.town.Return(&p.Person, b)
+	want = r.town.Return(&p.Person, b)
 	r.truth.Unlock()
-	if back.Outcome != pos.OutcomeRefunded {
-		return cli.Exit(cli.Negative, fmt.Errorf("refund of %s: %s %s", b.Back, back.Outcome, back.Detail))
+	if back.Outcome != pos.OutcomeRefunded || back.Envelope != want {
+		return cli.Exit(cli.Negative, fmt.Errorf("refund of %s: %s %s, %s to the envelope, want %s", b.Back, back.Outcome, back.Detail, back.Envelope, want))
 	}
 	return nil
 }

@@ -18,6 +18,7 @@ import (
 	"dcpos/central/campaign"
 	"dcpos/central/campaign/draw"
 	"dcpos/central/campaign/register"
+	"dcpos/central/campaign/statement"
 	"dcpos/cmd/poscentral/envelopes"
 	"dcpos/internal/cli"
 	"dcpos/lab/shoppers"
@@ -122,7 +123,11 @@ func (r *run) register(ctx context.Context) error {
 	if scope[0] == "*" {
 		scope, others = []string{"m-one", "m-two", "m-three"}, nil
 	}
-	if err := r.shops(ctx, append(slices.Clone(scope), others...)); err != nil {
+	districts := map[string]string{}
+	for i, m := range append(slices.Clone(scope), others...) {
+		districts[m] = []string{"东城区", "西城区", "朝阳区"}[i%3]
+	}
+	if err := r.shops(ctx, districts); err != nil {
 		return err
 	}
 	var channels []string
@@ -130,7 +135,7 @@ func (r *run) register(ctx context.Context) error {
 		channels = append(channels, string(c))
 	}
 	r.town = shoppers.New(shoppers.Notice{
-		From: r.def.Spend.From, Until: r.def.Spend.Until, Merchants: scope, Others: others, Channels: channels,
+		From: r.def.Spend.From, Until: r.def.Spend.Until, Merchants: scope, Others: others, Districts: districts, Channels: channels,
 		Categories: []string{"food", "books", "toys"},
 	}, r.o.Seed)
 	if err := r.publish(ctx); err != nil {
@@ -308,17 +313,13 @@ func (r *run) end(ctx context.Context) error {
 }
 
 // judge holds the statement against the truth, and the ledger against both.
-func (r *run) judge(ctx context.Context) error { //nolint:gocognit // one comparison after the other
+func (r *run) judge(ctx context.Context) error {
 	s, err := envelopes.Statement(ctx, r.office, r.issuing, r.db, r.def.Name)
 	if err != nil {
 		return err
 	}
-	for _, lang := range []string{"zh", "en"} {
-		for _, format := range []string{"csv", "xlsx", "pdf"} {
-			if err := r.file("statement."+lang+"."+format, func(w io.Writer) error { return s.Export(w, format, lang) }); err != nil {
-				return err
-			}
-		}
+	if err := r.export(s); err != nil {
+		return err
 	}
 	truth := r.town.Truth(int64(r.o.Entrants), r.def.Budget)
 	said := map[string]int64{}
@@ -327,30 +328,41 @@ func (r *run) judge(ctx context.Context) error { //nolint:gocognit // one compar
 			said[k] = v
 		}
 	}
-	for k := range said { // the notice says nothing of parts of town
-		if len(k) > 9 && k[:9] == "district." {
-			delete(said, k)
-		}
-	}
-	err = errors.Join(r.json("statement.json", said), r.json("truth.json", truth))
-	if err != nil {
+	if err := errors.Join(r.json("statement.json", said), r.json("truth.json", truth)); err != nil {
 		return err
 	}
-	var wrong []string
+	if wrong := differences(said, truth); len(wrong) > 0 {
+		return cli.Exit(cli.Negative, fmt.Errorf("%d figures differ: %v", len(wrong), wrong[:min(5, len(wrong))]))
+	}
+	r.say("%d figures of the statement are the truth", len(truth))
+	return r.balances(ctx, pos.Money(truth["spent_fen"]))
+}
+
+// export writes the statement as people get it.
+func (r *run) export(s statement.Statement) error {
+	for _, lang := range []string{"zh", "en"} {
+		for _, format := range []string{"csv", "xlsx", "pdf"} {
+			if err := r.file("statement."+lang+"."+format, func(w io.Writer) error { return s.Export(w, format, lang) }); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// differences names each figure that is not the truth's.
+func differences(said, truth map[string]int64) (wrong []string) {
 	for _, k := range slices.Sorted(maps.Keys(truth)) {
 		if said[k] != truth[k] {
 			wrong = append(wrong, fmt.Sprintf("%s: the statement says %d, the truth is %d", k, said[k], truth[k]))
 		}
 	}
-	for k, v := range said {
+	for _, k := range slices.Sorted(maps.Keys(said)) {
 		if _, ok := truth[k]; !ok {
-			wrong = append(wrong, fmt.Sprintf("%s: %d, of which the truth knows nothing", k, v))
+			wrong = append(wrong, fmt.Sprintf("%s: %d, of which the truth knows nothing", k, said[k]))
 		}
 	}
-	if len(wrong) > 0 {
-		return cli.Exit(cli.Negative, fmt.Errorf("%d figures differ: %v", len(wrong), wrong[:min(5, len(wrong))]))
-	}
-	return r.balances(ctx, pos.Money(truth["spent_fen"]))
+	return wrong
 }
 
 func (r *run) json(name string, v any) error {

@@ -205,12 +205,12 @@ func (w *world) openOffice(ctx context.Context, codes []string) error {
 	return err
 }
 
-// shops makes merchants with a store and a till each.
-func (w *world) shops(ctx context.Context, merchants []string) error {
+// shops makes merchants with a store in a district, and a till in it, each.
+func (w *world) shops(ctx context.Context, districts map[string]string) error {
 	return w.db.Fleet().Write(ctx, func(tx fleet.Tx) error {
-		for _, m := range merchants {
+		for m, district := range districts {
 			t := fleet.Terminal{ID: till(m), Merchant: m, Shop: "shop-" + m, NATSKey: "U" + m, State: fleet.Active, Env: pos.Lab, Class: "counter"}
-			err := errors.Join(tx.PutMerchant(ctx, fleet.Merchant{ID: m}), tx.PutShop(ctx, fleet.Shop{ID: t.Shop, Merchant: m}))
+			err := errors.Join(tx.PutMerchant(ctx, fleet.Merchant{ID: m}), tx.PutShop(ctx, fleet.Shop{ID: t.Shop, Merchant: m, District: district}))
 			if err == nil {
 				err = tx.PutTerminal(ctx, t)
 			}

@@ -192,43 +192,63 @@ func (b *Books) inWallet(wallet string) []*Envelope {
 }
 
 // shares divides what envelopes bear of a payment now.
-func (b *Books) shares(r *Record, now time.Time) (shares []api.Share, sum pos.Money) { //nolint:gocognit // the published rule, in its order
-	lines := slices.Clone(r.Lines)
-	if len(lines) == 0 {
-		lines = []pos.Line{{Amount: r.Amount}}
-	}
+func (b *Books) shares(r *Record, now time.Time) (shares []api.Share, sum pos.Money) {
+	goods := basketOf(r)
 	for _, e := range b.inWallet(r.Wallet) {
 		rules := b.rules[e.Campaign]
 		if ms := now.UnixMilli(); ms < rules.FromMS || ms >= rules.UntilMS {
 			continue
 		}
-		var whole, rest pos.Money // what is in scope, and what of it nothing pays yet
-		for i, l := range lines {
-			if rules.Allows(r.Merchant, r.Store, r.Channel, l.Category) {
-				rest += l.Amount
-				whole += l.Amount
-				if len(r.Lines) > 0 {
-					whole += r.Lines[i].Amount - l.Amount
-				}
-			}
-		}
-		take := min(rest, e.Left)
-		if e.Threshold > 0 && (whole < e.Threshold || rest < e.Amount || e.Left < e.Amount) {
-			take = 0
-		}
-		if take == 0 {
-			continue
-		}
-		shares, sum = append(shares, api.Share{Envelope: e.Envelope, Amount: take}), sum+take
-		for i := range lines {
-			if rules.Allows(r.Merchant, r.Store, r.Channel, lines[i].Category) {
-				part := min(take, lines[i].Amount)
-				lines[i].Amount -= part
-				take -= part
-			}
+		good := func(category string) bool { return rules.Allows(r.Merchant, r.Store, r.Channel, category) }
+		if take := goods.takes(e, good); take > 0 {
+			shares, sum = append(shares, api.Share{Envelope: e.Envelope, Amount: take}), sum+take
+			goods.pay(take, good)
 		}
 	}
 	return shares, sum
+}
+
+// basket is what a payment is for, and what of each line nothing pays yet.
+type basket struct {
+	lines []pos.Line
+	open  []pos.Money
+}
+
+// basketOf makes one line of a payment that told none.
+func basketOf(r *Record) basket {
+	g := basket{lines: r.Lines}
+	if len(g.lines) == 0 {
+		g.lines = []pos.Line{{Amount: r.Amount}}
+	}
+	for _, l := range g.lines {
+		g.open = append(g.open, l.Amount)
+	}
+	return g
+}
+
+// takes is what an envelope pays of the goods that it is good for; a coupon pays all of
+// itself or nothing, from its threshold on.
+func (g basket) takes(e *Envelope, good func(category string) bool) pos.Money {
+	var whole, open pos.Money
+	for i, l := range g.lines {
+		if good(l.Category) {
+			whole, open = whole+l.Amount, open+g.open[i]
+		}
+	}
+	if e.Threshold > 0 && (whole < e.Threshold || open < e.Amount || e.Left < e.Amount) {
+		return 0
+	}
+	return min(open, e.Left)
+}
+
+func (g basket) pay(amount pos.Money, good func(category string) bool) {
+	for i, l := range g.lines {
+		if good(l.Category) {
+			part := min(amount, g.open[i])
+			g.open[i] -= part
+			amount -= part
+		}
+	}
 }
 
 // signed are the shares that a wallet has named in evidence; the moment is the one that
