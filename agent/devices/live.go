@@ -34,7 +34,7 @@ func (st *station) live(ctx context.Context, d drivers.Device) error {
 			return ctx.Err()
 		case err = <-st.broken:
 		case <-changed:
-			err = st.noticed(ctx, d)
+			err = st.told(ctx, d)
 		case <-beat:
 			err = st.ask(ctx, d)
 		case <-st.kick:
@@ -74,6 +74,15 @@ func (st *station) scans(d drivers.Device) <-chan drivers.ScanEvent {
 		return s.Events()
 	}
 	return nil
+}
+
+// told looks at a device that says that something changed. Of what is no printer, only the
+// loss of its port is told.
+func (st *station) told(ctx context.Context, d drivers.Device) error {
+	if _, ok := st.printer(d); !ok {
+		return st.ask(ctx, d)
+	}
+	return st.noticed(ctx, d)
 }
 
 // noticed takes over what the device says of itself; one that says it is off-line, and

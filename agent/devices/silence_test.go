@@ -267,3 +267,26 @@ func TestADisplayThatTakesNothing(t *testing.T) {
 		}
 	})
 }
+
+// Whoever finds a device silent has it told, and one that says that its port is lost is
+// believed at once: nobody waits for the next question, a minute later.
+func TestALostPortIsToldAtOnce(t *testing.T) {
+	for what, how := range map[string]func(b *bench){
+		"the driver noticed": func(b *bench) { b.last("nfc").changed <- struct{}{} },
+		"the doctor asked":   func(b *bench) { _, _ = b.CheckHealth(b.Context(), "nfc", "doctor", drivers.HealthInternal) },
+		"a tap came to nothing": func(b *bench) {
+			_ = b.WithReader(b.Context(), "kernel", func(context.Context, drivers.NFCReader) error { return drivers.ErrOffline })
+		},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			b := start(t, devices.Config{NFC: pty("n")}, sysfstest.Plant(t, ""), true)
+			rest(time.Second)
+			b.changes()
+			b.set(func() { b.refuse = noHardware() })
+			b.last("nfc").with(func() { b.last("nfc").err = noHardware() })
+			how(b)
+			rest(1200 * time.Millisecond)
+			b.want(what, b.changes(), "nfc ABSENT E_NOHARDWARE")
+		})
+	}
+}

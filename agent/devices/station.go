@@ -365,7 +365,7 @@ func (st *station) openDevice(ctx context.Context) (drivers.Device, error) {
 		learner.Forget() // it was to forget while it was being opened
 	}
 	st.healing.Opened++
-	untold := !st.lost.IsZero() && (st.state.Works() && time.Since(st.lost) < flap || st.silent && st.state == StateError)
+	untold := !st.lost.IsZero() && (st.state.Works() || st.silent && st.state == StateError)
 	st.mu.Unlock()
 	if !untold {
 		st.become(StateEnabled, trouble{})
