@@ -28,30 +28,66 @@ func FuzzCheck(f *testing.F) {
 	})
 }
 
-// A device may say anything of itself: the draft stays a valid profile of its kind, and
-// its text never becomes a key.
-func FuzzDraft(f *testing.F) {
+// texts are what a device may say of itself.
+func texts(f *testing.F) {
 	for i, s := range []string{"", "EPSON", "a: b", "- x\n- y", "\"'{}[]:#&*!|>%@`,\\ \n\t", "kind: nfc\nfacts: {}", "\x00\xff\ufeff", "~", "0x1f", "\u2028\u0085"} {
 		f.Add(uint8(i), uint16(0x04B8), uint16(0x0e15), s, "x"+s)     //nolint:gosec // few
 		f.Add(uint8(i+1), uint16(0x04B8), uint16(0x0e15), "y\n"+s, s) //nolint:gosec // few
 	}
+}
+
+func draft(which uint8, vid, pid uint16, one, other string) (profiles.Kind, string) {
+	kinds := profiles.DeviceKinds()
+	kind := kinds[int(which)%len(kinds)]
+	return kind, profiles.Draft(kind, profiles.Seen{
+		VID: fmt.Sprintf("%04X", vid), PID: fmt.Sprintf("%04x", pid),
+		BCD: "0100", Manufacturer: one, Product: other, Serial: one,
+		PCSC: other, GSI: profiles.GSIMatch{Maker: one, Model: other},
+	})
+}
+
+// A device may say anything of itself: its text stays between quotes on its own line, and
+// never becomes a key. What stands between the quotes is looked at without the library.
+func FuzzDraft(f *testing.F) {
+	texts(f)
 	f.Fuzz(func(t *testing.T, which uint8, vid, pid uint16, one, other string) {
-		kinds := profiles.DeviceKinds()
-		kind := kinds[int(which)%len(kinds)]
-		s := profiles.Seen{
-			VID: fmt.Sprintf("%04X", vid), PID: fmt.Sprintf("%04x", pid),
-			BCD: "0100", Manufacturer: one, Product: other, Serial: one,
-			PCSC: other, GSI: profiles.GSIMatch{Maker: one, Model: other},
-		}
-		draft := profiles.Draft(kind, s)
-		if got, err := profiles.Check("draft.yaml", []byte(draft)); err != nil || got != kind {
-			t.Fatalf("%v\n%s", err, draft)
-		}
-		for line := range strings.Lines(draft) {
-			if key, _, _ := strings.Cut(line, ":"); !strings.HasPrefix(line, " ") && !strings.HasPrefix(line, "#") &&
-				!strings.Contains(" kind unverified like products match facts ", " "+key+" ") {
-				t.Fatalf("key %q in\n%s", key, draft)
+		_, text := draft(which, vid, pid, one, other)
+		for line := range strings.Lines(text) {
+			key, _, _ := strings.Cut(line, ":")
+			if !strings.HasPrefix(line, " ") && !strings.HasPrefix(line, "#") && !strings.Contains(" kind unverified like products match facts ", " "+key+" ") {
+				t.Fatalf("key %q in\n%s", key, text)
 			}
+			if said, ok := outside(line); !ok || len(said) > 120 || strings.ContainsAny(said, "&*!|>%@`\\'\t") && !strings.HasPrefix(line, "#") {
+				t.Fatalf("%q is not quoted in\n%s", said, text)
+			}
+		}
+	})
+}
+
+// outside is what stands outside of the quotes of a line; false when one is not closed.
+func outside(line string) (string, bool) {
+	var b strings.Builder
+	quoted := false
+	for i := 0; i < len(line); i++ {
+		switch c := line[i]; {
+		case c == '"':
+			quoted = !quoted
+		case quoted && c == '\\':
+			i++
+		case !quoted:
+			b.WriteByte(c)
+		}
+	}
+	return b.String(), !quoted
+}
+
+// The draft is a valid profile of its kind, whatever the device says.
+func FuzzDraftIsAProfile(f *testing.F) {
+	texts(f)
+	f.Fuzz(func(t *testing.T, which uint8, vid, pid uint16, one, other string) {
+		kind, text := draft(which, vid, pid, one, other)
+		if got, err := profiles.Check("draft.yaml", []byte(text)); err != nil || got != kind {
+			t.Fatalf("%v\n%s", err, text)
 		}
 	})
 }

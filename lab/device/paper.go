@@ -7,17 +7,23 @@ import (
 	"strings"
 )
 
+// How bright paper and print are in a picture.
+const (
+	white = 0xff
+	black = 0x10
+)
+
 // paper is the roll: rows of dots that have passed the head, and the same as text.
 type paper struct {
 	dots  int      // printable width
-	rows  [][]bool // nil: white
+	rows  [][]byte // as bright as a picture has it; nil: white
 	lines []string
 	high  int // rows of the picture that the last line stands for, 0 when it is text
 	broad int
 }
 
 func (p *paper) feed(rows int) {
-	p.rows = append(p.rows, make([][]bool, rows)...)
+	p.rows = append(p.rows, make([][]byte, rows)...)
 }
 
 // blacken makes a dot black, as far as it is on the paper.
@@ -26,9 +32,9 @@ func (p *paper) blacken(x, y int) {
 		return
 	}
 	if p.rows[y] == nil {
-		p.rows[y] = make([]bool, p.dots)
+		p.rows[y] = bytes.Repeat([]byte{white}, p.dots)
 	}
-	p.rows[y][x] = true
+	p.rows[y][x] = black
 }
 
 // glyph is one character waiting in the line buffer.
@@ -158,17 +164,9 @@ func (p *paper) picture(paperDots int) *image.Gray {
 	const above, below = 40, 24
 	left := (paperDots - p.dots) / 2
 	img := image.NewGray(image.Rect(0, 0, paperDots, above+len(p.rows)+below))
-	white := bytes.Repeat([]byte{0xff}, paperDots)
-	for y := range img.Rect.Dy() {
-		copy(img.Pix[y*img.Stride:], white)
-	}
+	copy(img.Pix, bytes.Repeat([]byte{white}, len(img.Pix)))
 	for y, row := range p.rows {
-		line := img.Pix[img.PixOffset(left, above+y):]
-		for x, on := range row {
-			if on {
-				line[x] = 0x10
-			}
-		}
+		copy(img.Pix[img.PixOffset(left, above+y):], row)
 	}
 	return img
 }
