@@ -30,6 +30,7 @@ func FuzzCheck(f *testing.F) {
 
 // texts are what a device may say of itself.
 func texts(f *testing.F) {
+	f.Helper()
 	for i, s := range []string{"", "EPSON", "a: b", "- x\n- y", "\"'{}[]:#&*!|>%@`,\\ \n\t", "kind: nfc\nfacts: {}", "\x00\xff\ufeff", "~", "0x1f", "\u2028\u0085"} {
 		f.Add(uint8(i), uint16(0x04B8), uint16(0x0e15), s, "x"+s)     //nolint:gosec // few
 		f.Add(uint8(i+1), uint16(0x04B8), uint16(0x0e15), "y\n"+s, s) //nolint:gosec // few
