@@ -41,16 +41,49 @@ func Catalogue() ([]Entry, error) {
 // Find returns what the shipped device profile of that kind and name has in common with
 // all others; ErrUnknown when there is none.
 func Find(kind Kind, name string) (Entry, error) {
-	data, file, err := read(kind, name)
-	if err != nil {
-		return Entry{}, err
+	switch kind {
+	case KindPrinter:
+		p, err := FindPrinter(name)
+		return entryOf(kind, p), err
+	case KindScanner:
+		s, err := FindScanner(name)
+		return entryOf(kind, s), err
+	case KindNFC:
+		n, err := FindNFC(name)
+		return entryOf(kind, n), err
+	case KindDisplay:
+		l, err := FindLineDisplay(name)
+		return entryOf(kind, l), err
+	case KindClass:
 	}
-	e, _, err := entryOf(kind, file, data)
-	return e, err
+	return Entry{}, fmt.Errorf("%s: %w", kind, ErrUnknown)
 }
 
-// entry takes the common part of a kind's struct.
-func entry(kind Kind, profile any) Entry {
+// entry is what the document has in common with all others; that of a class, and of one
+// that cannot be read, has no name.
+func (d document) entry() (Entry, error) {
+	switch kind := d.kind(); kind {
+	case KindPrinter:
+		p, err := model(d, kind, Printer.rules, 0)
+		return entryOf(kind, p), err
+	case KindScanner:
+		s, err := model(d, kind, Scanner.rules, 0)
+		return entryOf(kind, s), err
+	case KindNFC:
+		n, err := model(d, kind, NFC.rules, 0)
+		return entryOf(kind, n), err
+	case KindDisplay:
+		l, err := model(d, kind, LineDisplay.rules, 0)
+		return entryOf(kind, l), err
+	case KindClass:
+		_, err := d.class()
+		return Entry{Kind: kind}, err
+	}
+	return Entry{}, fmt.Errorf("%s:%d: kind: want printer, scanner, nfc, linedisplay or class", d.file, max(1, d.line("kind")))
+}
+
+// entryOf takes the common part of a kind's struct.
+func entryOf(kind Kind, profile any) Entry {
 	v := reflect.ValueOf(profile)
 	e := Entry{Kind: kind}
 	to := reflect.ValueOf(&e).Elem()

@@ -132,7 +132,7 @@ func quoted(s, otherwise string) string {
 
 // quote makes a YAML string of a tame text.
 func quote(s string) string {
-	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"`
+	return `"` + strings.ReplaceAll(strings.ReplaceAll(s, `\`, `\\`), `"`, `\"`) + `"`
 }
 
 func hexOr(s string) string {

@@ -1,11 +1,7 @@
 package profiles_test
 
 import (
-	"fmt"
-	"strings"
 	"testing"
-
-	"go.yaml.in/yaml/v3"
 
 	profiles "dcpos/firmware-profiles"
 )
@@ -34,35 +30,4 @@ facts:
 	if _, err := profiles.Check("acme-tp-80.yaml", []byte(got)); err != nil {
 		t.Error(err)
 	}
-}
-
-// A device may say anything of itself: the draft stays a valid profile of its kind, and
-// its text never becomes a key.
-func FuzzDraft(f *testing.F) {
-	for i, s := range []string{"", "EPSON", "a: b", "- x\n- y", "\"'{}[]:#&*!|>%@`,\\ \n\t", "kind: nfc\nfacts: {}", "\x00\xff\ufeff", "~", "0x1f", "\u2028\u0085"} {
-		f.Add(uint8(i), uint16(0x04B8), uint16(0x0e15), s, "x"+s)     //nolint:gosec // few
-		f.Add(uint8(i+1), uint16(0x04B8), uint16(0x0e15), "y\n"+s, s) //nolint:gosec // few
-	}
-	f.Fuzz(func(t *testing.T, which uint8, vid, pid uint16, one, other string) {
-		kinds := profiles.DeviceKinds()
-		kind := kinds[int(which)%len(kinds)]
-		s := profiles.Seen{
-			VID: fmt.Sprintf("%04X", vid), PID: fmt.Sprintf("%04x", pid),
-			BCD: "0100", Manufacturer: one, Product: other, Serial: one,
-			PCSC: other, GSI: profiles.GSIMatch{Maker: one, Model: other},
-		}
-		draft := profiles.Draft(kind, s)
-		if got, err := profiles.Check("draft.yaml", []byte(draft)); err != nil || got != kind {
-			t.Fatalf("%v\n%s", err, draft)
-		}
-		var keys map[string]any
-		if err := yaml.Unmarshal([]byte(draft), &keys); err != nil {
-			t.Fatal(err)
-		}
-		for key := range keys {
-			if !strings.Contains(" kind unverified like products match facts ", " "+key+" ") {
-				t.Fatalf("key %q in\n%s", key, draft)
-			}
-		}
-	})
 }

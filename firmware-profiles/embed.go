@@ -65,7 +65,7 @@ var shipped sync.Map
 
 func cached[M any](kind Kind, name string, parse func(file string, data []byte) (M, error)) (M, error) {
 	var none M
-	data, file, err := read(kind, name)
+	data, file, err := shippedFile(kind, name)
 	if err != nil {
 		return none, err
 	}
@@ -80,7 +80,7 @@ func cached[M any](kind Kind, name string, parse func(file string, data []byte) 
 	return m, nil
 }
 
-func read(kind Kind, name string) (data []byte, file string, err error) {
+func shippedFile(kind Kind, name string) (data []byte, file string, err error) {
 	file = path.Join(kind.folder(), name+".yaml")
 	if name == "" || strings.ContainsAny(name, `/\`) || strings.HasPrefix(name, "_") || !fs.ValidPath(file) {
 		return nil, "", fmt.Errorf("%s profile %q: %w", kind, name, ErrUnknown)

@@ -27,9 +27,14 @@ type Review struct {
 // assumed.
 func Examine(file string, data []byte, drivers map[Kind][]string) Review {
 	var r Review
-	r.Kind, r.Wrong = Check(file, data)
-	e, doc, err := entryOf(r.Kind, file, data)
+	doc, err := read(file, data)
 	if err != nil {
+		r.Wrong = err
+		return r
+	}
+	var e Entry
+	e, r.Wrong = doc.entry()
+	if r.Kind = doc.kind(); e.Name == "" {
 		return r
 	}
 	r.Unverified = e.Unverified
@@ -46,34 +51,6 @@ func Examine(file string, data []byte, drivers map[Kind][]string) Review {
 		}
 	}
 	return r
-}
-
-// entryOf reads what all device profiles have; classes have none of it.
-func entryOf(kind Kind, file string, data []byte) (Entry, document, error) {
-	switch kind {
-	case KindPrinter:
-		p, err := ParsePrinter(file, data)
-		return asEntry(kind, file, data, p, err)
-	case KindScanner:
-		s, err := ParseScanner(file, data)
-		return asEntry(kind, file, data, s, err)
-	case KindNFC:
-		n, err := ParseNFC(file, data)
-		return asEntry(kind, file, data, n, err)
-	case KindDisplay:
-		l, err := ParseLineDisplay(file, data)
-		return asEntry(kind, file, data, l, err)
-	case KindClass:
-	}
-	return Entry{}, document{}, fmt.Errorf("%s: %w", kind, ErrUnknown)
-}
-
-func asEntry[M any](kind Kind, file string, data []byte, m M, err error) (Entry, document, error) {
-	if reflect.ValueOf(m).IsZero() {
-		return Entry{}, document{}, err
-	}
-	doc, err := decode(file, data, new(M))
-	return entry(kind, m), doc, err
 }
 
 // keysOf are all keys that a struct and what it holds have.

@@ -165,7 +165,7 @@ func identitiesOf(kind Kind) ([]identity, error) {
 	}
 	list := make([]identity, len(names))
 	for n, name := range names {
-		data, file, err := read(kind, name)
+		data, file, err := shippedFile(kind, name)
 		if err == nil {
 			err = yaml.Unmarshal(data, &list[n])
 		}

@@ -18,20 +18,20 @@ func field(profile any, name string) reflect.Value {
 // fact comes from is to be found without a search.
 const maxDepth = 2
 
-// parentOf reads the shipped profile that another one is like.
+// parentOf is the shipped profile that another one is like.
 func parentOf[M any](doc document, kind Kind, name string, rules func(M) []rule, depth int) (M, error) {
 	var none M
 	at := fmt.Sprintf("%s:%d: like: ", doc.file, doc.line("like"))
+	tooLong := fmt.Errorf("%swant a profile that is complete by itself, or is like one that is; the chain is too long", at)
 	if depth > maxDepth {
-		return none, fmt.Errorf("%swant a profile that is complete by itself, or is like one that is; the chain is too long", at)
+		return none, tooLong
 	}
-	data, file, err := read(kind, name)
+	parent, err := cached(kind, name, func(file string, data []byte) (M, error) { return parse(file, data, kind, rules, depth) })
 	if err != nil {
 		return none, fmt.Errorf("%s%w", at, err)
 	}
-	parent, err := parse(file, data, kind, rules, depth)
-	if err != nil {
-		return none, fmt.Errorf("%s%w", at, err)
+	if depth+field(&parent, "Lineage").Interface().(Lineage).above > maxDepth { // every kind has it
+		return none, tooLong
 	}
 	return parent, nil
 }
@@ -41,9 +41,9 @@ func parentOf[M any](doc document, kind Kind, name string, rules func(M) []rule,
 func (d document) inherit(profile, parent any, like string) {
 	to, from := reflect.ValueOf(profile).Elem(), reflect.ValueOf(parent)
 	facts, theirs := map[string]Fact{}, from.FieldByName("Facts").Interface().(map[string]Fact) // every kind has it
-	for _, f := range reflect.VisibleFields(to.Type()) {
+	for _, f := range fieldsOf(to.Type()) {
 		key := f.Tag.Get("yaml")
-		if key == "-" || f.Anonymous || f.Name == "Like" || f.Name == "Unverified" || hasSection(own(), key) || d.has(key) {
+		if key == "-" || f.Anonymous || !f.IsExported() || f.Name == "Like" || f.Name == "Unverified" || hasSection(own(), key) || d.has(key) {
 			continue
 		}
 		to.FieldByIndex(f.Index).Set(from.FieldByIndex(f.Index))

@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"path"
 	"reflect"
-	"regexp"
+	"strconv"
 	"strings"
+	"sync"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -37,106 +39,208 @@ func ParseLineDisplay(file string, data []byte) (LineDisplay, error) {
 	return parse(file, data, KindDisplay, LineDisplay.rules, 0)
 }
 
-// parse reads a device profile of any kind; M is the kind's struct, depth how many
-// profiles are like this one in the chain that is being read.
-func parse[M any](file string, data []byte, kind Kind, rules func(M) []rule, depth int) (M, error) {
-	var m, none M
-	doc, err := decode(file, data, &m)
-	if err != nil {
-		return none, err
-	}
-	field(&m, "Name").SetString(nameOf(file))
-	lineage := field(&m, "Lineage").Interface().(Lineage) // every kind has it
-	if lineage.Like != "" {
-		var parent M
-		if parent, err = parentOf(doc, kind, lineage.Like, rules, depth+1); err != nil {
-			return none, err
-		}
-		doc.inherit(&m, parent, lineage.Like)
-	}
-	all := append(doc.lineageRules(lineage), rules(m)...)
-	return m, doc.check(all)
-}
-
 // ParseClass reads a terminal class, as strictly as ParsePrinter.
 func ParseClass(file string, data []byte) (Class, error) {
-	var c Class
-	doc, err := decode(file, data, &c)
+	doc, err := read(file, data)
 	if err != nil {
 		return Class{}, err
 	}
-	c.Name = nameOf(file)
-	return c, doc.check(c.rules())
+	return doc.class()
+}
+
+// parse reads a device profile of any kind; M is the kind's struct, depth how many
+// profiles are like this one in the chain that is being read.
+func parse[M any](file string, data []byte, kind Kind, rules func(M) []rule, depth int) (M, error) {
+	doc, err := read(file, data)
+	if err != nil {
+		var none M
+		return none, err
+	}
+	return model(doc, kind, rules, depth)
+}
+
+// model is what a document says of a model; zero when it cannot be read, with what is
+// wrong when it breaks a rule.
+func model[M any](doc document, kind Kind, rules func(M) []rule, depth int) (M, error) {
+	var m, none M
+	if err := doc.decode(&m); err != nil {
+		return none, err
+	}
+	field(&m, "Name").SetString(nameOf(doc.file))
+	lineage := field(&m, "Lineage").Addr().Interface().(*Lineage) // every kind has it
+	if lineage.Like != "" {
+		parent, err := parentOf(doc, kind, lineage.Like, rules, depth+1)
+		if err != nil {
+			return none, err
+		}
+		doc.inherit(&m, parent, lineage.Like)
+		lineage.above = 1 + field(&parent, "Lineage").Interface().(Lineage).above
+	}
+	all := append(doc.lineageRules(*lineage), rules(m)...)
+	return m, doc.check(all)
+}
+
+func (d document) class() (Class, error) {
+	var c Class
+	if err := d.decode(&c); err != nil {
+		return Class{}, err
+	}
+	c.Name = nameOf(d.file)
+	return c, d.check(c.rules())
 }
 
 // Check validates a profile of any kind, told by its key "kind".
 func Check(file string, data []byte) (Kind, error) {
-	var head struct {
-		Kind Kind `yaml:"kind"`
+	doc, err := read(file, data)
+	if err != nil {
+		return "", err
 	}
-	if err := yaml.Unmarshal(data, &head); err != nil {
-		return "", fmt.Errorf("%s: %w", file, err)
-	}
-	var err error
-	switch head.Kind {
-	case KindPrinter:
-		_, err = ParsePrinter(file, data)
-	case KindScanner:
-		_, err = ParseScanner(file, data)
-	case KindNFC:
-		_, err = ParseNFC(file, data)
-	case KindDisplay:
-		_, err = ParseLineDisplay(file, data)
-	case KindClass:
-		_, err = ParseClass(file, data)
-	default:
-		err = fmt.Errorf("%s:1: kind: want printer, scanner, nfc, linedisplay or class", file)
-	}
-	return head.Kind, err
+	_, err = doc.entry()
+	return doc.kind(), err
 }
 
 func nameOf(file string) string { return strings.TrimSuffix(path.Base(file), ".yaml") }
 
-// document keeps the parsed tree, to tell the line of a field.
+// document is a file's tree. It is parsed once, whatever is asked of it.
 type document struct {
 	file string
 	root *yaml.Node
 }
 
-func decode(file string, data []byte, into any) (document, error) {
+// read parses a file into its tree: one document without aliases, which no profile needs
+// and which would let a small file stand for a huge one.
+func read(file string, data []byte) (document, error) {
 	if len(data) > maxFileBytes {
 		return document{}, fmt.Errorf("%s: %d bytes, at most %d", file, len(data), maxFileBytes)
 	}
 	d := yaml.NewDecoder(bytes.NewReader(data))
-	d.KnownFields(true)
-	if err := d.Decode(into); err != nil {
-		return document{}, explain(file, err, keysOf(reflect.TypeOf(into), nil))
+	var root yaml.Node
+	if err := d.Decode(&root); err != nil {
+		return document{}, explain(file, err)
 	}
 	if err := d.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
 		return document{}, fmt.Errorf("%s: more than one document", file)
 	}
-	var root yaml.Node
-	if err := yaml.Unmarshal(data, &root); err != nil {
-		return document{}, explain(file, err, nil)
+	if n := alias(&root); n != nil {
+		return document{}, fmt.Errorf("%s:%d: *%s: write it out: a profile has no aliases", file, n.Line, n.Value)
 	}
 	return document{file: file, root: &root}, nil
 }
 
-var unknownKey = regexp.MustCompile(`^line (\d+): field (\S+) not found in type`)
+func alias(n *yaml.Node) *yaml.Node {
+	if n.Kind == yaml.AliasNode {
+		return n
+	}
+	for _, c := range n.Content {
+		if found := alias(c); found != nil {
+			return found
+		}
+	}
+	return nil
+}
 
-// explain puts file and line first, takes the Go types out of the library's words, and
-// names the key that was probably meant.
-func explain(file string, err error, known []string) error {
+// kind is what the file says that it describes.
+func (d document) kind() Kind {
+	if n := d.node("kind"); n != nil {
+		return Kind(n.Value)
+	}
+	return ""
+}
+
+// decode fills in a struct. A key that it does not have is an error.
+func (d document) decode(into any) error {
+	wrong := d.strange(d.top(), reflect.TypeOf(into))
+	if err := d.root.Decode(into); err != nil {
+		wrong = append(wrong, explain(d.file, err))
+	}
+	return errors.Join(wrong...)
+}
+
+// strange are the keys of the file that a type does not have.
+func (d document) strange(n *yaml.Node, t reflect.Type) (wrong []error) {
+	switch t.Kind() { //nolint:exhaustive // the others hold no keys
+	case reflect.Pointer:
+		return d.strange(n, t.Elem())
+	case reflect.Slice:
+		if n.Kind == yaml.SequenceNode {
+			for _, c := range n.Content {
+				wrong = append(wrong, d.strange(c, t.Elem())...)
+			}
+		}
+	case reflect.Map:
+		for _, pair := range pairs(n) {
+			wrong = append(wrong, d.strange(pair.value, t.Elem())...)
+		}
+	case reflect.Struct:
+		has := keysIn(t)
+		for _, pair := range pairs(n) {
+			if of, ok := has[pair.key.Value]; ok {
+				wrong = append(wrong, d.strange(pair.value, of)...)
+				continue
+			}
+			wrong = append(wrong, fmt.Errorf("%s:%d: unknown key %q%s", d.file, pair.key.Line, pair.key.Value, meant(pair.key.Value, keysOf(t, nil))))
+		}
+	}
+	return wrong
+}
+
+// visible are the fields of structs that were looked at, by type.
+var visible sync.Map
+
+// fieldsOf is reflect.VisibleFields, which takes its time, once for each type.
+func fieldsOf(t reflect.Type) []reflect.StructField {
+	if fields, ok := visible.Load(t); ok {
+		return fields.([]reflect.StructField) //nolint:forcetypeassert // it holds nothing else
+	}
+	fields := reflect.VisibleFields(t)
+	visible.Store(t, fields)
+	return fields
+}
+
+type pair struct{ key, value *yaml.Node }
+
+// pairs are the keys of a mapping with their values; none of anything else.
+func pairs(n *yaml.Node) []pair {
+	if n.Kind != yaml.MappingNode {
+		return nil
+	}
+	out := make([]pair, 0, len(n.Content)/2)
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		out = append(out, pair{n.Content[i], n.Content[i+1]})
+	}
+	return out
+}
+
+// known are the keys of structs that were looked at, by type.
+var known sync.Map
+
+// keysIn are a struct's own keys and what is below them.
+func keysIn(t reflect.Type) map[string]reflect.Type {
+	if keys, ok := known.Load(t); ok {
+		return keys.(map[string]reflect.Type) //nolint:forcetypeassert // it holds nothing else
+	}
+	keys := map[string]reflect.Type{}
+	for i := range t.NumField() {
+		f := t.Field(i)
+		switch name, option, _ := strings.Cut(f.Tag.Get("yaml"), ","); {
+		case option == "inline":
+			maps.Copy(keys, keysIn(f.Type))
+		case name != "" && name != "-":
+			keys[name] = f.Type
+		}
+	}
+	known.Store(t, keys)
+	return keys
+}
+
+// explain puts file and line first, and takes the Go types out of the library's words.
+func explain(file string, err error) error {
 	typed, ok := errors.AsType[*yaml.TypeError](err)
 	if !ok {
 		return fmt.Errorf("%s: %s", file, strings.TrimPrefix(err.Error(), "yaml: "))
 	}
 	out := make([]error, 0, len(typed.Errors))
 	for _, e := range typed.Errors {
-		if m := unknownKey.FindStringSubmatch(e); m != nil {
-			out = append(out, fmt.Errorf("%s:%s: unknown key %q%s", file, m[1], m[2], meant(m[2], known)))
-			continue
-		}
 		line, what, _ := strings.Cut(strings.TrimPrefix(e, "line "), ": ")
 		out = append(out, fmt.Errorf("%s:%s: %s", file, line, what))
 	}
@@ -161,7 +265,7 @@ func oneOf[T ~string](field string, got T, allowed ...T) rule {
 }
 
 func between(field string, got, low, high int) rule {
-	return rule{field, got >= low && got <= high, fmt.Sprintf("%d to %d", low, high)}
+	return rule{field, got >= low && got <= high, strconv.Itoa(low) + " to " + strconv.Itoa(high)}
 }
 
 func filled(field, got string) rule { return rule{field, strings.TrimSpace(got) != "", "a text"} }
@@ -267,7 +371,7 @@ func hasSection(sections []string, name string) bool {
 
 func sectionIsZero(profile any, section string) bool {
 	v := reflect.ValueOf(profile)
-	for _, f := range reflect.VisibleFields(v.Type()) {
+	for _, f := range fieldsOf(v.Type()) {
 		if f.Tag.Get("yaml") == section {
 			return v.FieldByIndex(f.Index).IsZero()
 		}

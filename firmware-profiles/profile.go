@@ -64,6 +64,8 @@ type Lineage struct {
 	Unverified bool `yaml:"unverified"`
 	// Firmware is how versions of its firmware are told apart, and the oldest that works.
 	Firmware Firmware `yaml:"firmware"`
+
+	above int // how many profiles are above it in its chain
 }
 
 // Match says how a device of the model is recognised.

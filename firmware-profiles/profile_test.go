@@ -100,6 +100,8 @@ func TestErrorsNameFileLineAndField(t *testing.T) {
 		{"wrong value", "encoding: gbk", "encoding: latin1", "x.yaml:14: cjk.encoding: want gb2312, gbk, gb18030, none"},
 		{"too many columns", "columns: 32", "columns: 33", "x.yaml:13: paper.columns: want columns of 12 dots"},
 		{"fact without source", `  cutter: {source: "tear bar only", confidence: reported}`, "", `facts: want source and confidence for "cutter"`},
+		{"an alias", "cutter: none", "cutter: &x none\npictures: *x", "x.yaml:17: *x: write it out"},
+		{"a key of the library", "cutter: none", "<<: {cutter: none}", `x.yaml:16: unknown key "<<"`},
 		{"two documents", "kind: printer", "kind: printer\n---\nkind: printer", "x.yaml"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -113,23 +115,4 @@ func TestErrorsNameFileLineAndField(t *testing.T) {
 			}
 		})
 	}
-}
-
-func FuzzCheck(f *testing.F) {
-	for _, file := range []string{"linedisplay/hp-pole.yaml", "nfc/acr1281u.yaml", "scanner/opticon-keyboard.yaml"} {
-		data, err := os.ReadFile(file)
-		if err != nil {
-			f.Fatal(err)
-		}
-		f.Add(data)
-	}
-	f.Add([]byte("kind: printer\nfacts: {x: {}}"))
-	f.Add([]byte("kind: linedisplay\ndriver: linedisplay\nlanguage: led8\nlabels: stx_l\nproducts: [{brand: g, model: L}]\nserial: {baud: 2400}\nsize: {columns: 8, rows: 1}\ncjk: {encoding: none}\nfacts: {size: {source: m, confidence: documented}}"))
-	f.Add([]byte("kind: scanner\ndriver: serial\nlike: serial-cr\nproducts: [{brand: g, model: S}]\nmatch: {usb: [{vid: \"05e0\", pid: \"1701\"}]}\nframing: {end: [\"\\r\"], aim: true}"))
-	f.Fuzz(func(_ *testing.T, data []byte) {
-		if len(data) > 400 {
-			return // whole files are opened by another test; longer noise only takes longer
-		}
-		_ = profiles.Examine("fuzz.yaml", data, nil) // it must not panic; what it says of noise does not matter
-	})
 }

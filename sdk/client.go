@@ -197,7 +197,10 @@ func read(b []byte, status int, out any) error {
 			return pos.NewError(pos.ErrInternal, fmt.Errorf("till answered %d without an error body", status))
 		}
 		e := f.Error
-		e.Err = fmt.Errorf("till answered %d: %s", status, f.Detail)
+		e.Err = fmt.Errorf("till answered %d", status)
+		if f.Detail != "" {
+			e.Err = fmt.Errorf("%w: %s", e.Err, f.Detail)
+		}
 		return &e
 	}
 	if raw, ok := out.(*[]byte); ok {

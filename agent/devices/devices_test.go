@@ -18,6 +18,7 @@ import (
 	"dcpos/agent/devices/uevent"
 	"dcpos/drivers"
 	"dcpos/drivers/receipt"
+	"dcpos/drivers/transport"
 	profiles "dcpos/firmware-profiles"
 )
 
@@ -30,7 +31,8 @@ type fake struct {
 	unhang  chan struct{} // closed: no call hangs
 
 	mu      sync.Mutex
-	err     error // of Status and CheckHealth
+	err     error         // of Status and CheckHealth
+	slow    time.Duration // Status takes so long
 	status  drivers.PrinterStatus
 	closed  int
 	hangs   bool // Print waits for Close and longer than its context
@@ -38,6 +40,7 @@ type fake struct {
 	printed int
 	job     drivers.PrintJob // the latest
 	shown   []string
+	deaf    bool // a display that takes nothing
 	sounds  int
 	kicks   int
 }
@@ -86,8 +89,10 @@ func (f *fake) Close() error {
 
 func (f *fake) Status(context.Context) (drivers.PrinterStatus, error) {
 	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.status, f.err
+	status, err, slow := f.status, f.err, f.slow
+	f.mu.Unlock()
+	time.Sleep(slow)
+	return status, err
 }
 
 func (f *fake) CheckHealth(_ context.Context, l drivers.HealthLevel) (drivers.Health, error) {
@@ -120,7 +125,12 @@ func (f *fake) DrawerOpened(context.Context) (drivers.Reading, error) {
 }
 func (f *fake) Events() <-chan drivers.ScanEvent { return f.events }
 func (f *fake) Show(_ context.Context, lines []string) error {
-	f.with(func() { f.shown = lines })
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.deaf {
+		return drivers.ErrOffline
+	}
+	f.shown = lines
 	return nil
 }
 func (f *fake) Clear(context.Context) error                    { return nil }
@@ -138,8 +148,15 @@ type bench struct {
 	cancel context.CancelFunc
 	done   chan struct{}
 
+	log slog.Handler
+
 	mu     sync.Mutex
 	refuse error
+	open   time.Duration      // how long opening takes
+	silent error              // what every device that opens answers
+	slow   time.Duration      // after so long
+	deaf   bool               // displays that open take nothing
+	pulled func()             // called by a reset
 	fakes  map[string][]*fake // by name, in the order of opening
 	told   []string
 	codes  []string
@@ -160,13 +177,25 @@ func (b *bench) Next(ctx context.Context) (uevent.Event, error) {
 // Close implements devices.Ear.
 func (b *bench) Close() error { return nil }
 
+// set changes what the devices that are opened from now on do.
+func (b *bench) set(f func()) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	f()
+}
+
 func (b *bench) opens(c drivers.DeviceConfig) (*fake, error) {
+	b.mu.Lock()
+	open := b.open
+	b.mu.Unlock()
+	time.Sleep(open)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.refuse != nil {
 		return nil, b.refuse
 	}
 	f := newFake(c)
+	f.err, f.slow, f.deaf = b.silent, b.slow, b.deaf
 	b.fakes[c.Name] = append(b.fakes[c.Name], f)
 	return f, nil
 }
@@ -185,12 +214,12 @@ func opener[D any](b *bench) func(context.Context, drivers.DeviceConfig) (D, err
 // start runs a set; deaf makes its ear fail to open.
 func start(t *testing.T, c devices.Config, tree sysfs.Tree, deaf bool, before ...func(*bench)) *bench {
 	t.Helper()
-	b := &bench{T: t, rings: make(chan error), fakes: map[string][]*fake{}, done: make(chan struct{})}
+	b := &bench{T: t, rings: make(chan error), fakes: map[string][]*fake{}, done: make(chan struct{}), log: slog.DiscardHandler}
 	for _, f := range before {
 		f(b)
 	}
 	o := devices.Options{
-		Tree: tree, Log: slog.New(slog.DiscardHandler),
+		Tree: tree, Log: slog.New(b.log),
 		Listen: func() (devices.Ear, error) {
 			if deaf {
 				return nil, errors.New("deaf")
@@ -204,6 +233,9 @@ func start(t *testing.T, c devices.Config, tree sysfs.Tree, deaf bool, before ..
 			b.mu.Lock()
 			defer b.mu.Unlock()
 			b.resets = append(b.resets, node)
+			if b.pulled != nil {
+				b.pulled()
+			}
 			return nil
 		},
 		Changed: func(s devices.Status) {
@@ -607,6 +639,48 @@ func TestTwoScannersOneFeed(t *testing.T) {
 		synctest.Wait()
 		if !slices.Equal(b.codes, []string{"1", "2"}) {
 			t.Fatal(b.codes)
+		}
+	})
+}
+
+func TestWhatATillHas(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		none := start(t, devices.Config{}, sysfstest.Plant(t, ""), true)
+		rest(time.Second)
+		if none.HasPrinter() || none.HasDisplay() || none.Columns() != 0 || none.Unconfirmed() || none.Customer().Chinese() {
+			t.Error("a till without devices has some")
+		}
+		if columns, rows := none.Customer().Size(); columns != 20 || rows != 2 {
+			t.Errorf("no display is %d by %d", columns, rows)
+		}
+		shut := start(t, devices.Config{Printer: pty("star-graphics"), Display: pty("d")}, sysfstest.Plant(t, ""), true,
+			func(b *bench) { b.refuse = noHardware() })
+		rest(time.Second)
+		if !shut.HasPrinter() || !shut.HasDisplay() || shut.Columns() != 0 || !shut.Unconfirmed() {
+			t.Error("devices that are named and not there are not known")
+		}
+		open := start(t, devices.Config{Printer: pty("epson-tm-t20")}, sysfstest.Plant(t, ""), true)
+		rest(time.Second)
+		if open.Columns() != 48 || open.Unconfirmed() {
+			t.Errorf("%d columns, unconfirmed %v", open.Columns(), open.Unconfirmed())
+		}
+		open.last("printer").tell(func() { open.last("printer").status.HeadHot = drivers.Reading{Value: drivers.Yes} })
+		rest(time.Second)
+		if s := open.status("printer"); s.State == devices.StateReady || s.Text == nil || s.Hint == nil || s.Reason != "head_hot" {
+			t.Errorf("a hot head is told as %+v", s)
+		}
+	})
+}
+
+func TestADeviceThatMayNotBeOpened(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t, devices.Config{Printer: pty("p")}, sysfstest.Plant(t, ""), true, func(b *bench) {
+			b.refuse = drivers.Trouble(drivers.CategoryPOSPrinter, "claim", drivers.ErrNoHardware, fmt.Errorf("open: %w", transport.ErrAccess))
+		})
+		rest(10 * time.Second)
+		s := b.status("printer")
+		if s.State != devices.StateError || s.Reason != devices.ReasonPermission || s.Hint == nil || !strings.Contains(s.Hint.EN, "udev") || !strings.Contains(s.Hint.ZH, "udev") {
+			t.Errorf("%+v", s)
 		}
 	})
 }

@@ -33,6 +33,9 @@ func (s *Set) CheckHealth(ctx context.Context, name, owner string, level drivers
 	})
 	select {
 	case h := <-answers:
+		if !h.OK && (h.Code == drivers.ErrNoHardware || h.Code == drivers.ErrOffline) { // it is told as ready, and is not
+			st.suspected()
+		}
 		return h, err
 	default:
 	}

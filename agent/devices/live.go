@@ -12,9 +12,6 @@ import (
 
 // live listens to an open device until it cannot go on, and says why.
 func (st *station) live(ctx context.Context, d drivers.Device) error {
-	if err := st.greet(ctx, d); err != nil {
-		return err
-	}
 	var changed <-chan struct{}
 	var beat <-chan time.Time
 	r, tells := d.(drivers.Reporter)
@@ -30,8 +27,6 @@ func (st *station) live(ctx context.Context, d drivers.Device) error {
 		beat = ticker.C
 	}
 	scans := st.scans(d)
-	var shown []string
-	st.poke() // a display has something to show
 	for {
 		var err error
 		select {
@@ -39,11 +34,11 @@ func (st *station) live(ctx context.Context, d drivers.Device) error {
 			return ctx.Err()
 		case err = <-st.broken:
 		case <-changed:
-			err = st.noticed(ctx, d)
+			err = st.told(ctx, d)
 		case <-beat:
 			err = st.ask(ctx, d)
 		case <-st.kick:
-			err = st.kicked(ctx, d, &shown)
+			err = st.kicked(ctx, d)
 		case e, ok := <-scans:
 			err = st.scanned(ctx, d, e, ok)
 			st.keep(ctx, d) // after the code was handed on
@@ -54,10 +49,16 @@ func (st *station) live(ctx context.Context, d drivers.Device) error {
 	}
 }
 
-// greet asks a printer that was just opened once how it is; from then on it tells.
+// greet hears for the first time from a device that was just opened: a printer says how
+// it is, from then on it tells; a display shows what it is to show.
 func (st *station) greet(ctx context.Context, d drivers.Device) error {
+	st.shown = nil
+	st.poke() // for what changes meanwhile
 	if _, ok := st.printer(d); ok {
 		return st.ask(ctx, d)
+	}
+	if err := st.display(ctx, d); err != nil {
+		return err
 	}
 	st.refresh(d)
 	return nil
@@ -75,6 +76,15 @@ func (st *station) scans(d drivers.Device) <-chan drivers.ScanEvent {
 	return nil
 }
 
+// told looks at a device that says that something changed. Of what is no printer, only the
+// loss of its port is told.
+func (st *station) told(ctx context.Context, d drivers.Device) error {
+	if _, ok := st.printer(d); !ok {
+		return st.ask(ctx, d)
+	}
+	return st.noticed(ctx, d)
+}
+
 // noticed takes over what the device says of itself; one that says it is off-line, and
 // nothing more, is asked whether it is there at all before anybody is told.
 func (st *station) noticed(ctx context.Context, d drivers.Device) error {
@@ -88,29 +98,39 @@ func (st *station) noticed(ctx context.Context, d drivers.Device) error {
 }
 
 // kicked looks at the device because something around it changed.
-func (st *station) kicked(ctx context.Context, d drivers.Device, shown *[]string) error {
+func (st *station) kicked(ctx context.Context, d drivers.Device) error {
 	st.mu.Lock()
 	gone, suspect := st.left, st.suspect
 	st.suspect = false
 	st.mu.Unlock()
-	lines := st.set.shows()
 	if gone {
 		return st.gone()
 	}
-	if display, ok := d.(drivers.LineDisplay); ok && st.kind == profiles.KindDisplay && lines != nil && !slices.Equal(lines, *shown) {
-		switch err := st.show(ctx, display, lines); {
-		case errors.Is(err, drivers.ErrBusy): // the printer that it hangs on prints: again when that is done
-			st.poke()
-		case err != nil:
-			return err
-		default:
-			*shown = lines
-		}
+	if err := st.display(ctx, d); err != nil {
+		return err
 	}
 	if suspect {
 		return st.ask(ctx, d)
 	}
 	return st.noticed(ctx, d)
+}
+
+// display has a display show what the set shows, unless it does already.
+func (st *station) display(ctx context.Context, d drivers.Device) error {
+	display, ok := d.(drivers.LineDisplay)
+	lines := st.set.shows()
+	if !ok || st.kind != profiles.KindDisplay || lines == nil || slices.Equal(lines, st.shown) {
+		return nil
+	}
+	switch err := st.show(ctx, display, lines); {
+	case errors.Is(err, drivers.ErrBusy): // the printer that it hangs on prints: again when that is done
+		st.poke()
+	case err != nil:
+		return err
+	default:
+		st.shown = lines
+	}
+	return nil
 }
 
 // askLimit bounds a look at a device; a printer's silence is known after its profile's
@@ -151,14 +171,15 @@ func (st *station) ask(ctx context.Context, d drivers.Device) error {
 	return nil
 }
 
-// refresh takes over what the device says of itself without being asked.
+// refresh takes over what the device says of itself without being asked. It answers: if it
+// was lost, it is back.
 func (st *station) refresh(d drivers.Device) {
 	st.mu.Lock()
 	if st.device != d {
 		st.mu.Unlock()
 		return
 	}
-	st.info = d.Info()
+	st.info, st.lost, st.silent = d.Info(), time.Time{}, false
 	advice := st.advice
 	st.mu.Unlock()
 	if p, ok := st.printer(d); ok {

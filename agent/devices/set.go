@@ -116,6 +116,7 @@ const (
 	lookSettle  = 150 * time.Millisecond // silence after a ring: a device comes as several events
 	lookLatest  = time.Second            // look at the latest then, however much rings
 	lookAgain   = flap / 2               // for a device that is missed
+	lookOnce    = flap                   // more after a ring: the kernel rings before its files say the same
 	lookWithout = 30 * time.Second       // where the kernel cannot be heard
 )
 
@@ -130,11 +131,13 @@ func (s *Set) watch(ctx context.Context, ear Ear) {
 	due := time.NewTimer(0) // what came between the first look and the ear
 	defer due.Stop()
 	var first time.Time // of the rings that wait
+	rung := false       // since the last look
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-ring:
+			rung = true
 			if first.IsZero() {
 				first = time.Now()
 			}
@@ -146,9 +149,12 @@ func (s *Set) watch(ctx context.Context, ear Ear) {
 		switch again := s.look(ctx, time.Now()); {
 		case again:
 			due.Reset(lookAgain)
+		case rung:
+			due.Reset(lookOnce)
 		case !s.hears():
 			due.Reset(lookWithout)
 		}
+		rung = false
 	}
 }
 

@@ -34,6 +34,8 @@ type station struct {
 	broken chan error    // holds one error: why the open device cannot go on
 	calls  atomic.Int32  // calls into drivers that have not returned
 
+	shown []string // what the open display shows; of the goroutine
+
 	keeping sync.Mutex // one change of what is remembered at a time; taken before mu
 
 	mu      sync.Mutex
@@ -47,7 +49,8 @@ type station struct {
 	state   State
 	why     trouble
 	since   time.Time
-	lost    time.Time // when it stopped working; zero: it works, or never did
+	lost    time.Time // since when it has not answered; zero: it does, or was never open
+	silent  bool      // it is lost because it answers nothing, though its port is there
 	owner   string
 	suspect bool                  // somebody found it silent
 	advice  trouble               // what a scanner told about how it is set
@@ -101,10 +104,15 @@ func (st *station) poke() {
 
 // become changes the state and tells it. An equal one tells nothing.
 func (st *station) become(state State, why trouble) {
+	st.becomeIf(func() bool { return true }, state, why)
+}
+
+// becomeIf is become where a condition holds, which is asked with mu held.
+func (st *station) becomeIf(holds func() bool, state State, why trouble) {
 	st.set.telling.Lock()
 	defer st.set.telling.Unlock()
 	st.mu.Lock()
-	if st.state == state && st.why.reason == why.reason {
+	if st.state == state && st.why.reason == why.reason || !holds() {
 		st.mu.Unlock()
 		return
 	}
@@ -148,8 +156,15 @@ func (l ladder) resets() bool {
 	return l.failures == 2 || l.failures == 4 || l.failures%16 == 0 && l.failures > 0
 }
 
-func (l *ladder) next() time.Duration {
+// wait is how long to wait before the next try. Only who has been told may wait for ever.
+func (l *ladder) wait(untold, rings bool) time.Duration {
+	if untold {
+		return pauseFlap
+	}
 	l.pause = min(max(2*l.pause, pauseFirst), pauseLast)
+	if rings {
+		return 1 << 62
+	}
 	return l.pause
 }
 
@@ -159,37 +174,47 @@ func resettable(err error) bool {
 		errors.Is(err, drivers.ErrOffline) && !errors.Is(err, drivers.ErrNoHardware)
 }
 
-// bringUp opens the device, as often as it takes; nil when ctx has ended.
+// bringUp opens the device and hears from it, as often as it takes; nil when ctx has
+// ended. A line that opens is not yet a device that answers.
 func (st *station) bringUp(ctx context.Context, l *ladder) drivers.Device {
 	for ctx.Err() == nil {
 		if !st.mayOpen() {
-			st.absent(st.gone())
-			st.pause(ctx, l, true)
+			st.pause(ctx, l, st.refused(ctx, st.gone()), true)
 			continue
 		}
 		if n := st.calls.Load(); n >= maxStuck {
 			st.become(StateError, hung(int(n)))
-			st.pause(ctx, l, false)
+			st.pause(ctx, l, false, false)
 			continue
 		}
 		d, err := st.openDevice(ctx)
 		if err == nil {
-			return d
-		}
-		if ctx.Err() != nil {
-			return nil
-		}
-		st.count(func(h *Healing) { h.Refused++ })
-		st.refused(ctx, err)
-		if resettable(err) {
-			l.failures++
-			if l.resets() {
-				st.resetPort(ctx)
+			if err = st.greet(ctx, d); err == nil {
+				return d
 			}
+			st.putDown(ctx, d, err, l)
+		} else {
+			st.notOpened(ctx, err, l)
 		}
-		st.pause(ctx, l, false)
+		if ctx.Err() == nil {
+			st.pause(ctx, l, st.refused(ctx, err), false)
+		}
 	}
 	return nil
+}
+
+// notOpened counts a try that failed, and resets the port when trying alone was not enough.
+func (st *station) notOpened(ctx context.Context, err error, l *ladder) {
+	if ctx.Err() != nil {
+		return
+	}
+	st.count(func(h *Healing) { h.Refused++ })
+	if resettable(err) {
+		l.failures++
+		if l.resets() {
+			st.resetPort(ctx)
+		}
+	}
 }
 
 // mayOpen is false where the kernel would tell, and has not told, that the device is there.
@@ -233,42 +258,44 @@ func plugged(path string) bool {
 func (st *station) flapping() bool {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	return !st.lost.IsZero() && time.Since(st.lost) < flap
+	return !st.lost.IsZero() && time.Since(st.lost) < flap && st.state != StateEnabled
 }
 
-func (st *station) absent(err error) {
-	if !st.flapping() {
-		st.become(StateAbsent, troubleOf(err))
-	}
-}
-
-// refused tells why the device could not be opened.
-func (st *station) refused(ctx context.Context, err error) {
+// standing is how a device stands that does not work for a reason.
+func (st *station) standing(why error) (State, trouble) {
 	switch {
-	case errors.Is(err, errHung):
-		st.become(StateError, hung(int(st.calls.Load())))
-	case st.flapping():
-	case errors.Is(err, transport.ErrAccess):
-		st.become(StateError, noPermission())
-	case errors.Is(err, drivers.ErrNoHardware):
-		st.become(StateAbsent, troubleOf(err))
-	default:
-		st.become(StateError, troubleOf(err))
+	case errors.Is(why, errHung):
+		return StateError, hung(int(st.calls.Load()))
+	case errors.Is(why, transport.ErrAccess):
+		return StateError, noPermission()
+	case errors.Is(why, drivers.ErrNoHardware):
+		return StateAbsent, troubleOf(why)
 	}
-	st.log.DebugContext(ctx, "device is not open", "err", err)
+	return StateError, troubleOf(why)
+}
+
+// refused tells why the device does not work, or reports that nobody was told yet,
+// because it may be back at once. That is looked at once: if it were asked again for the
+// pause that follows, a device could be waited for that nobody was told of.
+func (st *station) refused(ctx context.Context, err error) (untold bool) {
+	if untold = st.flapping() && !errors.Is(err, errHung); !untold {
+		st.become(st.standing(err))
+	}
+	st.log.DebugContext(ctx, "device is not open", "err", err, "untold", untold)
+	return untold
+}
+
+// overdue tells why a device was lost when it has not answered within a flap: whatever
+// call its goroutine is in by then, nobody is to take it for working.
+func (st *station) overdue(lost time.Time, why error) {
+	state, t := st.standing(why)
+	st.becomeIf(func() bool { return st.lost.Equal(lost) && st.state.Works() }, state, t)
 }
 
 // pause waits before the next try: briefly while nobody has been told, else longer each
-// time; only for a ring where the kernel tells.
-func (st *station) pause(ctx context.Context, l *ladder, untold bool) {
-	wait := pauseFlap
-	if !st.flapping() {
-		wait = l.next()
-		if untold {
-			wait = 1 << 62
-		}
-	}
-	timer := time.NewTimer(wait)
+// time; only for a ring where the kernel tells (rings).
+func (st *station) pause(ctx context.Context, l *ladder, untold, rings bool) {
+	timer := time.NewTimer(l.wait(untold, rings))
 	defer timer.Stop()
 	for {
 		select {
@@ -286,7 +313,7 @@ func (st *station) pause(ctx context.Context, l *ladder, untold bool) {
 			l.pause = 0
 			return
 		}
-		if untold == st.mayOpen() {
+		if rings == st.mayOpen() {
 			return // its file came though no USB device did, as by Bluetooth; or it went
 		}
 	}
@@ -338,10 +365,9 @@ func (st *station) openDevice(ctx context.Context) (drivers.Device, error) {
 		learner.Forget() // it was to forget while it was being opened
 	}
 	st.healing.Opened++
-	flapped := !st.lost.IsZero() && time.Since(st.lost) < flap && st.state.Works()
-	st.lost = time.Time{}
+	untold := !st.lost.IsZero() && (st.state.Works() || st.silent && st.state == StateError)
 	st.mu.Unlock()
-	if !flapped {
+	if !untold {
 		st.become(StateEnabled, trouble{})
 	}
 	if st.kind == profiles.KindPrinter {
@@ -361,7 +387,17 @@ func (st *station) putDown(ctx context.Context, d drivers.Device, why error, l *
 	for name, n := range d.Statistics() {
 		st.past[name] += n
 	}
-	st.device, st.lost = nil, time.Now()
+	st.device = nil
+	st.silent = errors.Is(why, drivers.ErrOffline) && !errors.Is(why, drivers.ErrNoHardware)
+	if st.lost.IsZero() { // else it did not answer since
+		lost := time.Now()
+		st.lost = lost
+		time.AfterFunc(flap, func() {
+			if ctx.Err() == nil {
+				st.overdue(lost, why)
+			}
+		})
+	}
 	st.powered += time.Since(st.opened)
 	if ctx.Err() == nil {
 		st.past[drivers.CommunicationErrorCount]++
@@ -384,8 +420,8 @@ func (st *station) putDown(ctx context.Context, d drivers.Device, why error, l *
 		return
 	}
 	st.log.WarnContext(ctx, "device closed", "err", why)
-	if errors.Is(why, errHung) || errors.Is(err, errHung) {
-		st.become(StateError, hung(int(st.calls.Load())))
+	if hangs := errors.Join(why, err); errors.Is(hangs, errHung) {
+		st.become(st.standing(hangs))
 	}
 	if reset && !own {
 		st.resetPort(ctx)

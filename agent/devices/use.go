@@ -91,14 +91,19 @@ func (st *station) use(ctx context.Context, owner string, f func(context.Context
 	case errors.Is(err, drivers.ErrNoHardware), errors.Is(err, drivers.ErrClosed):
 		st.fail(d, err)
 	case errors.Is(err, drivers.ErrOffline):
-		st.mu.Lock()
-		st.suspect = true
-		st.mu.Unlock()
-		st.poke()
+		st.suspected()
 	default:
 		st.poke() // how it stands may have changed
 	}
 	return err
+}
+
+// suspected has the station ask its device, because somebody found it silent.
+func (st *station) suspected() {
+	st.mu.Lock()
+	st.suspect = true
+	st.mu.Unlock()
+	st.poke()
 }
 
 // fail hands the reason to the station's goroutine, unless the device is another by now.

@@ -39,7 +39,7 @@ func SelfTest(info SelfTestInfo) receipt.Receipt {
 	addSamples(&r, info.Columns)
 	code := strings.TrimSpace(info.Shop.Terminal + " " + info.At.Format(timeForm))
 	r.Add(receipt.Rule(), receipt.Centered("扫码应读出 The code reads"), receipt.Centered(code), receipt.QR(code))
-	r.Add(receipt.DoubleRule(), receipt.Centered("切纸应在下方 The cut is below this line"), receipt.Feed(1))
+	r.Add(receipt.DoubleRule(), receipt.Centered("此行下方切纸 Cut below this line"), receipt.Feed(1))
 	if info.OpenTill {
 		r.Add(receipt.KickDrawer())
 	}
@@ -93,7 +93,7 @@ func addStatus(r *receipt.Receipt, s *drivers.PrinterStatus) {
 		{"纸用完 Paper end", s.PaperEnd},
 		{"纸将尽 Paper near end", s.PaperNearEnd},
 		{"切刀故障 Cutter error", s.CutterError},
-		{"钱箱打开 Drawer open", s.DrawerOpen},
+		{"钱箱开 Drawer open", s.DrawerOpen},
 	} {
 		r.Add(receipt.Pair(q.name, word[q.is.Value]))
 	}

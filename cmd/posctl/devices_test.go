@@ -244,6 +244,27 @@ func TestDoctorWithoutAnAgent(t *testing.T) {
 	}
 }
 
+// A till that is not enrolled uses no device yet: that is said, and nothing of a clock or a
+// network that it has not asked.
+func TestDoctorBeforeEnrolment(t *testing.T) {
+	t.Setenv("LC_ALL", "en_US.UTF-8")
+	socket := agent(t, map[string]string{"GET /v1/status": `{"terminal":"","connected":false}`})
+	var out, errs bytes.Buffer
+	if code := run([]string{"doctor", "--socket", socket}, &cli.Streams{Out: &out, Err: &errs}); code != cli.Negative {
+		t.Errorf("exit %d: %s", code, errs.String())
+	}
+	for _, want := range []string{"✗ enrolment", "posctl enroll", "devices are used once the till is enrolled"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("%q is not said:\n%s", want, out.String())
+		}
+	}
+	for _, wrong := range []string{"clock", "no agent", "NATS"} {
+		if strings.Contains(out.String(), wrong) {
+			t.Errorf("%q is said:\n%s", wrong, out.String())
+		}
+	}
+}
+
 func TestDoctorForPeople(t *testing.T) {
 	t.Setenv("LC_ALL", "en_US.UTF-8")
 	all, err := doctor.Examine(doctor.Bench{Tree: sysfstest.Plant(t, sysfstest.Counter, "/dev/hidraw0")})

@@ -47,7 +47,9 @@ func (d DoctorCmd) Run(ctx context.Context, out *cli.Streams) error {
 		if err != nil {
 			return err
 		}
-		findings = examine(st, time.Now())
+		if findings = examine(st, time.Now()); st.Terminal == "" {
+			return nil // its devices are not in use yet
+		}
 		bench.Asked = true
 		bench.Devices, err = asked(ctx, c)
 		return err
@@ -161,8 +163,13 @@ func examine(s sdk.Status, now time.Time) []doctor.Finding {
 		}
 		return doctor.Finding{Code: code, Severity: bad, Text: text, Evidence: evidence, Hint: hint}
 	}
+	enrolled := look("enrolled", s.Terminal != "", doctor.Error, pos.Text{ZH: "注册", EN: "enrolment"}, s.Terminal, pos.ErrNotEnrolled.Hint())
+	if s.Terminal == "" { // then it does nothing yet that could be looked at
+		return []doctor.Finding{enrolled, look("unused", false, doctor.Info,
+			pos.Text{ZH: "注册后才启用外设,只检查了内核可见的部分", EN: "devices are used once the till is enrolled; only what the kernel shows was looked at"}, "", pos.Text{})}
+	}
 	list := []doctor.Finding{
-		look("enrolled", s.Terminal != "", doctor.Error, pos.Text{ZH: "注册", EN: "enrolment"}, s.Terminal, pos.ErrNotEnrolled.Hint()),
+		enrolled,
 		look("centre", s.Connected, doctor.Error, pos.Text{ZH: "与中心的连接", EN: "connection to the centre"}, "",
 			pos.Text{ZH: "检查网络与防火墙(NATS 端口);离线收款仍可用", EN: "check network and firewall (NATS port); offline payments still work"}),
 		look("unsent", s.Outbox.Unsent == 0, doctor.Warning, pos.Text{ZH: "上传交易", EN: "upload of payments"},

@@ -36,6 +36,12 @@ type Port interface {
 	String() string
 }
 
+// Noticing is a Port that notices between two calls that it is lost.
+type Noticing interface {
+	// Ended is closed when the port is of no further use.
+	Ended() <-chan struct{}
+}
+
 // leastPoll keeps a profile that says nothing from making a port busy.
 const leastPoll = 50 * time.Millisecond
 

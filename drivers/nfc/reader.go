@@ -39,6 +39,7 @@ type Reader struct {
 	life     drivers.Lifecycle
 	counters drivers.Counters
 	steps    chan struct{} // holds one token while the life cycle changes
+	changed  chan struct{} // holds one token after a port was lost
 
 	mu   sync.Mutex
 	info drivers.DeviceInfo
@@ -51,6 +52,7 @@ type Reader struct {
 var (
 	_ drivers.NFCReader = (*Reader)(nil)
 	_ drivers.Resetter  = (*Reader)(nil)
+	_ drivers.Reporter  = (*Reader)(nil)
 )
 
 // New makes a closed reader.
@@ -66,8 +68,8 @@ func New(p profiles.NFC, dial Dial, o Options) *Reader {
 	}
 	return &Reader{
 		name: o.Name, profile: p, dial: dial, opt: o,
-		steps: make(chan struct{}, 1),
-		info:  drivers.DeviceInfo{Category: drivers.CategorySmartCardRW, Name: o.Name, Profile: p.Name},
+		steps: make(chan struct{}, 1), changed: make(chan struct{}, 1),
+		info: drivers.DeviceInfo{Category: drivers.CategorySmartCardRW, Name: o.Name, Profile: p.Name},
 	}
 }
 
@@ -141,11 +143,29 @@ func (r *Reader) connect(ctx context.Context) error {
 		}
 		return err
 	}
+	if n, ok := port.(Noticing); ok {
+		go r.watch(n.Ended())
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.port, r.lost = port, nil
 	return nil
 }
+
+// watch leaves a token when a port is lost, or closed.
+func (r *Reader) watch(ended <-chan struct{}) {
+	<-ended
+	select {
+	case r.changed <- struct{}{}:
+	default: // the last token was not taken yet
+	}
+}
+
+// Changed implements drivers.Reporter.
+func (r *Reader) Changed() <-chan struct{} { return r.changed }
+
+// Reports implements drivers.Reporter: only the loss of the port is told.
+func (r *Reader) Reports() bool { return false }
 
 // Enable implements drivers.Device.
 func (r *Reader) Enable(ctx context.Context) error {

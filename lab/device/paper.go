@@ -1,24 +1,40 @@
 package device
 
 import (
+	"bytes"
 	"fmt"
 	"image"
 	"strings"
 )
 
+// How bright paper and print are in a picture.
+const (
+	white = 0xff
+	black = 0x10
+)
+
 // paper is the roll: rows of dots that have passed the head, and the same as text.
 type paper struct {
-	dots  int // printable width
-	rows  [][]bool
+	dots  int      // printable width
+	rows  [][]byte // as bright as a picture has it; nil: white
 	lines []string
 	high  int // rows of the picture that the last line stands for, 0 when it is text
 	broad int
 }
 
 func (p *paper) feed(rows int) {
-	for range rows {
-		p.rows = append(p.rows, make([]bool, p.dots))
+	p.rows = append(p.rows, make([][]byte, rows)...)
+}
+
+// blacken makes a dot black, as far as it is on the paper.
+func (p *paper) blacken(x, y int) {
+	if x >= p.dots || y >= len(p.rows) {
+		return
 	}
+	if p.rows[y] == nil {
+		p.rows[y] = bytes.Repeat([]byte{white}, p.dots)
+	}
+	p.rows[y][x] = black
 }
 
 // glyph is one character waiting in the line buffer.
@@ -74,8 +90,8 @@ func (p *paper) print(font *Font, line []glyph, spacing int) {
 func (p *paper) band(g glyph, top int) {
 	for x := range g.width() {
 		for y := range cellHeight {
-			if g.columns[3*x+y/8]&(0x80>>(y%8)) != 0 && g.x+x < p.dots {
-				p.rows[top+y][g.x+x] = true
+			if g.columns[3*x+y/8]&(0x80>>(y%8)) != 0 {
+				p.blacken(g.x+x, top+y)
 			}
 		}
 	}
@@ -93,15 +109,11 @@ func (p *paper) note(width, rows int) {
 
 func (p *paper) draw(font *Font, g glyph, top int) {
 	c := font.cellOf(g.r, g.wide)
-	for y := range g.height() {
-		for x := range g.width() {
-			cx, cy := x/g.sx, y/g.sy
-			on := c.dots[cy][cx]
-			if g.bold && !on && cx > 0 {
-				on = c.dots[cy][cx-1]
-			}
-			if g.x+x < p.dots && top+y < len(p.rows) {
-				p.rows[top+y][g.x+x] = on != g.invert
+	for y := range cellHeight {
+		for x := range g.width() / g.sx {
+			on := c.dots[y][x] || g.bold && x > 0 && c.dots[y][x-1]
+			if on != g.invert {
+				p.set(top+y*g.sy, g.x+x*g.sx, g.sx, g.sy)
 			}
 		}
 	}
@@ -142,9 +154,7 @@ func (p *paper) raster(bits []byte, rowBytes, rows, left, sx, sy int) {
 func (p *paper) set(top, left, sx, sy int) {
 	for y := range sy {
 		for x := range sx {
-			if left+x < p.dots {
-				p.rows[top+y][left+x] = true
-			}
+			p.blacken(left+x, top+y)
 		}
 	}
 }
@@ -154,16 +164,9 @@ func (p *paper) picture(paperDots int) *image.Gray {
 	const above, below = 40, 24
 	left := (paperDots - p.dots) / 2
 	img := image.NewGray(image.Rect(0, 0, paperDots, above+len(p.rows)+below))
-	for i := range img.Pix {
-		img.Pix[i] = 0xff
-	}
+	copy(img.Pix, bytes.Repeat([]byte{white}, len(img.Pix)))
 	for y, row := range p.rows {
-		line := img.Pix[img.PixOffset(left, above+y):]
-		for x, on := range row {
-			if on {
-				line[x] = 0x10
-			}
-		}
+		copy(img.Pix[img.PixOffset(left, above+y):], row)
 	}
 	return img
 }

@@ -157,7 +157,9 @@ func TestSlowCardKeepsTheWaitAlive(t *testing.T) {
 func TestStaleAnswers(t *testing.T) {
 	b := newBench(t, device.CCIDOptions{})
 	b.card = device.NewEchoCard(aid, device.CardOptions{})
-	r := started(t, b.reader(t))
+	p := profile(t)
+	p.Timing.CardMS = 60_000 // the caller gives up, never the driver
+	r := started(t, nfc.New(p, ccid.Dial(p, b.socket.Dial), nfc.Options{}))
 	b.model.Tap(b.card)
 	c, err := r.WaitCard(t.Context())
 	if err != nil {

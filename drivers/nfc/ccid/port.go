@@ -313,6 +313,9 @@ func (p *port) Control(ctx context.Context, command []byte) ([]byte, error) {
 	return m.data, err
 }
 
+// Ended implements nfc.Noticing.
+func (p *port) Ended() <-chan struct{} { return p.link.Ended() }
+
 // Close implements nfc.Port.
 func (p *port) Close() error {
 	p.stop()

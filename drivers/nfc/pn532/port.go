@@ -174,6 +174,9 @@ func (p *port) Deselect(ctx context.Context) error {
 // Control implements nfc.Port: the chip has neither light nor buzzer.
 func (p *port) Control(context.Context, []byte) ([]byte, error) { return nil, drivers.ErrIllegal }
 
+// Ended implements nfc.Noticing.
+func (p *port) Ended() <-chan struct{} { return p.link.Ended() }
+
 // Close implements nfc.Port.
 func (p *port) Close() error { return p.link.Close() }
 

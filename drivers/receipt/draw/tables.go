@@ -85,10 +85,19 @@ func fontAt(file io.ReaderAt, start int64) (*aligned, error) {
 		if end = t.at + t.length; end >= 1<<31 {
 			return nil, errNotFont
 		}
+		if !ends(file, t.from+t.length) { // else a few bytes would have half a gigabyte made ready
+			return nil, errNotFont
+		}
 		binary.BigEndian.PutUint32(record[8:], uint32(t.at)) //nolint:gosec // below 1<<31, checked above
 		f.tables = append(f.tables, t)
 	}
 	return f, nil
+}
+
+// ends reports whether a file is so long.
+func ends(file io.ReaderAt, at int64) bool {
+	n, _ := file.ReadAt(make([]byte, 1), max(at-1, 0)) // a byte at the end comes with io.EOF
+	return n == 1
 }
 
 // ReadAt implements io.ReaderAt: the directory, then the tables with zeros between.
