@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"dcpos/central/issuance"
+	"dcpos/central/payment"
 	"dcpos/pos"
 )
 
@@ -329,14 +330,15 @@ func (t issuanceTx) Resume(ctx context.Context, id pos.PaymentID, honour bool) e
 	if honour {
 		decided = "honoured"
 	}
-	if _, err := t.Exec(ctx, `UPDATE envelope_lates SET decided = ? WHERE payment = ?`, decided, id.String()); err != nil {
-		return fmt.Errorf("decide late payment: %w", err)
+	if err := t.decideLate(ctx, id, decided); err != nil {
+		return err
 	}
-	reason := pos.ErrEnvelopeWindow
-	if honour {
-		reason = ""
+	return payment.Resume(ctx, paymentTx(t), t.NowMS(), id, honour)
+}
+
+func (t *Tx) decideLate(ctx context.Context, id pos.PaymentID, decided string) error {
+	if _, err := t.Exec(ctx, `UPDATE envelope_lates SET decided = ? WHERE payment = ? AND decided = ''`, decided, id.String()); err != nil {
+		return fmt.Errorf("decide late payment %s: %w", id, err)
 	}
-	_, err := t.Exec(ctx, `UPDATE payments SET next_ms = ?, reason = ? WHERE id = ? AND state = 'accepted_evidence' AND next_ms = 0`,
-		t.NowMS(), string(reason), id.String())
-	return err
+	return nil
 }
