@@ -95,7 +95,7 @@ func (l *oneLife) live(ctx context.Context, payments int) error {
 	}
 	for taken := 0; taken < payments; {
 		n := 1 + l.rng.IntN(2)
-		entries, err := l.Update(ctx, func(pos.JournalView) ([]pos.Draft, error) { return l.payments(n), nil })
+		acknowledged, err := l.sell(ctx, n)
 		if err != nil {
 			if err := l.heal(ctx, err); err != nil {
 				return err
@@ -103,8 +103,7 @@ func (l *oneLife) live(ctx context.Context, payments int) error {
 			continue
 		}
 		taken += n
-		last := entries[len(entries)-1]
-		l.tell("ack %d %s", last.Seq, hex.EncodeToString(last.Hash))
+		l.tell("%s", acknowledged)
 	}
 	if err := l.Close(); err != nil { // the fault may hit the last checkpoint: the next start settles it
 		l.tell("unclean")
@@ -117,13 +116,13 @@ func (l *oneLife) heal(ctx context.Context, err error) error {
 		return fmt.Errorf("not a finding about the disk: %w", err)
 	}
 	l.tell("failed")
-	if _, err := l.Update(ctx, func(pos.JournalView) ([]pos.Draft, error) { return l.payments(1), nil }); err == nil {
+	if _, err := l.sell(ctx, 1); err == nil {
 		return errors.New("a failed store took a payment")
 	}
 	if err := again(ctx, func() error { return l.Heal(ctx) }); err != nil {
 		return fmt.Errorf("does not heal: %w", err)
 	}
-	return nil
+	return l.codes(ctx) // what failed may be there or not, entry and code together
 }
 
 // sturdyTill is the watcher's side of one process of sturdy.
@@ -152,6 +151,7 @@ func startSturdy(ctx context.Context, root string) (*sturdyTill, error) {
 type told struct {
 	last            uint64
 	head            string
+	payments        int
 	failed, unclean int
 }
 
@@ -169,7 +169,7 @@ func (s *sturdyTill) life(folder string, payments int) (l told, err error) {
 		case "unclean":
 			l.unclean++
 		case "ack":
-			if _, err := fmt.Sscan(rest, &l.last, &l.head); err != nil {
+			if _, err := fmt.Sscan(rest, &l.last, &l.head, &l.payments); err != nil {
 				return l, err
 			}
 		}
@@ -244,6 +244,9 @@ func (w *walk) life(i, n int) error {
 	payments := 6 + last/6
 	if fault.FailSync > 0 {
 		payments = 6 + 2*last // one or two share a commit
+		if w.again > 0 {
+			payments = 6 + 3*last/2 // each heal has fsyncs of its own
+		}
 	}
 	folder := fmt.Sprintf("life-%d-%d", i, n)
 	l, err := w.till.life(folder, payments)
@@ -304,8 +307,8 @@ func (w *walk) judge(dir string, l told) error {
 	if err != nil {
 		return err
 	}
-	w.acked += int(l.last-1) / 2
-	w.more += int(r.LastSeq-l.last) / 2
+	w.acked += l.payments
+	w.more += max(0, r.Payments-l.payments)
 	return nil
 }
 
