@@ -20,7 +20,7 @@ type looked struct {
 	wallet    dcep.WalletCertificate
 	statement []byte
 	policy    uint64 // by which the till took it, as its journal says
-	err       error // it is no evidence, or not signed by the wallet that it names
+	err       error  // it is no evidence, or not signed by the wallet that it names
 }
 
 // look verifies evidence bytes. Whether the wallet is expired or revoked is its institution's to say:

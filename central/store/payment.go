@@ -237,7 +237,9 @@ func (t paymentTx) Held(ctx context.Context, id pos.PaymentID) (bool, error) {
 }
 
 // LetGo implements payment.Tx.
-func (t paymentTx) LetGo(ctx context.Context, id pos.PaymentID) error { return t.decideLate(ctx, id, "conflict") }
+func (t paymentTx) LetGo(ctx context.Context, id pos.PaymentID) error {
+	return t.decideLate(ctx, id, "conflict")
+}
 
 // Journaled implements payment.Tx.
 func (t paymentTx) Journaled(ctx context.Context, terminal string, id pos.PaymentID) (p pos.Payment, known bool, err error) {
