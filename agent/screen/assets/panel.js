@@ -59,7 +59,7 @@ function entry() {
     problem() || h('p.guide', { id: 'guide', role: 'status' }),
     offline
       ? h('div.go', {}, button('.primary.big', 'off', 'take_offline', () => take('evidence'), { id: 'take' }),
-        till.status?.room?.forward_most > 0 && !till.status.room.forward_stop && button('.big', 'scan', 'take_stored', () => take('b_scan_c'), { id: 'store' }))
+        till.status?.room?.forward_most > 0 && !till.status.room.forward_stop && button('.big', 'scan', 'take_stored', () => take('b_scan_c'), { id: 'later' }))
       : h('div.go', {}, button('.primary.big', 'scan', 'take', () => take('b_scan_c'), { id: 'take' }),
         button('.big', 'qr', 'take_qr', () => take('c_scan_b'), { id: 'qr' })),
     h('p.keys.muted', { text: t(offline ? 'offline_ways' : 'keys') }),
