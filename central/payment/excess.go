@@ -74,35 +74,14 @@ const maxWeighed = 4096
 // findings do not depend on the order in which statements arrive.
 func (d *Desk) weigh(ctx context.Context, t *turn, s Signed) error {
 	found := map[string]Excess{}
-	p := s.promise()
-	for _, w := range []struct {
-		name  Cap
-		width int64
-		of    func(pos.Tier) pos.Money
-	}{
-		{CapSingle, 0, func(c pos.Tier) pos.Money { return c.Single }},
-		{CapDay, dayMS, func(c pos.Tier) pos.Money { return c.Day }},
-		{CapYear, yearMS, func(c pos.Tier) pos.Money { return c.Year }},
-	} {
-		caps, err := t.caps(ctx, p)
+	for _, span := range spans() {
+		beyond, err := t.beyond(ctx, s, span)
 		if err != nil {
 			return err
 		}
-		around := []Promise{p}
-		if w.width > 0 && w.of(caps) > 0 {
-			if around, err = t.Promises(ctx, s.Institution, s.Wallet, s.SignedMS-w.width, s.SignedMS+w.width, maxWeighed); err != nil {
-				return err
-			}
-		}
-		for _, end := range sums(around, s.SignedMS, w.width) {
-			if caps, err = t.caps(ctx, end.Promise); err != nil {
-				return err
-			}
-			if most := w.of(caps); most > 0 && end.sum > most {
-				x := end.excess(s, w.name, most)
-				if _, told := found[string(x.Cap)+x.Period]; !told {
-					found[string(x.Cap)+x.Period] = x
-				}
+		for _, x := range beyond {
+			if _, told := found[string(x.Cap)+x.Period]; !told {
+				found[string(x.Cap)+x.Period] = x
 			}
 		}
 	}
@@ -112,6 +91,45 @@ func (d *Desk) weigh(ctx context.Context, t *turn, s Signed) error {
 		}
 	}
 	return nil
+}
+
+// span is how long a cap looks back; 0 at one payment alone.
+type span struct {
+	name  Cap
+	width int64
+	most  func(pos.Tier) pos.Money
+}
+
+func spans() []span {
+	return []span{
+		{CapSingle, 0, func(c pos.Tier) pos.Money { return c.Single }},
+		{CapDay, dayMS, func(c pos.Tier) pos.Money { return c.Day }},
+		{CapYear, yearMS, func(c pos.Tier) pos.Money { return c.Year }},
+	}
+}
+
+// beyond lists the sums above a span's cap that a statement is a part of, in order of time.
+func (t *turn) beyond(ctx context.Context, s Signed, span span) (all []Excess, err error) {
+	own := s.promise()
+	caps, err := t.caps(ctx, own)
+	if err != nil || span.most(caps) == 0 {
+		return nil, err
+	}
+	around := []Promise{own}
+	if span.width > 0 {
+		if around, err = t.Promises(ctx, s.Institution, s.Wallet, s.SignedMS-span.width, s.SignedMS+span.width, maxWeighed); err != nil {
+			return nil, err
+		}
+	}
+	for _, end := range sums(around, s.SignedMS, span.width) {
+		if caps, err = t.caps(ctx, end.Promise); err != nil {
+			return nil, err
+		}
+		if most := span.most(caps); most > 0 && end.sum > most {
+			all = append(all, end.excess(s, span.name, most))
+		}
+	}
+	return all, nil
 }
 
 // sum is what a wallet has signed until a promise, that included.

@@ -325,7 +325,8 @@ func (b *blackouts) round(n int) error {
 			return err
 		}
 	}
-	for taken, more := 0, true; more; { // what was told before it died counts
+	for more := true; more; { // what was told before it died counts
+		var taken int
 		_, taken, more = l.hear(b.book, has)
 		b.taken = max(b.taken, taken)
 	}
