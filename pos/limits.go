@@ -53,7 +53,7 @@ const (
 type Tier struct {
 	Class  int   `json:"class"`
 	Single Money `json:"single"`
-	Day    Money `json:"day"`            // at this till: it knows no other
+	Day    Money `json:"day"`            // in 24 hours; a till knows what was paid at it alone, the centre all
 	Year   Money `json:"year,omitempty"` // likewise, in 365 days
 }
 
@@ -66,9 +66,10 @@ type Forward struct {
 }
 
 // DefaultLimits are the defaults of design §3. The tiers are those that the PBoC named on
-// 11 June 2021 (Mu Changchun, Lujiazui Forum); of class 3 the source is weak. The
-// yearly cap of class 4 is that of the wallets' published conditions (opened with a phone number alone: 50,000 yuan a
-// year; other classes name none); no source of it was read here, so that a policy should say it. The split
+// 11 June 2021 (Mu Changchun, Lujiazui Forum). Two of their numbers are our own
+// assumption, since no primary source of them was read: class 3, and the yearly cap of class 4 (50,000
+// yuan, which secondary pages give; other classes name none). They differ by generation (a test of 2020 had 10,000 a year for
+// class 4): a policy that is published should say what holds, and from when. The split
 // window is that of EMV's split-sale log as terminals commonly set it.
 func DefaultLimits() Limits {
 	return Limits{
@@ -181,7 +182,7 @@ func (l Limits) Admit(c Claim) error {
 	case c.Amount > l.SplitTotal-max(c.Recent.Total, c.Order):
 		return NewError(ErrLimitSplit, fmt.Errorf("wallet has paid %s within %s, %s of this order", c.Recent.Total, l.SplitWindow, c.Order))
 	}
-	if t, ok := l.tier(c.Tier); ok && t.over(c) {
+	if t, ok := l.Caps(c.Tier); ok && t.over(c) {
 		return NewError(ErrLimitTier, fmt.Errorf("class %d: %s of %s, today %s of %s, this year %s of %s",
 			t.Class, c.Amount, t.Single, c.Today, t.Day, c.Year, t.Year))
 	}
@@ -193,9 +194,9 @@ func (t Tier) over(c Claim) bool {
 	return t.Single > 0 && c.Amount > t.Single || t.Day > 0 && c.Amount > t.Day-c.Today || t.Year > 0 && c.Amount > t.Year-c.Year
 }
 
-// tier finds the row of a wallet's class; the class of fewest rights when it tells none.
+// Caps finds the row of a wallet's class; the class of fewest rights when it tells none (0).
 // Class 1, opened at a counter, has a row only where the policy caps it.
-func (l Limits) tier(class int) (Tier, bool) {
+func (l Limits) Caps(class int) (Tier, bool) {
 	if class == 0 && len(l.Tiers) > 0 {
 		return l.Tiers[len(l.Tiers)-1], true
 	}

@@ -88,8 +88,14 @@ func addState(r *receipt.Receipt, p pos.Payment) {
 	bold := receipt.Style{Bold: true, Size: receipt.Tall, Align: receipt.Center}
 	text := p.State.Text()
 	r.Add(receipt.Text(text.ZH, bold), receipt.Text(text.EN, receipt.Style{Bold: true, Align: receipt.Center}))
-	if p.State == pos.Declined && p.Reason != "" {
-		r.Add(receipt.Centered(p.Reason.Text().Both()))
+	switch p.State {
+	case pos.Declined, pos.Refused, pos.Conflict:
+		if p.Reason != "" {
+			r.Add(receipt.Centered(p.Reason.Text().Both()))
+		}
+	case pos.Stored:
+		addStored(r, p)
+	case pos.Created, pos.Asking, pos.Paid, pos.Unknown, pos.Abandoned, pos.Cancelled, pos.AcceptedEvidence, pos.Credited:
 	}
 	if p.LatePaid {
 		r.Add(receipt.Centered(pos.Text{ZH: "事后到账,自动退款", EN: "paid late, refunded by itself"}.Both()))
@@ -118,4 +124,14 @@ func addSplit(r *receipt.Receipt, f pos.Refund) {
 			receipt.Text(pos.Text{ZH: "红包已到期,此部分由资金方收回", EN: "the envelope is over: its fund takes this part back"}.Both()),
 		)
 	}
+}
+
+// addStored tells the customer what is still to come, and until when: she has left when it is charged.
+func addStored(r *receipt.Receipt, p pos.Payment) {
+	r.Add(
+		receipt.Centered("网络恢复后将从您的凭证扣款"), receipt.Centered("请勿就此单再次支付"),
+		receipt.Centered("Your code is charged when the network is back. Do not pay this order again."),
+		receipt.Pair("凭证 Code of", p.Instrument),
+		receipt.Pair("逾期不再扣款 Not after", time.UnixMilli(p.ExpiresMS).In(pos.Shanghai()).Format(timeForm)),
+	)
 }

@@ -22,6 +22,9 @@ type Store interface {
 	// DoubleSpends lists counters under which a wallet has signed several statements, the newest
 	// first, below the number before (0: from the end).
 	DoubleSpends(ctx context.Context, before int64, limit int) ([]DoubleSpend, error)
+	// Excesses lists wallets that signed beyond their class over all tills, the newest first, below the
+	// number before (0: from the end).
+	Excesses(ctx context.Context, before int64, limit int) ([]Excess, error)
 	// Revocations lists what people did about wallets, the newest first.
 	Revocations(ctx context.Context, limit int) ([]Revocation, error)
 	// AuditLog lists the trail, newest first, below the number before (0: from the end).
@@ -151,8 +154,34 @@ type SpentSide struct {
 	Apart    bool      // of a forked or incomplete journal: the money is in suspense there
 	State    pos.State // the centre's word; empty while it is apart
 	Waits    bool      // for the institution's word on another side
+	Held     bool      // for two people's word on its envelopes
 	Decided  string    // what people decided about a conflict: credit, write_off; empty: nothing yet
 	Evidence []byte    // canonical bytes
+}
+
+// Excess is what a wallet has signed, over all tills, beyond a cap of its class. The payments are as others are.
+type Excess struct {
+	Number      int64
+	Institution string
+	Wallet      string
+	Class       int // 0: its certificate tells none
+	Cap         pos.Text
+	Period      string // the day or the year in which it was passed
+	Most        pos.Money
+	Sum         pos.Money
+	Count       int
+	Policy      uint64 // the version whose cap it is; 0: not told
+	FoundMS     int64
+	Parts       []ExcessPart // the last ones of the sum
+}
+
+// ExcessPart is one of the payments that were added up.
+type ExcessPart struct {
+	Payment  string
+	Terminal string
+	Amount   pos.Money
+	SignedMS int64
+	State    pos.State // the centre's word
 }
 
 // Revocation is a wallet that people here have revoked, or ask to.

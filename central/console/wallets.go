@@ -13,14 +13,26 @@ import (
 
 type walletsBody struct {
 	Doubles     []doubleView
+	Excesses    []excessView
 	Revocations []Revocation
 	Next        int64
+	NextExcess  int64
 	May         bool // wallets can be revoked here
 }
+
+type excessView struct {
+	Excess
+	Revocation *Revocation
+	Form       *revokeForm
+}
+
+// revokeForm asks for a wallet's revocation.
+type revokeForm struct{ Institution, Wallet, CSRF string }
 
 type doubleView struct {
 	DoubleSpend
 	Revocation *Revocation // what was last done about the wallet
+	Form       *revokeForm // nil: this person may not ask for its revocation, or it stands
 	Sides      []sideView
 }
 
@@ -57,6 +69,8 @@ func where(s SpentSide) pos.Text {
 	switch {
 	case s.Apart:
 		return pos.Text{ZH: "分叉或残缺账簿:挂账", EN: "in suspense: its journal is forked or incomplete"}
+	case s.Held:
+		return pos.Text{ZH: "在途:所用红包已回收,待两人决定", EN: "in transit: its envelopes were recalled, two people decide"}
 	case s.Waits:
 		return pos.Text{ZH: "在途:等待机构对另一笔的答复", EN: "in transit: waits for the institution's word on the other"}
 	case s.State == pos.AcceptedEvidence:
@@ -73,37 +87,68 @@ func where(s SpentSide) pos.Text {
 	return pos.Text{ZH: "未入账", EN: "not credited"}
 }
 
-// wallets lists double spendings with both sides' evidence, and what was done about wallets.
+// mostWallets is how many findings of a kind a page has: each comes with its evidence.
+const mostWallets = 50
+
+// wallets lists double spendings with both sides' evidence, wallets beyond their class, and what was done about them.
 func (c *Console) wallets(w http.ResponseWriter, r *http.Request, s Session) {
-	before, _ := strconv.ParseInt(r.URL.Query().Get("before"), 10, 64) // nonsense is the end
-	const most = 50                                                    // each comes with its evidence
-	doubles, err := c.cfg.Store.DoubleSpends(r.Context(), before, most)
+	from := func(name string) int64 {
+		n, _ := strconv.ParseInt(r.URL.Query().Get(name), 10, 64) // nonsense is the end
+		return n
+	}
+	body, err := c.findings(r.Context(), s, from("before"), from("excess"))
 	if err != nil {
 		c.broken(w, r, err)
 		return
 	}
-	body := walletsBody{May: c.cfg.Actions.ProposeRevocation != nil}
-	if body.Revocations, err = c.cfg.Store.Revocations(r.Context(), pageSize); err != nil {
-		c.broken(w, r, err)
-		return
+	c.show(w, r, http.StatusOK, "wallets", s, body)
+}
+
+func (c *Console) findings(ctx context.Context, s Session, before, excess int64) (body walletsBody, err error) {
+	body.May = c.cfg.Actions.ProposeRevocation != nil
+	if body.Revocations, err = c.cfg.Store.Revocations(ctx, pageSize); err != nil {
+		return body, err
+	}
+	doubles, err := c.cfg.Store.DoubleSpends(ctx, before, mostWallets)
+	if err != nil {
+		return body, err
 	}
 	for _, d := range doubles {
 		v := doubleView{DoubleSpend: d}
+		v.Revocation, v.Form = body.about(s, d.Institution, d.Wallet)
 		for _, side := range d.Sides {
 			v.Sides = append(v.Sides, sideView{side, where(side), proofOf(side.Evidence)})
 		}
-		for i := range body.Revocations {
-			if have := &body.Revocations[i]; have.Institution == d.Institution && have.Wallet == d.Wallet {
-				v.Revocation = have
-				break
-			}
-		}
 		body.Doubles = append(body.Doubles, v)
 	}
-	if len(doubles) == most {
-		body.Next = doubles[most-1].Number
+	if len(doubles) == mostWallets {
+		body.Next = doubles[mostWallets-1].Number
 	}
-	c.show(w, r, http.StatusOK, "wallets", s, body)
+	excesses, err := c.cfg.Store.Excesses(ctx, excess, mostWallets)
+	for _, x := range excesses {
+		v := excessView{Excess: x}
+		v.Revocation, v.Form = body.about(s, x.Institution, x.Wallet)
+		body.Excesses = append(body.Excesses, v)
+	}
+	if len(excesses) == mostWallets {
+		body.NextExcess = excesses[mostWallets-1].Number
+	}
+	return body, err
+}
+
+// about is what was last done about a wallet, and the form for who may ask for its revocation now.
+func (b *walletsBody) about(s Session, institution, wallet string) (*Revocation, *revokeForm) {
+	var last *Revocation
+	for i := range b.Revocations {
+		if have := &b.Revocations[i]; have.Institution == institution && have.Wallet == wallet {
+			last = have
+			break
+		}
+	}
+	if stands := last != nil && (last.State == "proposed" || last.State == "revoked"); stands || !b.May || !s.Role.May(Operator) {
+		return last, nil
+	}
+	return last, &revokeForm{institution, wallet, s.CSRF}
 }
 
 // proposeRevocation asks for a wallet to be revoked; decideRevocation is another's yes or no; liftRevocation takes

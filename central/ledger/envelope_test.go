@@ -35,7 +35,7 @@ func everyRule() []ledger.Transaction {
 		ledger.Conflicted("M", "ICBC", p), ledger.CreditConflict(ledger.Conflicted("M", "ICBC", p), "t1", "M", "2021-02-12"),
 		ledger.WriteOffConflict(ledger.Conflicted("M", "ICBC", p), "t1", "2021-02-12"), ledger.PaidOutLate(ledger.Late(late), "M", "2021-02-12"),
 		ledger.Broken("b1", "ICBC", "2021-02-10", 1250, 3), ledger.Adjusted("b1", "ICBC", "2021-02-10", ledger.Merchant("M"), 1250, "2021-02-12"),
-		ledger.Settled("b1", "ICBC", "2021-02-10", 1250, 3, 1247), ledger.RefundedFrom(ledger.Merchant("M"), "ICBC", refund, 250, "2021-02-11"),
+		ledger.Settled("b1", "ICBC", "2021-02-10", ledger.NetCredit{Gross: 1250, Fees: 3, Apart: 3, Credit: 1249}), ledger.RefundedFrom(ledger.Merchant("M"), "ICBC", refund, 250, "2021-02-11"),
 	}
 }
 

@@ -3,6 +3,7 @@ package payment
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"dcpos/pos"
 )
@@ -11,7 +12,9 @@ import (
 // counters; a second one, from whichever till, in whichever order and however late, proves a double
 // spending. Of the statements under a counter one at most is with its institution at any time: the
 // others wait. The institution's yes ends them as conflicts, its no lets the next one go. So one is
-// credited at most, and where the institution honours any, one is, whatever came first.
+// credited at most, and where the institution honours any, one is, whatever came first. What is
+// held until people have decided about its envelopes stands aside: nobody waits for it, and
+// nobody's end lets it go.
 
 // Signed is one statement of a wallet under one of its counters.
 type Signed struct {
@@ -27,12 +30,20 @@ type Signed struct {
 	Apart    bool
 	Evidence []byte // of what is apart; else it is with the payment
 	AtMS     int64  // when it was first seen here
+	SignedMS int64  // the till's clock in the challenge
+	Class    int    // of the wallet, 1 to 4; 0: its certificate tells none
+	Policy   uint64 // by which its till took it; 0: not told
+}
+
+func (s Signed) promise() Promise {
+	return Promise{Payment: s.Payment, Terminal: s.Terminal, Amount: s.Amount, SignedMS: s.SignedMS, Class: s.Class, Policy: s.Policy}
 }
 
 func signed(l looked, r Record, apart bool, nowMS int64) Signed {
 	s := Signed{
 		Institution: l.wallet.Institution, Wallet: l.wallet.Serial, Counter: l.said.Counter, Statement: l.statement,
 		Payment: r.ID, Terminal: r.Terminal, Amount: l.said.Challenge.Amount, Apart: apart, AtMS: nowMS,
+		SignedMS: l.said.Challenge.AtMS, Class: l.wallet.Tier, Policy: l.policy,
 	}
 	if apart {
 		s.Evidence = r.Evidence
@@ -61,17 +72,29 @@ func (d *Desk) enter(ctx context.Context, t *turn, r Record, l looked) (out Reco
 		case other.State == pos.Credited:
 			return r, spentBy(other), nil
 		case other.State == pos.AcceptedEvidence:
-			r.NextMS, r.Detail = 0, "waits: payment "+other.ID.String()+" was signed under the same counter"
+			held, err := t.Held(ctx, other.ID)
+			if err != nil {
+				return r, nil, err
+			}
+			if !held {
+				r = r.waits(other.ID)
+			}
 		}
 	}
 	return r, nil, nil
+}
+
+// waits is the row while another one under its counter is with the institution.
+func (r Record) waits(other pos.PaymentID) Record {
+	r.NextMS, r.Detail = 0, "waits: payment "+other.String()+" was signed under the same counter"
+	return r
 }
 
 func spentBy(other Record) error {
 	return pos.NewError(pos.ErrEvidenceSeen, fmt.Errorf("payment %s at %s was credited under the same counter", other.ID, other.Terminal))
 }
 
-// put keeps a statement and gives the others under its counter. The first time that there are
+// put keeps a statement, weighs it against its wallet's class, and gives the others under its counter. The first time that there are
 // others is written into the list of conflicts and into the audit trail.
 func (d *Desk) put(ctx context.Context, t *turn, s Signed) (rivals []Signed, err error) {
 	rivals, err = t.SignedUnder(ctx, s.Institution, s.Wallet, s.Counter)
@@ -89,8 +112,16 @@ func (d *Desk) put(ctx context.Context, t *turn, s Signed) (rivals []Signed, err
 			break
 		}
 	}
-	if err := t.PutSigned(ctx, s); err != nil || len(rivals) == 0 {
+	if err := t.PutSigned(ctx, s); err != nil {
 		return rivals, err
+	}
+	if !s.Apart { // the money of what is apart is in suspense: nobody has it
+		if err := d.weigh(ctx, t, s); err != nil {
+			return rivals, err
+		}
+	}
+	if len(rivals) == 0 {
+		return nil, nil
 	}
 	fresh, err := t.AppendConflict(ctx, s.Institution, s.Wallet, s.Counter)
 	if err != nil || !fresh {
@@ -115,34 +146,93 @@ func (d *Desk) witness(ctx context.Context, t *turn, e pos.Entry, l looked) erro
 }
 
 // ended lets go on what waits behind r under its counter: as conflicts when r was credited, else the
-// one that came first is asked about.
+// one that came first is asked about, unless another one is already.
 func (d *Desk) ended(ctx context.Context, t *turn, r Record) error {
-	rivals, err := t.Rivals(ctx, r.ID)
+	open, err := t.open(ctx, r.ID)
 	if err != nil {
 		return err
 	}
-	for _, id := range rivals {
-		other, found, err := t.Payment(ctx, id)
+	if r.State == pos.Credited {
+		return d.conflicts(ctx, t, open, r)
+	}
+	if slices.ContainsFunc(open, func(o Record) bool { return o.NextMS > 0 }) {
+		return nil // its end is followed in turn
+	}
+	for _, other := range open {
+		if held, err := t.Held(ctx, other.ID); err != nil {
+			return err
+		} else if held {
+			continue
+		}
+		other.NextMS, other.Detail, other.UpdatedMS = t.now, "", t.now
+		return t.PutPayment(ctx, other)
+	}
+	return nil
+}
+
+// open lists the payments under the counter of this one's that have no end yet, the first seen first.
+func (t *turn) open(ctx context.Context, id pos.PaymentID) (open []Record, err error) {
+	rivals, err := t.Rivals(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	for _, rival := range rivals {
+		other, found, err := t.Payment(ctx, rival)
+		if err != nil {
+			return nil, err
+		}
+		if found && other.State == pos.AcceptedEvidence {
+			open = append(open, other)
+		}
+	}
+	return open, nil
+}
+
+// conflicts ends what waits when r was credited. What people have refused meanwhile ends by itself (givenUp).
+func (d *Desk) conflicts(ctx context.Context, t *turn, open []Record, r Record) error {
+	for _, other := range open {
+		if other.NextMS > 0 {
+			continue
+		}
+		if err := t.LetGo(ctx, other.ID); err != nil {
+			return err
+		}
+		other, err := d.dispute(ctx, t, other, spentBy(r))
 		if err != nil {
 			return err
 		}
-		if !found || other.State != pos.AcceptedEvidence || other.NextMS > 0 {
-			continue
-		}
-		credited := r.State == pos.Credited
-		if credited {
-			if other, err = d.dispute(ctx, t, other, spentBy(r)); err != nil {
-				return err
-			}
-		} else {
-			other.NextMS, other.Detail = t.now, ""
-		}
 		other.UpdatedMS = t.now
-		if err := t.PutPayment(ctx, other); err != nil || !credited {
+		if err := t.PutPayment(ctx, other); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// Resume goes on with a held payment when two people have decided, within tx: refused, it ends in
+// conflict; honoured, its institution is asked, after the payment under its counter that is with the
+// institution already. A payment that has ended meanwhile, or is not held, stays as it is.
+func Resume(ctx context.Context, tx Tx, nowMS int64, id pos.PaymentID, honour bool) error {
+	t := &turn{Tx: tx, now: nowMS}
+	r, found, err := t.Payment(ctx, id)
+	if err != nil || !found || r.State != pos.AcceptedEvidence || r.NextMS > 0 {
+		return err
+	}
+	r.NextMS, r.Detail, r.UpdatedMS = nowMS, "", nowMS
+	if !honour {
+		r.Reason = pos.ErrEnvelopeWindow
+		return t.PutPayment(ctx, r)
+	}
+	open, err := t.open(ctx, id)
+	if err != nil {
+		return err
+	}
+	for _, other := range open {
+		if other.NextMS > 0 {
+			r = r.waits(other.ID)
+		}
+	}
+	return t.PutPayment(ctx, r)
 }
 
 // index enters evidence that was taken up before there was an index: it changes no payment. more

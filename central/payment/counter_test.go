@@ -36,6 +36,7 @@ type promise struct {
 	wallet  int
 	counter uint64
 	amount  pos.Money
+	atMS    int64
 	file    bool // a salvage file brings it
 	journal bool // its till's journal does
 	moved   pos.PaymentMoved
@@ -47,19 +48,28 @@ func newWallets(t *testing.T, now time.Time, n int) (dcep.Trust, []signatory) {
 	first := newSignatory(t, now)
 	all := []signatory{first}
 	for range n - 1 {
-		all = append(all, first.sibling(t, now))
+		all = append(all, first.sibling(t, now, 0))
 	}
 	return first.trust, all
 }
 
-// sign lets the wallet promise the amount to a till.
-func (h *house) sign(w signatory, till string, counter uint64, amount pos.Money) promise {
+// sign lets the wallet promise the amount to a till, a part of it from envelopes.
+func (h *house) sign(w signatory, till string, counter uint64, amount pos.Money, uses ...pos.EnvelopeUse) promise {
 	h.t.Helper()
-	p := promise{till: till, id: h.id(), counter: counter, amount: amount}
-	e, err := dcep.SignEvidence(w.key, w.der, dcep.Challenge{
+	return h.signAt(w, till, counter, amount, h.clock.Load(), uses...)
+}
+
+func (h *house) signAt(w signatory, till string, counter uint64, amount pos.Money, atMS int64, uses ...pos.EnvelopeUse) promise {
+	h.t.Helper()
+	p := promise{till: till, id: h.id(), counter: counter, amount: amount, atMS: atMS}
+	c := dcep.Challenge{
 		Env: pos.Lab, Terminal: till, Merchant: shop, Payment: p.id, Amount: amount, Nonce: make([]byte, dcep.NonceSize),
-		AtMS: h.clock.Load(), ExpiresMS: h.clock.Load() + 60_000,
-	}, counter, time.UnixMilli(h.clock.Load()))
+		AtMS: atMS, ExpiresMS: atMS + 60_000,
+	}
+	if len(uses) > 0 {
+		c.Category = "general"
+	}
+	e, err := dcep.SignEvidence(w.key, w.der, c, counter, time.UnixMilli(atMS), uses...)
 	if err != nil {
 		h.t.Fatal(err)
 	}

@@ -104,8 +104,9 @@ func (d *Desk) observed(question string, answer func() pos.Answer) pos.Answer {
 // turn is one transaction with the moment of its beginning and whom it tells.
 type turn struct {
 	Tx
-	now  int64
-	told []string
+	now    int64
+	told   []string
+	limits map[uint64]pos.Limits // of policies, by version, that were read
 }
 
 // turn runs fn in a transaction and nudges after the commit.

@@ -17,15 +17,15 @@ type signatory struct {
 	issuer dcep.Signer
 }
 
-// sibling is another wallet of the same institution.
-func (s signatory) sibling(t *testing.T, now time.Time) signatory {
+// sibling is another wallet of the same institution, of a class, or of none that its certificate tells.
+func (s signatory) sibling(t *testing.T, now time.Time, class int) signatory {
 	t.Helper()
 	var err error
 	if s.key, err = s.issuer.Suite().Generate(); err != nil {
 		t.Fatal(err)
 	}
 	s.der, err = dcep.Certify(dcep.Template{
-		Name: "w", Institution: "ICBC", Env: pos.Lab, From: now.Add(-time.Hour), Until: now.Add(time.Hour),
+		Name: "w", Institution: "ICBC", Env: pos.Lab, Tier: class, From: now.AddDate(-3, 0, 0), Until: now.Add(time.Hour),
 	}, s.key.Public(), s.issuer, s.trust.Institutions[0])
 	if err != nil {
 		t.Fatal(err)
@@ -44,7 +44,7 @@ func newSignatory(t *testing.T, now time.Time) signatory {
 	for i, c := range []dcep.Template{
 		{Name: "root", Authority: true}, {Name: "ICBC", Institution: "ICBC", Authority: true}, {Name: "w", Institution: "ICBC"},
 	} {
-		c.Env, c.From, c.Until = pos.Lab, now.Add(-time.Hour), now.Add(time.Hour)
+		c.Env, c.From, c.Until = pos.Lab, now.AddDate(-3, 0, 0), now.Add(time.Hour)
 		if keys[i], err = suite.Generate(); err != nil {
 			t.Fatal(err)
 		}

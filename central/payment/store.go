@@ -70,6 +70,14 @@ type Tx interface {
 	Rivals(ctx context.Context, id pos.PaymentID) ([]pos.PaymentID, error)
 	// AppendConflict remembers that a counter has several statements; false when it was known.
 	AppendConflict(ctx context.Context, institution, wallet string, counter uint64) (bool, error)
+	// Promises lists what journals proper have of a wallet, signed after one moment and before
+	// another, in order of time; of more than limit the last ones.
+	Promises(ctx context.Context, institution, wallet string, afterMS, beforeMS int64, limit int) ([]Promise, error)
+	// AppendExcess remembers a finding; false when the cap's period has one.
+	AppendExcess(ctx context.Context, x Excess) (bool, error)
+	// PolicyLimits gives the limits of a policy; of a version that is not known here the newest of
+	// the fleet's, and without one the zero value, which caps nothing.
+	PolicyLimits(ctx context.Context, version uint64) (pos.Limits, error)
 	MarkIndexed(ctx context.Context, id pos.PaymentID) error
 	// Revocation finds what is proposed or stands for a wallet.
 	Revocation(ctx context.Context, institution, wallet string) (Revocation, bool, error)
@@ -88,6 +96,10 @@ type Tx interface {
 	// JudgeEnvelopes refuses evidence whose envelopes are not to be spent so. held: what it
 	// needs was recalled, and two people decide; the store keeps it until then.
 	JudgeEnvelopes(ctx context.Context, terminal string, u EnvelopeUse) (held bool, err error)
+	// Held reports that a payment waits for two people since JudgeEnvelopes.
+	Held(ctx context.Context, id pos.PaymentID) (bool, error)
+	// LetGo takes a payment that has ended from what waits for people; of one that does not, nothing.
+	LetGo(ctx context.Context, id pos.PaymentID) error
 	ledger.Tx
 }
 

@@ -6,6 +6,7 @@ import (
 
 	"dcpos/central/console"
 	"dcpos/central/ledger"
+	"dcpos/central/payment"
 	"dcpos/pos"
 )
 
@@ -51,6 +52,9 @@ func (t *Tx) spentSides(ctx context.Context, d *console.DoubleSpend) error {
 			if found {
 				side.State, side.Evidence, side.Waits = r.State, r.Evidence, r.State == pos.AcceptedEvidence && r.NextMS == 0
 			}
+			if side.Held, err = (paymentTx{t}).Held(ctx, s.Payment); err != nil {
+				return err
+			}
 			if side.Decided, err = t.decidedConflict(ctx, s.Payment); err != nil {
 				return err
 			}
@@ -75,6 +79,53 @@ func (t *Tx) decidedConflict(ctx context.Context, id pos.PaymentID) (string, err
 		}
 	}
 	return "", nil
+}
+
+// partsShown is how many payments of an excess are shown.
+const partsShown = 20
+
+// Excesses implements console.Store.
+func (s consoleStore) Excesses(ctx context.Context, before int64, limit int) (all []console.Excess, err error) {
+	err = s.view(ctx, func(t *Tx) error {
+		query, args := `SELECT number, institution, wallet, cap, period, class, most, sum, count, policy, signed_ms, found_ms FROM wallet_excesses`, []any{}
+		if before > 0 {
+			query, args = query+` WHERE number < ?`, append(args, before)
+		}
+		spans := map[int64]int64{} // of the excess with this number
+		rows, err := t.Query(ctx, query+` ORDER BY number DESC LIMIT ?`, append(args, limit)...)
+		all, err = list(rows, err, "excesses", func(row interface{ Scan(...any) error }) (x console.Excess, err error) {
+			var name payment.Cap
+			var signed int64
+			err = row.Scan(&x.Number, &x.Institution, &x.Wallet, &name, &x.Period, &x.Class, &x.Most, &x.Sum, &x.Count, &x.Policy, &signed, &x.FoundMS)
+			x.Cap, spans[x.Number] = name.Text(), signed
+			return x, err
+		})
+		for i := range all {
+			if err != nil {
+				return err
+			}
+			err = t.excessParts(ctx, &all[i], spans[all[i].Number])
+		}
+		return err
+	})
+	return all, err
+}
+
+// excessParts adds the last payments of the sum, which ends at a moment.
+func (t *Tx) excessParts(ctx context.Context, x *console.Excess, endMS int64) error {
+	last, err := paymentTx{t}.Promises(ctx, x.Institution, x.Wallet, -1, endMS+1, min(x.Count, partsShown))
+	for _, p := range last {
+		if err != nil {
+			return err
+		}
+		part := console.ExcessPart{Payment: p.Payment.String(), Terminal: p.Terminal, Amount: p.Amount, SignedMS: p.SignedMS}
+		var r payment.Record
+		if r, _, err = (paymentTx{t}).Payment(ctx, p.Payment); err == nil {
+			part.State = r.State
+			x.Parts = append(x.Parts, part)
+		}
+	}
+	return err
 }
 
 // Revocations implements console.Store.

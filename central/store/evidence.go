@@ -3,17 +3,20 @@ package store
 import (
 	"context"
 	"fmt"
+	"math"
+	"slices"
 
 	"dcpos/central/payment"
 	"dcpos/pos"
 )
 
-const signedColumns = `institution, wallet, counter, statement, payment, terminal, amount, apart, evidence, seen_ms`
+const signedColumns = `institution, wallet, counter, statement, payment, terminal, amount, apart, evidence, seen_ms, signed_ms, class, policy`
 
 func scanSigned(row interface{ Scan(...any) error }) (s payment.Signed, err error) {
 	var id string
 	var counter int64
-	if err = row.Scan(&s.Institution, &s.Wallet, &counter, &s.Statement, &id, &s.Terminal, &s.Amount, &s.Apart, &s.Evidence, &s.AtMS); err != nil {
+	if err = row.Scan(&s.Institution, &s.Wallet, &counter, &s.Statement, &id, &s.Terminal, &s.Amount, &s.Apart, &s.Evidence, &s.AtMS,
+		&s.SignedMS, &s.Class, &s.Policy); err != nil {
 		return s, err
 	}
 	s.Counter = uint64(counter) //nolint:gosec // as it was written: all 64 bits
@@ -31,10 +34,11 @@ func (t paymentTx) SignedUnder(ctx context.Context, institution, wallet string, 
 
 // PutSigned implements payment.Tx.
 func (t paymentTx) PutSigned(ctx context.Context, s payment.Signed) error {
-	_, err := t.Exec(ctx, `INSERT INTO wallet_evidence (`+signedColumns+`) VALUES `+rowsOf(10, 1)+`
-		ON CONFLICT (institution, wallet, counter, statement) DO UPDATE SET apart = excluded.apart, evidence = excluded.evidence`,
+	_, err := t.Exec(ctx, `INSERT INTO wallet_evidence (`+signedColumns+`) VALUES `+rowsOf(13, 1)+`
+		ON CONFLICT (institution, wallet, counter, statement) DO UPDATE SET apart = excluded.apart, evidence = excluded.evidence,
+			policy = excluded.policy`,
 		word(s.Institution), s.Wallet, int64(s.Counter), s.Statement, s.Payment.String(), s.Terminal, int64(s.Amount), //nolint:gosec // all 64 bits are kept
-		flag(s.Apart), s.Evidence, s.AtMS)
+		flag(s.Apart), s.Evidence, s.AtMS, s.SignedMS, s.Class, int64(min(s.Policy, math.MaxInt64))) //nolint:gosec // bounded
 	if err != nil {
 		return fmt.Errorf("write evidence of payment %s: %w", s.Payment, err)
 	}
@@ -63,6 +67,47 @@ func (t paymentTx) AppendConflict(ctx context.Context, institution, wallet strin
 		return false, fmt.Errorf("write conflict of wallet %s: %w", wallet, err)
 	}
 	return n > 0, nil
+}
+
+// Promises implements payment.Tx.
+func (t paymentTx) Promises(ctx context.Context, institution, wallet string, afterMS, beforeMS int64, limit int) ([]payment.Promise, error) {
+	rows, err := t.Query(ctx, `SELECT payment, terminal, amount, signed_ms, class, policy FROM wallet_evidence
+		WHERE institution = ? AND wallet = ? AND apart = 0 AND signed_ms > ? AND signed_ms < ?
+		ORDER BY signed_ms DESC, payment DESC LIMIT ?`, word(institution), wallet, afterMS, beforeMS, limit)
+	all, err := list(rows, err, "promises of a wallet", func(row interface{ Scan(...any) error }) (p payment.Promise, err error) {
+		var id string
+		if err := row.Scan(&id, &p.Terminal, &p.Amount, &p.SignedMS, &p.Class, &p.Policy); err != nil {
+			return p, err
+		}
+		p.Payment, err = pos.ParsePaymentID(id)
+		return p, err
+	})
+	slices.Reverse(all)
+	return all, err
+}
+
+// AppendExcess implements payment.Tx.
+func (t paymentTx) AppendExcess(ctx context.Context, x payment.Excess) (bool, error) {
+	n, err := t.Exec(ctx, `INSERT INTO wallet_excesses (institution, wallet, cap, period, class, most, sum, count, policy, payment, signed_ms, found_ms)
+		VALUES `+rowsOf(12, 1)+` ON CONFLICT (institution, wallet, cap, period) DO NOTHING`,
+		word(x.Institution), x.Wallet, string(x.Cap), x.Period, x.Class, int64(x.Most), int64(x.Sum), x.Count, int64(min(x.Policy, math.MaxInt64)), //nolint:gosec // bounded
+		x.Payment.String(), x.SignedMS, t.NowMS())
+	if err != nil {
+		return false, fmt.Errorf("write excess of wallet %s: %w", x.Wallet, err)
+	}
+	return n > 0, nil
+}
+
+// PolicyLimits implements payment.Tx.
+func (t paymentTx) PolicyLimits(ctx context.Context, version uint64) (pos.Limits, error) {
+	all, err := fleetTx(t).policies(ctx, `WHERE version = ?`, int64(min(version, math.MaxInt64))) //nolint:gosec // bounded
+	if err == nil && len(all) == 0 {
+		all, err = fleetTx(t).Policies(ctx, "", "", 1)
+	}
+	if err != nil || len(all) == 0 {
+		return pos.Limits{}, err
+	}
+	return all[0].Limits, nil
 }
 
 // MarkIndexed implements payment.Tx.

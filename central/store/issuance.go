@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"dcpos/central/issuance"
+	"dcpos/central/payment"
 	"dcpos/pos"
 )
 
@@ -226,23 +227,23 @@ func (t issuanceTx) Proposals(ctx context.Context) ([]issuance.Proposal, error) 
 	rows, err := t.Query(ctx, `SELECT number, campaign, what, payment, reason, proposed_by, proposed_ms FROM issuance_proposals
 		WHERE state = 'open' ORDER BY number`)
 	return list(rows, err, "proposals", func(row interface{ Scan(...any) error }) (p issuance.Proposal, err error) {
-		var payment string
-		if err := row.Scan(&p.Number, &p.Campaign, &p.What, &payment, &p.Reason, &p.By, &p.AtMS); err != nil || payment == "" {
+		var of string
+		if err := row.Scan(&p.Number, &p.Campaign, &p.What, &of, &p.Reason, &p.By, &p.AtMS); err != nil || of == "" {
 			return p, err
 		}
-		p.Payment, err = pos.ParsePaymentID(payment)
+		p.Payment, err = pos.ParsePaymentID(of)
 		return p, err
 	})
 }
 
 // PutProposal implements issuance.Tx; one that is open stands for others alike.
 func (t issuanceTx) PutProposal(ctx context.Context, p issuance.Proposal) error {
-	payment := ""
+	id := ""
 	if !p.Payment.IsZero() {
-		payment = p.Payment.String()
+		id = p.Payment.String()
 	}
 	_, err := t.Exec(ctx, `INSERT INTO issuance_proposals (campaign, what, payment, reason, proposed_by, proposed_ms, state, closed_by, closed_ms)
-		VALUES (?, ?, ?, ?, ?, ?, 'open', '', 0) ON CONFLICT DO NOTHING`, p.Campaign, string(p.What), payment, validText(p.Reason), word(p.By), p.AtMS)
+		VALUES (?, ?, ?, ?, ?, ?, 'open', '', 0) ON CONFLICT DO NOTHING`, p.Campaign, string(p.What), id, validText(p.Reason), word(p.By), p.AtMS)
 	return err
 }
 
@@ -275,15 +276,15 @@ func (t issuanceTx) PutLate(ctx context.Context, l issuance.Late) error {
 func (t issuanceTx) Lates(ctx context.Context) ([]issuance.Late, error) {
 	rows, err := t.Query(ctx, `SELECT payment, terminal, campaign, shares, at_ms FROM envelope_lates WHERE decided = '' ORDER BY at_ms, payment`)
 	return list(rows, err, "late payments", func(row interface{ Scan(...any) error }) (l issuance.Late, err error) {
-		var payment string
+		var of string
 		var shares []byte
-		if err := row.Scan(&payment, &l.Terminal, &l.Campaign, &shares, &l.AtMS); err != nil {
+		if err := row.Scan(&of, &l.Terminal, &l.Campaign, &shares, &l.AtMS); err != nil {
 			return l, err
 		}
 		if err := json.Unmarshal(shares, &l.Shares); err != nil {
 			return l, err
 		}
-		l.Payment, err = pos.ParsePaymentID(payment)
+		l.Payment, err = pos.ParsePaymentID(of)
 		return l, err
 	})
 }
@@ -294,14 +295,15 @@ func (t issuanceTx) Resume(ctx context.Context, id pos.PaymentID, honour bool) e
 	if honour {
 		decided = "honoured"
 	}
-	if _, err := t.Exec(ctx, `UPDATE envelope_lates SET decided = ? WHERE payment = ?`, decided, id.String()); err != nil {
-		return fmt.Errorf("decide late payment: %w", err)
+	if err := t.decideLate(ctx, id, decided); err != nil {
+		return err
 	}
-	reason := pos.ErrEnvelopeWindow
-	if honour {
-		reason = ""
+	return payment.Resume(ctx, paymentTx(t), t.NowMS(), id, honour)
+}
+
+func (t *Tx) decideLate(ctx context.Context, id pos.PaymentID, decided string) error {
+	if _, err := t.Exec(ctx, `UPDATE envelope_lates SET decided = ? WHERE payment = ? AND decided = ''`, decided, id.String()); err != nil {
+		return fmt.Errorf("decide late payment %s: %w", id, err)
 	}
-	_, err := t.Exec(ctx, `UPDATE payments SET next_ms = ?, reason = ? WHERE id = ? AND state = 'accepted_evidence' AND next_ms = 0`,
-		t.NowMS(), string(reason), id.String())
-	return err
+	return nil
 }

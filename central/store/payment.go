@@ -233,6 +233,17 @@ func (t paymentTx) JudgeEnvelopes(ctx context.Context, terminal string, u paymen
 	})
 }
 
+// Held implements payment.Tx.
+func (t paymentTx) Held(ctx context.Context, id pos.PaymentID) (bool, error) {
+	var n int64
+	return one(t.QueryRow(ctx, `SELECT 1 FROM envelope_lates WHERE payment = ? AND decided = ''`, id.String()), &n)
+}
+
+// LetGo implements payment.Tx.
+func (t paymentTx) LetGo(ctx context.Context, id pos.PaymentID) error {
+	return t.decideLate(ctx, id, "conflict")
+}
+
 // Journaled implements payment.Tx.
 func (t paymentTx) Journaled(ctx context.Context, terminal string, id pos.PaymentID) (p pos.Payment, known bool, err error) {
 	var b []byte

@@ -53,8 +53,9 @@ func till(threat, name string, want pos.Code, honest int, try func(c *counter) e
 
 func TestAttacks(t *testing.T) {
 	var all []attack
+	site := openSite(t)
 	for _, list := range [][]attack{
-		promises(), papers(), cards(), torn(t), guards(), clocks(), environments(), envelopes(), files(), receipts(), roads(t), sites(t),
+		promises(), papers(), cards(), torn(t), guards(), clocks(), environments(), envelopes(), files(), receipts(), roads(t), sites(site), storedCodes(site),
 	} {
 		all = append(all, list...)
 	}

@@ -45,11 +45,12 @@ type counter struct {
 	events <-chan checkout.Event
 	shift  atomic.Int64 // of the wall clock against the monotonic one
 
-	mu     sync.Mutex
-	trust  dcep.Trust
-	limits pos.Limits
-	sales  int
-	stop   func()
+	mu        sync.Mutex
+	trust     dcep.Trust
+	limits    pos.Limits
+	catalogue pos.Catalogue // of the next start
+	sales     int
+	stop      func()
 }
 
 func openCounter(t *testing.T, env pos.Environment) *counter {
@@ -71,7 +72,7 @@ func (c *counter) start() {
 	if c.stop != nil {
 		c.stop()
 	}
-	began := time.Now()
+	began, catalogue := time.Now(), c.catalogue
 	cl := must[*clock.Clock](c.t)(clock.New(clock.Options{
 		Wall: func() time.Time { return time.Now().Add(time.Duration(c.shift.Load())) },
 		Mono: func() time.Duration { return time.Hour + time.Since(began) }, BootID: "b",
@@ -84,6 +85,7 @@ func (c *counter) start() {
 	}}}
 	c.till = must[*checkout.Till](c.t)(checkout.New(context.Background(), checkout.Config{
 		Env: c.env, Terminal: "T1", Merchant: "M1", Store: "S1", Suite: c.bank.suite, CodeKey: []byte("0123456789abcdef"),
+		Forward: true, Catalogue: func() pos.Catalogue { return catalogue },
 		Journal: memory{c.store}, Host: c.host, Kernel: k, Reader: c.reader, Clock: cl, Log: slog.New(slog.DiscardHandler),
 		Limits: func() pos.Limits {
 			c.mu.Lock()
@@ -122,11 +124,13 @@ func (c *counter) allow(change func(*pos.Limits)) {
 }
 
 // sale names an offline payment.
-func (c *counter) sale(fen pos.Money) (pos.Payment, error) {
+func (c *counter) sale(fen pos.Money) (pos.Payment, error) { return c.saleOf(fen, pos.Evidence) }
+
+func (c *counter) saleOf(fen pos.Money, mode pos.Mode) (pos.Payment, error) {
 	c.sales++
 	name := fmt.Sprintf("sale-%d", c.sales)
 	return c.till.Start(c.t.Context(), checkout.Request{
-		Caller: "screen", Key: name, OrderID: name, OrderAmount: fen, Amount: fen, Mode: pos.Evidence,
+		Caller: "screen", Key: name, OrderID: name, OrderAmount: fen, Amount: fen, Mode: mode,
 	})
 }
 

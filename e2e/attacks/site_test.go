@@ -20,14 +20,18 @@ type site struct {
 	sales int
 }
 
-// sites are attacks on whole programs; one shop is built for all of them, when it is needed.
-func sites(t *testing.T) []attack {
+// openSite builds one shop for all attacks on whole programs, when it is needed.
+func openSite(t *testing.T) func() *site {
 	t.Helper()
-	open := sync.OnceValue(func() *site {
+	return sync.OnceValue(func() *site {
 		s := must[*drill.Site](t)(drill.Open(context.WithoutCancel(t.Context()), drill.SiteOptions{Bin: testbin.Dir(t), Dir: t.TempDir(), Tills: 2}))
 		t.Cleanup(func() { ok(t, s.Close()) })
 		return &site{Site: s}
 	})
+}
+
+// sites are attacks on whole programs.
+func sites(open func() *site) []attack {
 	return []attack{
 		{"T1", "one counter spent at two tills without a network", "conflict", func(t *testing.T) error { t.Helper(); return open().twoTills(t) }},
 		{"T9", "a wallet that was revoked a moment ago, at a till that was online", string(pos.ErrWalletRevoked), func(t *testing.T) error { t.Helper(); return open().revoked(t, true) }},

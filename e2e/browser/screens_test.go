@@ -24,6 +24,7 @@ func TestScreens(t *testing.T) {
 		{"what a cashier must know", journey.whatACashierMustKnow},
 		{"a printer in trouble", journey.aPrinterInTrouble},
 		{"offline on a handheld", journey.offlineOnAHandheld},
+		{"stored and decided", journey.storedAndDecided},
 		{"a customer at a kiosk", journey.aCustomerAtAKiosk},
 		{"a kiosk in trouble", journey.aKioskInTrouble},
 	} {

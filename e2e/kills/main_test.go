@@ -59,12 +59,14 @@ type shop struct {
 	sales  int
 }
 
-func open(t *testing.T) *shop {
+func open(t *testing.T) *shop { t.Helper(); return openWith(t, 1) }
+
+func openWith(t *testing.T, tills int) *shop {
 	t.Helper()
 	t.Parallel()
 	s := &shop{t: t, book: drill.NewNotebook(), began: time.Now()}
 	var err error
-	s.Site, err = drill.Open(t.Context(), drill.SiteOptions{Bin: programs, Dir: t.TempDir(), Seed: *seed})
+	s.Site, err = drill.Open(t.Context(), drill.SiteOptions{Bin: programs, Dir: t.TempDir(), Seed: *seed, Tills: tills})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -32,11 +33,14 @@ const tillCommand = "till"
 
 const powerTerminal = "T-POWER"
 
-// seller takes payments into a journal and tells each one after it was acknowledged.
+// seller takes payments into a journal and tells each one after it was acknowledged. A part of them are
+// codes that are stored to be charged later; some of these are charged.
 type seller struct {
 	*offline.Store
-	rng *rand.Rand
-	out *bufio.Writer
+	rng    *rand.Rand
+	out    *bufio.Writer
+	taken  int // payments in the file
+	stored []pos.PaymentID
 }
 
 // keyFile is the till's key; it lies beside the mount, for a key is not what is tested.
@@ -103,29 +107,96 @@ func take(ctx context.Context, dir, seed string, out io.Writer) error {
 		return err
 	}
 	for {
-		entries, err := s.Update(ctx, func(pos.JournalView) ([]pos.Draft, error) { return s.payments(1 + s.rng.IntN(most)), nil })
+		last, err := s.sell(ctx, 1+s.rng.IntN(most))
 		if err != nil {
 			return fmt.Errorf("take payments: %w", err)
 		}
-		last := entries[len(entries)-1] // its hash covers all before it
-		_, _ = fmt.Fprintf(s.out, "ack %d %s\n", last.Seq, hex.EncodeToString(last.Hash))
+		_, _ = fmt.Fprintln(s.out, last)
 		if err := s.out.Flush(); err != nil {
 			return err
 		}
 	}
 }
 
+// sell takes n payments in one commit, and says with which words they are acknowledged.
+func (s *seller) sell(ctx context.Context, n int) (string, error) {
+	before := slices.Clone(s.stored)
+	entries, err := s.Update(ctx, func(pos.JournalView) ([]pos.Draft, error) {
+		s.stored = slices.Clone(before)
+		return s.payments(n)
+	})
+	if err != nil {
+		s.stored = before // which of them are there the next start tells
+		return "", err
+	}
+	s.taken += n
+	last := entries[len(entries)-1] // its hash covers all before it
+	return fmt.Sprintf("ack %d %s %d", last.Seq, hex.EncodeToString(last.Hash), s.taken), nil
+}
+
 func (s *seller) found(ctx context.Context) error {
 	entries, err := s.Unsent(ctx, 0, 0, 1<<20, 1<<30)
 	for _, e := range entries {
+		if e.Kind == pos.KindPaymentCreated {
+			s.taken++
+		}
 		_, _ = fmt.Fprintf(s.out, "has %d %s\n", e.Seq, hex.EncodeToString(e.Hash))
+	}
+	if err == nil {
+		err = s.codes(ctx)
 	}
 	_, _ = fmt.Fprintln(s.out, "open")
 	return errors.Join(err, s.out.Flush())
 }
 
-// payments are n offline payments, two entries each, of one commit.
-func (s *seller) payments(n int) (drafts []pos.Draft) {
+// codes holds the stored codes against the journal: each payment that is stored has its code, whole, and
+// one that was charged has none.
+func (s *seller) codes(ctx context.Context) error {
+	s.stored = nil
+	list, err := s.Payments(ctx, offline.Query{States: []pos.State{pos.Stored, pos.Paid}})
+	if err != nil {
+		return err
+	}
+	return s.View(ctx, func(v pos.JournalView) error {
+		for _, p := range list {
+			sealed, there, err := v.Secret(p.ID)
+			switch {
+			case err != nil:
+				return err
+			case p.State != pos.Stored && there:
+				return fmt.Errorf("payment %s is %s, and its code is kept", p.ID, p.State)
+			case p.State != pos.Stored:
+				continue
+			}
+			if code, err := dcep.OpenCode(codeSuite(), codeKey, p.ID, sealed); err != nil || code != codeOf(p.ID) {
+				return fmt.Errorf("payment %s is stored, and its code is not: %w", p.ID, err)
+			}
+			s.stored = append(s.stored, p.ID)
+		}
+		return nil
+	})
+}
+
+// codeKey seals stored codes; as the terminal's key it is not what is tested.
+var codeKey = []byte("a till's secret for codes")
+
+func codeSuite() dcep.Suite {
+	s, _ := dcep.SuiteByName(dcep.Ed25519SHA256) // it ships
+	return s
+}
+
+func codeOf(id pos.PaymentID) string { return "lab-pass of " + id.String() }
+
+// payments are n offline payments, two entries each, of one commit: one in four a stored code, and before them
+// perhaps the end of one that was stored earlier.
+func (s *seller) payments(n int) (drafts []pos.Draft, err error) {
+	if len(s.stored) > 0 && s.rng.IntN(3) == 0 {
+		drafts = append(drafts, pos.Draft{
+			Kind: pos.KindPaymentMoved, Payment: s.stored[0], Operator: pos.OperatorSystem, At: moment(), BusinessDate: businessDay,
+			Body: pos.PaymentMoved{From: pos.Stored, To: pos.Paid, Source: "centre", Institution: "ICBC", InstitutionTxn: "T", SettlementDate: businessDay},
+		})
+		s.stored = s.stored[1:]
+	}
 	for range n {
 		var random [10]byte
 		for i := range random {
@@ -136,15 +207,30 @@ func (s *seller) payments(n int) (drafts []pos.Draft) {
 		draft := func(kind pos.Kind, body any) {
 			drafts = append(drafts, pos.Draft{Kind: kind, Payment: id, Operator: "1001", At: moment(), BusinessDate: businessDay, Body: body})
 		}
-		draft(pos.KindPaymentCreated, pos.PaymentCreated{
+		created := pos.PaymentCreated{
 			OrderID: id.String(), OrderAmount: amount, Amount: amount, Mode: pos.Evidence, Caller: "screen", Key: id.String(), BodyHash: "h", Attempt: 1,
-		})
-		draft(pos.KindPaymentMoved, pos.PaymentMoved{
+		}
+		taken := pos.PaymentMoved{
 			From: pos.Created, To: pos.AcceptedEvidence, Source: "wallet", Institution: "ICBC",
 			Wallet: "w", Counter: s.rng.Uint64() >> 1, Evidence: random[:],
-		})
+		}
+		var sealed []byte
+		if s.rng.IntN(4) == 0 {
+			created.Mode = pos.BScanC
+			taken = pos.PaymentMoved{
+				From: pos.Created, To: pos.Stored, Source: "till", Institution: "ICBC", Instrument: "lab-pass",
+				CodeHash: random[:], ExpiresMS: time.Now().Add(time.Hour).UnixMilli(),
+			}
+			if sealed, err = dcep.SealCode(codeSuite(), codeKey, id, codeOf(id)); err != nil {
+				return nil, err
+			}
+			s.stored = append(s.stored, id)
+		}
+		draft(pos.KindPaymentCreated, created)
+		draft(pos.KindPaymentMoved, taken)
+		drafts[len(drafts)-1].Secret = sealed
 	}
-	return drafts
+	return drafts, nil
 }
 
 // life is one run of the till as its watcher hears it.
@@ -165,22 +251,24 @@ func startTill(ctx context.Context, dir string, seed uint64) (*life, error) {
 	return l, l.process.Start()
 }
 
-// hear reads one line; what was acknowledged goes into the book.
-func (l *life) hear(book map[uint64]string, has map[uint64]string) (word string, ok bool) {
+// hear reads one line; what was acknowledged goes into the book, with how many payments that makes.
+func (l *life) hear(book map[uint64]string, has map[uint64]string) (word string, payments int, ok bool) {
 	if !l.lines.Scan() {
-		return "", false
+		return "", 0, false
 	}
 	word, rest, _ := strings.Cut(l.lines.Text(), " ")
-	number, hash, _ := strings.Cut(rest, " ")
+	number, rest, _ := strings.Cut(rest, " ")
+	hash, count, _ := strings.Cut(rest, " ")
 	seq, err := strconv.ParseUint(number, 10, 64)
 	switch {
 	case err != nil || len(hash) != 64: // the last line may be half
 	case word == "ack":
 		book[seq] = hash
+		payments, _ = strconv.Atoi(count) // half a number is a smaller one
 	case word == "has":
 		has[seq] = hash
 	}
-	return word, true
+	return word, payments, true
 }
 
 // sums are what the rounds add up to.
@@ -194,6 +282,7 @@ type blackouts struct {
 	mount *forgetfs.Mount
 	rng   *rand.Rand
 	book  map[uint64]string // entries of the present file that were acknowledged
+	taken int               // payments of it that were
 	sum   sums
 	fault *forgetfs.Faults // of the medium all the time; nil: it is well
 }
@@ -216,7 +305,8 @@ func (b *blackouts) round(n int) error {
 	has := map[uint64]string{}
 	enough := b.last() + uint64(*sales+b.rng.IntN(2*(*sales)+1)) // two entries a payment
 	for b.last() < enough {
-		word, more := l.hear(b.book, has)
+		word, taken, more := l.hear(b.book, has)
+		b.taken = max(b.taken, taken)
 		if !more {
 			_ = l.process.Wait()
 			return fmt.Errorf("the till ended by itself: %s", l.errs.String())
@@ -236,7 +326,9 @@ func (b *blackouts) round(n int) error {
 		}
 	}
 	for more := true; more; { // what was told before it died counts
-		_, more = l.hear(b.book, has)
+		var taken int
+		_, taken, more = l.hear(b.book, has)
+		b.taken = max(b.taken, taken)
 	}
 	_ = l.process.Wait()
 	b.sum.rounds++
@@ -278,7 +370,8 @@ func (b *blackouts) finish() error {
 	if err != nil {
 		return err
 	}
-	b.sum.acknowledged += int(last) / 2
+	b.sum.acknowledged += b.taken
+	b.taken = 0
 	b.sum.kept += r.Payments
 	b.sum.files++
 	b.book = map[uint64]string{}

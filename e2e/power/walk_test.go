@@ -25,6 +25,8 @@ import (
 var (
 	faults   = flag.Int("faults", 10, "faults of each kind; 400 for the long forms")
 	faultMax = flag.Int("fault-max", 300, "the n-th write or fsync of a till's life fails, n evenly from 1 to this (fsyncs: to a fifth of it); 400 and 2000 for the long forms")
+	// A heal takes a few hundred writes and about eight fsyncs: with fewer between two faults no till becomes well.
+	faultAgain = flag.Int("fault-again", 0, "every n up to fault-max is tried, so many faults apart in one life: with 500 the lives fail at 1, 501, 1001 …, then at 2, 502 … (fsyncs: 50); 0: each life has one fault")
 )
 
 // sturdyCommand is the first argument by which the test binary becomes a till that goes on
@@ -93,7 +95,7 @@ func (l *oneLife) live(ctx context.Context, payments int) error {
 	}
 	for taken := 0; taken < payments; {
 		n := 1 + l.rng.IntN(2)
-		entries, err := l.Update(ctx, func(pos.JournalView) ([]pos.Draft, error) { return l.payments(n), nil })
+		acknowledged, err := l.sell(ctx, n)
 		if err != nil {
 			if err := l.heal(ctx, err); err != nil {
 				return err
@@ -101,8 +103,7 @@ func (l *oneLife) live(ctx context.Context, payments int) error {
 			continue
 		}
 		taken += n
-		last := entries[len(entries)-1]
-		l.tell("ack %d %s", last.Seq, hex.EncodeToString(last.Hash))
+		l.tell("%s", acknowledged)
 	}
 	if err := l.Close(); err != nil { // the fault may hit the last checkpoint: the next start settles it
 		l.tell("unclean")
@@ -115,13 +116,13 @@ func (l *oneLife) heal(ctx context.Context, err error) error {
 		return fmt.Errorf("not a finding about the disk: %w", err)
 	}
 	l.tell("failed")
-	if _, err := l.Update(ctx, func(pos.JournalView) ([]pos.Draft, error) { return l.payments(1), nil }); err == nil {
+	if _, err := l.sell(ctx, 1); err == nil {
 		return errors.New("a failed store took a payment")
 	}
 	if err := again(ctx, func() error { return l.Heal(ctx) }); err != nil {
 		return fmt.Errorf("does not heal: %w", err)
 	}
-	return nil
+	return l.codes(ctx) // what failed may be there or not, entry and code together
 }
 
 // sturdyTill is the watcher's side of one process of sturdy.
@@ -150,6 +151,7 @@ func startSturdy(ctx context.Context, root string) (*sturdyTill, error) {
 type told struct {
 	last            uint64
 	head            string
+	payments        int
 	failed, unclean int
 }
 
@@ -167,7 +169,7 @@ func (s *sturdyTill) life(folder string, payments int) (l told, err error) {
 		case "unclean":
 			l.unclean++
 		case "ack":
-			if _, err := fmt.Sscan(rest, &l.last, &l.head); err != nil {
+			if _, err := fmt.Sscan(rest, &l.last, &l.head, &l.payments); err != nil {
 				return l, err
 			}
 		}
@@ -185,18 +187,28 @@ type walk struct {
 	lives map[string]told // since the last cut
 
 	fired, failed, unclean, acked, more int
+	again, most                         int // faults of one life are so far apart (0: it has one); the last n
 }
 
 // cutEvery is after how many lives the power is cut: only then it shows what was durable.
 const cutEvery = 25
 
 func (w *walk) run(faults int) error {
-	most := *faultMax
-	if w.fault(forgetfs.Status{}, 1).FailSync > 0 {
+	most, syncs := *faultMax, w.fault(forgetfs.Status{}, 1).FailSync > 0
+	switch w.again = *faultAgain; {
+	case w.again > 0 && syncs:
+		w.again = max(1, w.again/10)
+		faults = w.again
+	case w.again > 0:
+		faults = w.again
+	case syncs:
 		most /= 5 // a commit has one fsync and half a dozen writes
 	}
 	for i := range faults {
 		n := 1 + i*(most-1)/max(1, faults-1)
+		if w.again > 0 {
+			n = 1 + i
+		}
 		if w.till == nil {
 			var err error
 			if w.till, err = startSturdy(w.t.Context(), w.mount.Path); err != nil {
@@ -215,20 +227,26 @@ func (w *walk) run(faults int) error {
 	return nil
 }
 
-// life is long enough that its n-th operation is one of it: a payment has more than six writes and
-// one fsync of its own.
+// life is long enough that its last fault hits an operation of it: a payment has more than six writes
+// and one fsync of its own.
 func (w *walk) life(i, n int) error {
 	st, err := w.mount.Status()
 	if err != nil {
 		return err
 	}
-	fault := w.fault(st, uint64(n))
+	fault, last := w.fault(st, uint64(n)), n
+	if w.again > 0 {
+		fault.Every, last = uint64(w.again), n+(*faultMax-n)/w.again*w.again
+	}
 	if err := w.mount.SetFaults(fault); err != nil {
 		return err
 	}
-	payments := 6 + n/6
+	payments := 6 + last/6
 	if fault.FailSync > 0 {
-		payments = 6 + 2*n // one or two share a commit
+		payments = 6 + 2*last // one or two share a commit
+		if w.again > 0 {
+			payments = 6 + 3*last/2 // each heal has fsyncs of its own
+		}
 	}
 	folder := fmt.Sprintf("life-%d-%d", i, n)
 	l, err := w.till.life(folder, payments)
@@ -242,10 +260,13 @@ func (w *walk) life(i, n int) error {
 	if err != nil {
 		return err
 	}
-	if max(fault.FailWrite, fault.FullWrite, fault.ShortWrite) > after.Writes || fault.FailSync > after.Syncs {
+	if base := uint64(last); fault.FailSync > 0 && after.Syncs < st.Syncs+base || fault.FailSync == 0 && after.Writes < st.Writes+base {
 		return fmt.Errorf("the life was too short: %+v, %+v", fault, after)
 	}
-	w.fired++
+	w.fired, w.most = w.fired+1, max(w.most, last)
+	if w.again > 0 {
+		w.fired += (last - n) / w.again
+	}
 	w.failed += l.failed
 	w.unclean += l.unclean
 	w.lives[folder] = l
@@ -286,8 +307,8 @@ func (w *walk) judge(dir string, l told) error {
 	if err != nil {
 		return err
 	}
-	w.acked += int(l.last-1) / 2
-	w.more += int(r.LastSeq-l.last) / 2
+	w.acked += l.payments
+	w.more += max(0, r.Payments-l.payments)
 	return nil
 }
 
@@ -314,8 +335,8 @@ func TestJournalSurvivesEveryFaultOfItsMedium(t *testing.T) {
 			}
 			w := &walk{t: t, mount: m, fault: fault, lives: map[string]told{}}
 			err := w.run(*faults)
-			t.Logf("%d faults, %d of them stopped the till, %d hit its last checkpoint; %d payments acknowledged, all kept; %d kept beyond that",
-				w.fired, w.failed, w.unclean, w.acked, w.more)
+			t.Logf("%d faults at n up to %d, %d of them stopped the till, %d hit its last checkpoint; %d payments acknowledged, all kept; %d kept beyond that",
+				w.fired, w.most, w.failed, w.unclean, w.acked, w.more)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
@@ -241,6 +242,18 @@ func (c *Centre) URL() (string, error) {
 // Central runs a command of poscentral.
 func (s *Site) Central(ctx context.Context, args ...string) (out []byte, code int, err error) {
 	return command(ctx, s.bin("poscentral"), append([]string{"--config", s.Centre.config}, args...)...)
+}
+
+// AddAccount adds an account of the centre's console.
+func (s *Site) AddAccount(ctx context.Context, name, role, password string) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, s.bin("poscentral"), "--config", s.Centre.config, "account", "add", name, "--role", role)
+	cmd.Stdin = strings.NewReader(password + "\n")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("account %s: %w: %s", name, err, out)
+	}
+	return nil
 }
 
 // Code makes an enrolment code; terminal names one whose next epoch is opened.

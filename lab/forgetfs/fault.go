@@ -20,6 +20,9 @@ type Faults struct {
 	ShortWrite uint64 `json:"short_write,omitempty"`
 	// FailSync is the same for fsync, fdatasync and writes through O_SYNC.
 	FailSync uint64 `json:"fail_sync,omitempty"`
+	// Every lets FailWrite, FullWrite, ShortWrite and FailSync happen again, every so many
+	// writes or fsyncs after the first; 0 is once.
+	Every uint64 `json:"every,omitempty"`
 	// DropOnSyncError lets a failed fsync also drop the file's unsynced pages, so
 	// that a second fsync succeeds without them: Linux since 2018 (fsyncgate).
 	DropOnSyncError bool `json:"drop_on_sync_error,omitempty"`
@@ -41,16 +44,27 @@ type Faults struct {
 	StallMillis int `json:"stall_ms,omitempty"`
 }
 
+// hits reports that the operation of this number is one that fails from first on.
+func (f *Faults) hits(first, number uint64) bool {
+	switch {
+	case first == 0 || number < first:
+		return false
+	case f.Every == 0:
+		return number == first
+	}
+	return (number-first)%f.Every == 0
+}
+
 // onWrite tells how many of the write's bytes are taken, and why not all.
 func (f *Faults) onWrite(number uint64, grows int64, length int) (taken int, errno syscall.Errno) {
 	switch {
-	case f.FailWrite == number:
+	case f.hits(f.FailWrite, number):
 		return 0, syscall.EIO
-	case f.FullWrite == number, f.ShortWrite > 0 && f.ShortWrite+1 == number, f.Full && grows > 0:
+	case f.hits(f.FullWrite, number), f.hits(f.ShortWrite, number-1), f.Full && grows > 0:
 		return 0, syscall.ENOSPC
 	case f.ReadOnly:
 		return 0, syscall.EROFS
-	case f.ShortWrite == number:
+	case f.hits(f.ShortWrite, number):
 		return max(1, length/2), 0
 	}
 	return length, 0
@@ -61,7 +75,7 @@ func (f *Faults) onSync(number uint64, rng *rand.Rand) (syscall.Errno, time.Dura
 	if f.StallPercent > 0 && rng.IntN(100) < f.StallPercent {
 		pause = time.Duration(f.StallMillis) * time.Millisecond
 	}
-	if f.FailSync == number {
+	if f.hits(f.FailSync, number) {
 		return syscall.EIO, pause
 	}
 	return 0, pause

@@ -59,7 +59,7 @@ function entry() {
     problem() || h('p.guide', { id: 'guide', role: 'status' }),
     offline
       ? h('div.go', {}, button('.primary.big', 'off', 'take_offline', () => take('evidence'), { id: 'take' }),
-        till.status?.room?.forward_most > 0 && !till.status.room.forward_stop && button('.big', 'scan', 'take_stored', () => take('b_scan_c'), { id: 'store' }))
+        till.status?.room?.forward_most > 0 && !till.status.room.forward_stop && button('.big', 'scan', 'take_stored', () => take('b_scan_c'), { id: 'later' }))
       : h('div.go', {}, button('.primary.big', 'scan', 'take', () => take('b_scan_c'), { id: 'take' }),
         button('.big', 'qr', 'take_qr', () => take('c_scan_b'), { id: 'qr' })),
     h('p.keys.muted', { text: t(offline ? 'offline_ways' : 'keys') }),
@@ -116,11 +116,12 @@ const signs = { ok: 'ok', warn: 'wait', bad: 'warn', info: 'wait', '': 'no' };
 function result(p) {
   const tone = stateOf(p).tone, accepted = p.state === 'accepted_evidence', declined = p.state === 'declined', unknown = p.state === 'unknown';
   const look = unknown ? 'warn' : accepted ? 'accepted' : declined || tone === 'bad' ? 'bad' : tone || 'plain';
+  const ended = declined || p.state === 'refused' || p.state === 'conflict';
   const retry = declined || p.state === 'abandoned' || p.state === 'cancelled' || unknown;
   return [h(`div.result.${look}`, {},
     h('div.sign', {}, icon(accepted ? 'ok' : signs[tone])), h('b.amount', { text: money(p.amount) }),
     h('h2', { id: 'state', text: say(stateOf(p).text) }),
-    p.reason_text && declined && h('p', {}, h('b', { text: say(p.reason_text) })),
+    p.reason_text && ended && h('p', {}, h('b', { text: say(p.reason_text) })),
     p.reason_hint && declined && h('p', { text: say(p.reason_hint) }),
     unknown && h('p', { text: t('unknown_text') }), accepted && h('p', { text: t('accepted_text') }),
     p.state === 'stored' && h('p', { text: t('stored_text') })),
