@@ -161,6 +161,9 @@ type partitioner struct {
 	totals *sideTotals
 	tally  tally
 	row    statement.Row
+	batch  statement.Batch
+	hashed hashed
+	side   sideLines
 	block  []byte
 	fields *branchesOf    // nil unless the rules split by fields
 	print  *segment.Print // of the text that is read; nil unless it is a part's
@@ -223,9 +226,6 @@ func (p *partitioner) next(in *input, lines *statement.Lines) (bool, error) {
 	}
 	lines.Reset(block)
 	err = p.lines(in, lines)
-	if err == nil {
-		err = p.totals.due() // before the block's memory is used again
-	}
 	lines.Done()
 	p.progress.set(p.consumed())
 	return true, err
@@ -242,6 +242,12 @@ func (r *run) consumed() int64 {
 // lines takes the lines of a block.
 func (p *partitioner) lines(in *input, lines *statement.Lines) error {
 	for {
+		if lines.Batch(&p.batch) {
+			if err := p.takeBatch(in, lines); err != nil {
+				return err
+			}
+			continue
+		}
 		position, text, fault, ok := lines.Next(&p.row)
 		if !ok {
 			return nil
@@ -269,14 +275,15 @@ func (p *partitioner) lines(in *input, lines *statement.Lines) error {
 // take counts a good line and puts it into its shard.
 func (p *partitioner) take(side int, at place) error {
 	row := &p.row
-	id, merchant, bank := p.secret.text(row.TxnID), p.secret.text(row.Merchant), p.secret.text(row.Bank)
 	p.tally.read[side].add(row.Status, row.Amount)
 	if side == ours {
-		if err := p.totals.count(bank, merchant, row); err != nil {
+		p.side.set(0, p.secret.text(row.Bank), p.secret.text(row.Merchant), row.Status, row.Amount, row.Fee)
+		if err := p.totals.count(1, &p.side, rowNames{row}); err != nil {
 			return err
 		}
 	}
-	r := recordOf(id, p.secret.body(id, merchant, bank, uint64(row.Amount), uint64(row.Fee), uint64(row.Status)), at)
+	id := p.secret.text(row.TxnID)
+	r := recordOf(id, p.secret.body(id, row.Merchant, row.Bank, row.Amount, row.Fee, row.Status), at)
 	list := int(id >> p.shift)
 	if p.fields != nil {
 		var err error
@@ -285,6 +292,69 @@ func (p *partitioner) take(side int, at place) error {
 		}
 	}
 	return p.pages.Add(list*2+side, r.first, r.second)
+}
+
+// rowNames are the names of one row.
+type rowNames struct{ row *statement.Row }
+
+func (r rowNames) Bank(int) []byte     { return r.row.Bank }
+func (r rowNames) Merchant(int) []byte { return r.row.Merchant }
+
+// hashed is what is made of a batch's lines.
+type hashed struct {
+	ids    [statement.BatchLines]uint64
+	bodies [statement.BatchLines]uint64
+	places [statement.BatchLines]place
+}
+
+// takeBatch is take for all lines of the batch, one thing after the other.
+func (p *partitioner) takeBatch(in *input, lines *statement.Lines) error {
+	b, h := &p.batch, &p.hashed
+	before := lines.Ordinal() - int64(b.N)
+	for i := range b.N {
+		if h.places[i] = in.first + place(b.At(i)); p.print != nil {
+			h.places[i] = place(before + int64(i) + 1)
+		}
+	}
+	if p.fields != nil || p.day != 0 {
+		return p.takeRows(in.side)
+	}
+	p.tally.read[in.side].addAll(b)
+	for i := range b.N {
+		h.ids[i] = p.secret.text(b.TxnID(i))
+	}
+	for i, id := range h.ids[:b.N] {
+		h.bodies[i] = p.secret.body(id, b.Merchant(i), b.Bank(i), b.Amount[i], b.Fee[i], b.Status[i])
+	}
+	if in.side == ours {
+		for i := range b.N {
+			p.side.set(i, p.secret.text(b.Bank(i)), p.secret.text(b.Merchant(i)), b.Status[i], b.Amount[i], b.Fee[i])
+		}
+		if err := p.totals.count(b.N, &p.side, b); err != nil {
+			return err
+		}
+	}
+	for i, id := range h.ids[:b.N] {
+		r := recordOf(id, h.bodies[i], h.places[i])
+		if err := p.pages.Add(int(id>>p.shift)*2+in.side, r.first, r.second); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// takeRows takes the lines of the batch one by one.
+func (p *partitioner) takeRows(side int) error {
+	for i := range p.batch.N {
+		p.batch.Row(i, &p.row)
+		if p.day != 0 && p.row.Day != p.day {
+			continue
+		}
+		if err := p.take(side, p.hashed.places[i]); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // maxRejectText is how much of a bad line the reject file keeps.

@@ -180,16 +180,27 @@ func (l *ledgerTotals) flush() error {
 type sideTotals struct {
 	ledger *ledgerTotals
 	tables [2]table // banks, merchants
-	n      int      // lines that wait
-	hashes [2][batchSize]uint64
-	names  [2][batchSize][]byte
-	values [batchSize][3]int64 // amount, fee, effective value
-	found  [batchSize]uint64
+	found  [statement.BatchLines]uint64
 	kept   int
 	lines  int64 // since the last flush
 }
 
-const batchSize = 128
+// sideLines are lines of our side that are counted at once, column by column.
+type sideLines struct {
+	hashes [2][statement.BatchLines]uint64 // of banks, of merchants
+	values [3][statement.BatchLines]int64  // amount, fee, effective value
+}
+
+// names are asked for when a bank or merchant is met for the first time.
+type names interface {
+	Bank(i int) []byte
+	Merchant(i int) []byte
+}
+
+func (l *sideLines) set(i int, bank, merchant uint64, status byte, amount, fee pos.Money) {
+	l.hashes[0][i], l.hashes[1][i] = bank, merchant
+	l.values[0][i], l.values[1][i], l.values[2][i] = int64(amount), int64(fee), int64(effective(status, amount))
+}
 
 // table finds sums by hash: open addressing, at most half full.
 type table struct {
@@ -222,47 +233,43 @@ func newSideTotals(memory int64, sorter taker) *sideTotals {
 	return &sideTotals{ledger: newLedgerTotals(memory, sorter)}
 }
 
-// count adds a line to its bank's and its merchant's totals, now or when due is called.
-// The row's names must stay good until then.
-func (t *sideTotals) count(bank, merchant uint64, row *statement.Row) error {
-	if t.n == batchSize {
-		if err := t.due(); err != nil {
-			return err
-		}
-	}
-	i := t.n
-	t.n++
-	t.hashes[0][i], t.hashes[1][i] = bank, merchant
-	t.names[0][i], t.names[1][i] = row.Bank, row.Merchant
-	t.values[i] = [3]int64{int64(row.Amount), int64(row.Fee), int64(effective(row.Status, row.Amount))}
-	return nil
-}
-
-// due adds up the lines that wait.
-func (t *sideTotals) due() error {
-	if t.lines += int64(t.n); t.kept+2*t.n > t.ledger.most || t.lines >= mostSmall {
+// count adds n lines to their banks' and their merchants' totals.
+func (t *sideTotals) count(n int, lines *sideLines, of names) error {
+	if t.lines += int64(n); t.kept+2*n > t.ledger.most || t.lines >= mostSmall {
 		if err := t.flush(); err != nil {
 			return err
 		}
+		t.lines = int64(n)
 	}
+	found := t.found[:n]
 	for level := range t.tables {
-		table, hashes, found := &t.tables[level], t.hashes[level][:t.n], t.found[:t.n]
+		table, hashes := &t.tables[level], lines.hashes[level][:n]
 		table.guess(hashes, found)
 		for i, hash := range hashes {
 			at := uint32(found[i]&(1<<slotBits-1)) - 1
 			if found[i]>>slotBits != hash>>slotBits || at >= uint32(len(table.sums)) || table.sums[at].low != uint32(hash) {
-				var made bool
-				if at, made = table.at(hash, t.names[level][i]); made {
-					t.kept++
-				}
+				at = t.meet(level, hash, i, of)
 			}
-			if !table.sums[at].add(&t.values[i]) {
-				table.rest[at].add(&t.values[i])
+			values := [3]int64{lines.values[0][i], lines.values[1][i], lines.values[2][i]}
+			if !table.sums[at].add(&values) {
+				table.rest[at].add(&values)
 			}
 		}
 	}
-	t.n = 0
 	return nil
+}
+
+// meet finds the sums of a hash that is not at the first place where it can be, or makes them.
+func (t *sideTotals) meet(level int, hash uint64, i int, of names) uint32 {
+	name := of.Bank
+	if levelNames[level] == byMerchant {
+		name = of.Merchant
+	}
+	at, made := t.tables[level].at(hash, name(i))
+	if made {
+		t.kept++
+	}
+	return at
 }
 
 // add counts the line; false leaves its values to keyRest.
@@ -347,7 +354,7 @@ func (t *sideTotals) flush() error {
 		clear(table.index)
 		table.sums, table.rest = table.sums[:0], table.rest[:0]
 	}
-	t.kept, t.lines = 0, int64(t.n)
+	t.kept, t.lines = 0, 0
 	return nil
 }
 

@@ -106,59 +106,6 @@ func (p *csvParser) Parse(line []byte, row *Row) *Fault {
 	return p.values(row)
 }
 
-// usual converts a line whose commas were found already: data ends with the line. False where
-// something is wrong or rare; Parse then says what. It does what names and values do, without
-// keeping the fields in between.
-func (p *csvParser) usual(data []byte, begin int, commas []uint32, row *Row) bool {
-	c := (*[requiredCount - 1]uint32)(commas)
-	id, merchant, terminal := data[begin:c[0]], data[c[0]+1:c[1]], data[c[1]+1:c[2]]
-	bank, status := data[c[2]+1:c[3]], data[c[5]+1:c[6]]
-	if len(id)-1 >= MaxTxnID || len(id) == 0 || len(merchant) > MaxField || len(terminal) > MaxField ||
-		len(bank)-1 >= MaxField || len(bank) == 0 || len(status) != 1 || !isStatus(status[0]) {
-		return false
-	}
-	amount, ok1 := fewDigits(data, int(c[3])+1, int(c[4]))
-	fee, ok2 := fewDigits(data, int(c[4])+1, int(c[5]))
-	stamp := data[c[6]+1:]
-	if len(commas) > len(c) {
-		stamp = data[c[6]+1 : commas[len(c)]]
-	}
-	day, ok3 := p.stampDay(stamp)
-	if !ok1 || !ok2 || !ok3 || amount < 0 {
-		return false
-	}
-	row.TxnID, row.Merchant, row.Terminal, row.Bank = id, merchant, terminal, bank
-	row.Amount, row.Fee, row.Status, row.Day, row.stamp = amount, fee, status[0], day, stamp
-	row.Orig, row.Batch = nil, nil
-	return len(commas) == len(c) || p.optional(data, commas, row)
-}
-
-// optional is usual for the optional columns.
-func (p *csvParser) optional(data []byte, commas []uint32, row *Row) bool {
-	field := func(i int) []byte {
-		if i < len(commas) {
-			return data[commas[i-1]+1 : commas[i]]
-		}
-		return data[commas[i-1]+1:]
-	}
-	if p.orig >= 0 {
-		row.Orig = field(p.orig)
-	}
-	if p.batch >= 0 {
-		row.Batch = field(p.batch)
-	}
-	if p.day < 0 {
-		return true
-	}
-	text := field(p.day)
-	if len(text) == 0 {
-		return true
-	}
-	var ok bool
-	row.Day, ok = ParseDay(text)
-	return ok
-}
-
 func (p *csvParser) split(line []byte) *Fault {
 	if f := checkBytes(line); f != nil {
 		return f
@@ -291,22 +238,21 @@ func dayTime(b []byte) bool {
 	return (d&tens+10*eachByte&tens)&(tens<<4) == 0 && hour < 16
 }
 
-// fewDigits reads the digits data[from:to] at once when there are eight at most and as many
-// bytes before their end; otherwise like parseFen.
+// fewDigits reads the digits data[from:to] at once when there are one to eight and as many
+// bytes before their end; otherwise it declines.
 func fewDigits(data []byte, from, to int) (pos.Money, bool) {
-	n := to - from
-	if n < 1 || n > 8 || to < 8 {
-		return parseFen(data[from:to])
+	n := uint(to - from)
+	if n-1 >= 8 || to < 8 {
+		return 0, false
 	}
-	w := word(data[to-8:to:to]) ^ zeros
-	w = w >> (64 - 8*n) << (64 - 8*n) // what is before them counts as zeros
+	before := (64 - 8*n) & 63
+	w := (word(data[to-8:]) ^ zeros) >> before << before // what is before them counts as zeros
 	if (w|(w+6*eachByte))&highs != 0 {
-		return parseFen(data[from:to])
+		return 0, false
 	}
 	// Neighbours are joined to two, four and eight digits.
 	w = w*10 + w>>8
-	w = (w&0x000000FF000000FF*(100+1000000<<32) + w>>16&0x000000FF000000FF*(1+10000<<32)) >> 32
-	return pos.Money(w), true
+	return pos.Money((w&0x000000FF000000FF*(100+1000000<<32) + w>>16&0x000000FF000000FF*(1+10000<<32)) >> 32), true
 }
 
 func (p *csvParser) notFen(column int, least string) *Fault {
