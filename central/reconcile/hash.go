@@ -60,6 +60,27 @@ func (s *secret) text(b []byte) uint64 {
 	return fold(hi^s[textFold], lo^s[textFold+1])
 }
 
+// name is a text as its hash takes it in: up to 16 bytes as they are, a longer one's hash.
+type name struct{ first, second, length uint64 }
+
+func (s *secret) name(b []byte) name {
+	if len(b) > pairBytes {
+		return name{s.text(b), 0, uint64(len(b))}
+	}
+	first, second := short(b)
+	return name{first, second, uint64(len(b))}
+}
+
+// nameHash is what text gives for the name.
+func (s *secret) nameHash(n name) uint64 {
+	if n.length > pairBytes {
+		return n.first
+	}
+	hi, lo := bits.Mul64(s[textKey]+n.first, s[textKey+1]+n.second)
+	lo, carry := bits.Add64(lo, n.length, 0)
+	return fold((hi+carry)^s[textFold], lo^s[textFold+1])
+}
+
 // short is a text of at most 16 bytes as two words, with zeros behind it. Mostly there is
 // memory behind it, so that no branch depends on its length.
 func short(b []byte) (first, second uint64) {
@@ -71,10 +92,10 @@ func short(b []byte) (first, second uint64) {
 	return word(b) & mask[0], word(b[8:]) & mask[1]
 }
 
-// masks are as many bytes as their index.
-var masks = func() (m [pairBytes + 1][2]uint64) {
+// masks are as many bytes as their index, up to 16.
+var masks = func() (m [2 * pairBytes][2]uint64) {
 	for n := range m {
-		for i := range n {
+		for i := range min(n, pairBytes) {
 			m[n][i/8] |= 0xFF << (i % 8 * 8)
 		}
 	}
@@ -91,33 +112,26 @@ func multiplyAdd(hi, lo, a, b uint64) (sumHi, sumLo uint64) {
 	return hi, lo
 }
 
-// body hashes everything that is compared of a line whose id is hashed already. Names of
-// 16 bytes stand for themselves, longer ones their hash; the lengths tell which.
-func (s *secret) body(id uint64, merchant, bank []byte, amount, fee pos.Money, status byte) uint64 {
-	var m, b [2]uint64
-	if len(merchant) <= pairBytes {
-		m[0], m[1] = short(merchant)
-	} else {
-		m[0] = s.text(merchant)
-	}
-	if len(bank) <= pairBytes {
-		b[0], b[1] = short(bank)
-	} else {
-		b[0] = s.text(bank)
-	}
-	shape := uint64(len(merchant)) | uint64(len(bank))<<8 | uint64(status)<<16
+// body hashes everything that is compared of a line whose id is hashed already.
+func (s *secret) body(id uint64, merchant, bank name, amount, fee pos.Money, status byte) uint64 {
+	shape := shapeOf(merchant.length, bank.length, status)
 	k := (*[bodyWords]uint64)(s[bodyKey:])
 	hi, lo := bits.Mul64(id+k[0], shape+k[1])
-	hi, lo = multiplyAdd(hi, lo, m[0]+k[2], m[1]+k[3])
-	hi, lo = multiplyAdd(hi, lo, b[0]+k[4], b[1]+k[5])
+	hi, lo = multiplyAdd(hi, lo, merchant.first+k[2], merchant.second+k[3])
+	hi, lo = multiplyAdd(hi, lo, bank.first+k[4], bank.second+k[5])
 	hi, lo = multiplyAdd(hi, lo, uint64(amount)+k[6], uint64(fee)+k[7])
 	return fold(hi^s[bodyFold], lo^s[bodyFold+1])
+}
+
+// shapeOf is what tells lines apart beside their words.
+func shapeOf(merchant, bank uint64, status byte) uint64 {
+	return merchant | bank<<8 | uint64(status)<<16
 }
 
 // record is what is kept of a line.
 func (s *secret) record(row *statement.Row, at place) record {
 	id := s.text(row.TxnID)
-	return recordOf(id, s.body(id, row.Merchant, row.Bank, row.Amount, row.Fee, row.Status), at)
+	return recordOf(id, s.body(id, s.name(row.Merchant), s.name(row.Bank), row.Amount, row.Fee, row.Status), at)
 }
 
 // balance weighs a record for the sums of a shard; it must not be linear.

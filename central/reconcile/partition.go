@@ -276,14 +276,15 @@ func (p *partitioner) lines(in *input, lines *statement.Lines) error {
 func (p *partitioner) take(side int, at place) error {
 	row := &p.row
 	p.tally.read[side].add(row.Status, row.Amount)
+	merchant, bank := p.secret.name(row.Merchant), p.secret.name(row.Bank)
 	if side == ours {
-		p.side.set(0, p.secret.text(row.Bank), p.secret.text(row.Merchant), row.Status, row.Amount, row.Fee)
+		p.side.one(p.secret.nameHash(bank), p.secret.nameHash(merchant), row)
 		if err := p.totals.count(1, &p.side, rowNames{row}); err != nil {
 			return err
 		}
 	}
 	id := p.secret.text(row.TxnID)
-	r := recordOf(id, p.secret.body(id, row.Merchant, row.Bank, row.Amount, row.Fee, row.Status), at)
+	r := recordOf(id, p.secret.body(id, merchant, bank, row.Amount, row.Fee, row.Status), at)
 	list := int(id >> p.shift)
 	if p.fields != nil {
 		var err error
@@ -300,57 +301,38 @@ type rowNames struct{ row *statement.Row }
 func (r rowNames) Bank(int) []byte     { return r.row.Bank }
 func (r rowNames) Merchant(int) []byte { return r.row.Merchant }
 
-// hashed is what is made of a batch's lines.
-type hashed struct {
-	ids    [statement.BatchLines]uint64
-	bodies [statement.BatchLines]uint64
-	places [statement.BatchLines]place
-}
-
 // takeBatch is take for all lines of the batch, one thing after the other.
 func (p *partitioner) takeBatch(in *input, lines *statement.Lines) error {
-	b, h := &p.batch, &p.hashed
-	before := lines.Ordinal() - int64(b.N)
-	for i := range b.N {
-		if h.places[i] = in.first + place(b.At(i)); p.print != nil {
-			h.places[i] = place(before + int64(i) + 1)
+	b, places := &p.batch, p.hashed.places[:p.batch.N]
+	before := uint64(lines.Ordinal()) - uint64(b.N) + 1
+	for i := range places {
+		if places[i] = before + uint64(i); p.print == nil {
+			places[i] = uint64(in.first) + uint64(b.At(i))
 		}
 	}
-	if p.fields != nil || p.day != 0 {
+	if p.day != 0 {
+		b.Keep(p.day, places)
+	}
+	if p.fields != nil {
 		return p.takeRows(in.side)
 	}
 	p.tally.read[in.side].addAll(b)
-	for i := range b.N {
-		h.ids[i] = p.secret.text(b.TxnID(i))
-	}
-	for i, id := range h.ids[:b.N] {
-		h.bodies[i] = p.secret.body(id, b.Merchant(i), b.Bank(i), b.Amount[i], b.Fee[i], b.Status[i])
-	}
+	p.hashed.of(b, p.secret, p.shift, in.side)
 	if in.side == ours {
-		for i := range b.N {
-			p.side.set(i, p.secret.text(b.Bank(i)), p.secret.text(b.Merchant(i)), b.Status[i], b.Amount[i], b.Fee[i])
-		}
+		p.hashed.names(b.N, p.secret, &p.side.hashes)
+		p.side.set(b)
 		if err := p.totals.count(b.N, &p.side, b); err != nil {
 			return err
 		}
 	}
-	for i, id := range h.ids[:b.N] {
-		r := recordOf(id, h.bodies[i], h.places[i])
-		if err := p.pages.Add(int(id>>p.shift)*2+in.side, r.first, r.second); err != nil {
-			return err
-		}
-	}
-	return nil
+	return p.pages.Scatter(p.hashed.lists[:b.N], p.hashed.first[:b.N], p.hashed.second[:b.N])
 }
 
 // takeRows takes the lines of the batch one by one.
 func (p *partitioner) takeRows(side int) error {
 	for i := range p.batch.N {
 		p.batch.Row(i, &p.row)
-		if p.day != 0 && p.row.Day != p.day {
-			continue
-		}
-		if err := p.take(side, p.hashed.places[i]); err != nil {
+		if err := p.take(side, place(p.hashed.places[i])); err != nil {
 			return err
 		}
 	}

@@ -188,7 +188,10 @@ type sideTotals struct {
 // sideLines are lines of our side that are counted at once, column by column.
 type sideLines struct {
 	hashes [2][statement.BatchLines]uint64 // of banks, of merchants
-	values [3][statement.BatchLines]int64  // amount, fee, effective value
+	amount [statement.BatchLines]int64
+	fee    [statement.BatchLines]int64
+	effect [statement.BatchLines]int64
+	big    bool // there may be values that keySum does not take
 }
 
 // names are asked for when a bank or merchant is met for the first time.
@@ -197,9 +200,22 @@ type names interface {
 	Merchant(i int) []byte
 }
 
-func (l *sideLines) set(i int, bank, merchant uint64, status byte, amount, fee pos.Money) {
-	l.hashes[0][i], l.hashes[1][i] = bank, merchant
-	l.values[0][i], l.values[1][i], l.values[2][i] = int64(amount), int64(fee), int64(effective(status, amount))
+// set takes the values of a batch, whose names are hashed already.
+func (l *sideLines) set(b *statement.Batch) {
+	all := int64(0)
+	for i, amount := range b.Amount[:b.N] {
+		fee := int64(b.Fee[i])
+		l.amount[i], l.fee[i], l.effect[i] = int64(amount), fee, int64(effective(b.Status[i], amount))
+		all |= int64(amount) | (fee ^ fee>>63)
+	}
+	l.big = all >= mostSmall
+}
+
+// one takes a single row.
+func (l *sideLines) one(bank, merchant uint64, row *statement.Row) {
+	l.hashes[0][0], l.hashes[1][0] = bank, merchant
+	l.amount[0], l.fee[0], l.effect[0] = int64(row.Amount), int64(row.Fee), int64(effective(row.Status, row.Amount))
+	l.big = true
 }
 
 // table finds sums by hash: open addressing, at most half full.
@@ -245,15 +261,22 @@ func (t *sideTotals) count(n int, lines *sideLines, of names) error {
 	for level := range t.tables {
 		table, hashes := &t.tables[level], lines.hashes[level][:n]
 		table.guess(hashes, found)
+		sums := table.sums
 		for i, hash := range hashes {
 			at := uint32(found[i]&(1<<slotBits-1)) - 1
-			if found[i]>>slotBits != hash>>slotBits || at >= uint32(len(table.sums)) || table.sums[at].low != uint32(hash) {
+			if found[i]>>slotBits != hash>>slotBits || at >= uint32(len(sums)) || sums[at].low != uint32(hash) {
 				at = t.meet(level, hash, i, of)
+				sums = table.sums
 			}
-			values := [3]int64{lines.values[0][i], lines.values[1][i], lines.values[2][i]}
-			if !table.sums[at].add(&values) {
-				table.rest[at].add(&values)
+			s := &sums[at]
+			s.lines++
+			if lines.big && (lines.amount[i] >= mostSmall || uint64(lines.fee[i]+mostSmall) >= 2*mostSmall) {
+				table.rest[at].add([3]int64{lines.amount[i], lines.fee[i], lines.effect[i]})
+				continue
 			}
+			s.fen += lines.amount[i]
+			s.fee += lines.fee[i]
+			s.effect += lines.effect[i]
 		}
 	}
 	return nil
@@ -272,19 +295,7 @@ func (t *sideTotals) meet(level int, hash uint64, i int, of names) uint32 {
 	return at
 }
 
-// add counts the line; false leaves its values to keyRest.
-func (s *keySum) add(values *[3]int64) bool {
-	s.lines++
-	if uint64(values[0]) >= mostSmall || uint64(values[1]+mostSmall) >= 2*mostSmall {
-		return false
-	}
-	s.fen += values[0]
-	s.fee += values[1]
-	s.effect += values[2]
-	return true
-}
-
-func (r *keyRest) add(values *[3]int64) {
+func (r *keyRest) add(values [3]int64) {
 	if r.big == nil {
 		r.big = new([3]sum)
 	}

@@ -88,7 +88,7 @@ type csvParser struct {
 	orig    int
 	batch   int
 	fields  [maxColumns][]byte
-	date    [2]uint64 // the last yyyy-MM-dd that was read, and
+	date    [2]uint64 // the last yyyy-MM-ddT that was read, and
 	dateDay int32     // its day: nearly every line has the same
 }
 
@@ -198,19 +198,20 @@ func (p *csvParser) values(row *Row) *Fault {
 
 func isStatus(c byte) bool { return c == Success || c == Failed || c == Pending || c == Refund }
 
-// stampDay is the function of that name, quick for a time in UTC on the same date as
-// the line before.
+// utcStamp is the length of a time in UTC.
+const utcStamp = len("2006-01-02T15:04:05Z")
+
+// stampDay is the function of that name; it remembers a date whose times in UTC are on the same
+// date in Shanghai.
 func (p *csvParser) stampDay(b []byte) (int32, bool) {
-	const utc = len("2006-01-02T15:04:05Z")
-	if len(b) != utc || p.dateDay == 0 || word(b) != p.date[0] || word(b[2:]) != p.date[1] || !dayTime(b) {
-		day, ok := stampDay(b)
-		if ok && len(b) == utc && dayTime(b) {
-			p.dateDay, p.date = day, [2]uint64{word(b), word(b[2:])}
-		}
-		return day, ok
+	day, ok := stampDay(b)
+	if ok && len(b) == utcStamp && b[19] == 'Z' && dayTime(word(b[11:])) {
+		p.dateDay, p.date = day, [2]uint64{word(b), word(b[3:])}
 	}
-	return p.dateDay, true
+	return day, ok
 }
+
+const wordBytes = 8
 
 func word(b []byte) uint64 { return binary.LittleEndian.Uint64(b) }
 
@@ -221,38 +222,23 @@ const (
 	highs    = 0xF0 * eachByte
 )
 
-// dayTime accepts THH:MM:SSZ after a date, from 00:00:00 to 15:59:59: still the same
-// date in Shanghai.
-func dayTime(b []byte) bool {
+// dayTime accepts HH:MM:SS from 00:00:00 to 15:59:59 UTC: still the same date in Shanghai.
+func dayTime(w uint64) bool {
 	const colons = 0x0000FF0000FF0000 // where HH:MM:SS has them
-	w := word(b[11:19])
-	if b[10] != 'T' || b[19] != 'Z' || w&colons != ':'*eachByte&colons {
-		return false
-	}
-	d := (w ^ zeros) &^ colons // digits, or more than 9
-	if (d|(d+6*eachByte))&highs != 0 {
-		return false
-	}
-	const tens = 0x000F00000F000000 // of minutes and seconds, which are below 6
+	const tens = 0x000F00000F000000   // of minutes and seconds, which are below 6
+	d := (w ^ zeros) &^ colons        // digits, or more than 9
 	hour := d&0xF*10 + d>>8&0xF
-	return (d&tens+10*eachByte&tens)&(tens<<4) == 0 && hour < 16
+	return w&colons == ':'*eachByte&colons && (d|(d+6*eachByte))&highs == 0 && (d&tens+10*eachByte&tens)&(tens<<4) == 0 && hour < 16
 }
 
-// fewDigits reads the digits data[from:to] at once when there are one to eight and as many
-// bytes before their end; otherwise it declines.
-func fewDigits(data []byte, from, to int) (pos.Money, bool) {
-	n := uint(to - from)
-	if n-1 >= 8 || to < 8 {
-		return 0, false
-	}
+// eightDigits reads the last n of the eight bytes of a word, which are digits; n is 1 to 8.
+func eightDigits(w uint64, n uint32) (pos.Money, bool) {
 	before := (64 - 8*n) & 63
-	w := (word(data[to-8:]) ^ zeros) >> before << before // what is before them counts as zeros
-	if (w|(w+6*eachByte))&highs != 0 {
-		return 0, false
-	}
+	w = (w ^ zeros) >> before << before // what is before them counts as zeros
+	ok := (w|(w+6*eachByte))&highs == 0
 	// Neighbours are joined to two, four and eight digits.
 	w = w*10 + w>>8
-	return pos.Money((w&0x000000FF000000FF*(100+1000000<<32) + w>>16&0x000000FF000000FF*(1+10000<<32)) >> 32), true
+	return pos.Money((w&0x000000FF000000FF*(100+1000000<<32) + w>>16&0x000000FF000000FF*(1+10000<<32)) >> 32), ok
 }
 
 func (p *csvParser) notFen(column int, least string) *Fault {

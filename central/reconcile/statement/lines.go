@@ -18,8 +18,8 @@ type Block struct {
 }
 
 // padding is how much memory behind a block's data may be read, so that whoever looks at
-// several bytes at once needs no special end.
-const padding = separators.Padding
+// many bytes at once needs no special end.
+const padding = ViewBytes
 
 // Lines walks through the lines of blocks. It finds the separators of a whole block at
 // once and takes lines that are as usual apart by the hundred; every other line goes to the
@@ -94,9 +94,9 @@ func (l *Lines) batch(b *Batch, most int) bool {
 	if want <= 0 {
 		return false
 	}
-	b.parser, b.at, b.seps = l.usual, l.block.At, seps
+	b.parser, b.at, b.seps, b.per = l.usual, l.block.At, seps[l.sep:], per
 	b.data = l.block.Data[:len(l.block.Data)+padding]
-	n := b.fill(ends[l.end:l.end+want], uint32(l.next), uint32(l.sep))
+	n := b.fill(ends[l.end:l.end+want], uint32(l.next))
 	// Where many lines are not as usual, little is tried at a time and thrown away.
 	const least = 8
 	if l.most = min(2*l.most, BatchLines); n < want {
@@ -105,13 +105,28 @@ func (l *Lines) batch(b *Batch, most int) bool {
 	if n == 0 {
 		return false
 	}
-	for _, begin := range b.begin[:n] {
-		l.began(l.block.At + int64(begin))
-	}
+	l.count(b)
 	l.end += n
 	l.sep += n * per
 	l.next = int(ends[l.end-1]) + 1
 	return true
+}
+
+// count counts the lines of a batch.
+func (l *Lines) count(b *Batch) {
+	begins := b.begin[:b.N]
+	if l.mark {
+		for _, begin := range begins {
+			l.began(b.at + int64(begin))
+		}
+		return
+	}
+	before := b.at - l.cell<<cellBits
+	for _, begin := range begins {
+		l.counts[(before+int64(begin))>>cellBits]++
+	}
+	l.taken += int64(b.N)
+	l.ordinal += int64(b.N)
 }
 
 // began counts a line.
