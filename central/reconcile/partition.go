@@ -134,9 +134,7 @@ func (r *run) placed(f *failure) error {
 	if !ok {
 		return f.err
 	}
-	in, at := r.where(f.side, f.at)
-	var buf []byte
-	number, _, err := in.Line(at, &buf)
+	_, number, _, err := r.lineAt(f.side, f.at, newView())
 	if err != nil {
 		return err
 	}
