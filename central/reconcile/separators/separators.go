@@ -23,8 +23,8 @@ type Found struct {
 func (f *Found) Find(text []byte) {
 	steps := (len(text) + step - 1) / step
 	if len(f.odd) < steps || len(f.odd) == 0 {
-		const behind = 8 // positions are written eight at a time
-		f.odd = make([]uint64, max(steps, 1))
+		const behind = 8                        // positions are written eight at a time
+		f.odd = make([]uint64, steps+steps/8+1) // the next text may be a little longer
 		f.All = make([]uint32, 0, len(f.odd)*step+behind)
 		f.Ends = make([]uint32, 0, len(f.odd)*step+behind)
 	}
