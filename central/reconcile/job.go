@@ -151,13 +151,26 @@ type run struct {
 // texts are where lines are read again.
 type texts interface {
 	// lineAt reads the line at a place: its file, its number there (the header being 1; 0 where
-	// that is not known yet), and its bytes, which are good until buf is used again.
-	lineAt(side int, at place, buf *[]byte) (in *input, number int64, text []byte, err error)
+	// that is not known yet), and its bytes, which are good until the next one is read by the same view.
+	lineAt(side int, at place, v *view) (in *input, number int64, text []byte, err error)
 }
 
-func (r *run) lineAt(side int, at place, buf *[]byte) (*input, int64, []byte, error) {
+// view is one worker's view of the texts.
+type view struct {
+	windows map[*input]*statement.Window
+	buf     []byte
+}
+
+func newView() *view { return &view{windows: map[*input]*statement.Window{}} }
+
+func (r *run) lineAt(side int, at place, v *view) (*input, int64, []byte, error) {
 	in, position := r.where(side, at)
-	number, text, err := in.Line(position, buf)
+	w := v.windows[in]
+	if w == nil {
+		w = in.Window()
+		v.windows[in] = w
+	}
+	number, text, err := in.Line(w, position, &v.buf)
 	return in, number, text, err
 }
 

@@ -1,7 +1,6 @@
 package reconcile
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"slices"
@@ -66,6 +65,9 @@ func (r *run) joinAll(ctx context.Context, leaves []leaf) error {
 			done := joined.Add(l.rows())
 			r.progress.set(r.size + int64(float64(r.size)*float64(done)/float64(max(rows, 1))))
 		}
+		if err := j.settle(); err != nil {
+			return err
+		}
 		r.addTally(&j.tally)
 		if err := j.putAside(); err != nil {
 			return err
@@ -87,8 +89,9 @@ type shardJoin struct {
 	sums      []uint64
 	seen      []uint64
 	suspects  suspects
+	unsettled unsettled
 	parsers   map[*input]statement.Parser
-	text      []byte
+	view      *view
 	lines     []line
 	key       []byte
 	value     []byte
@@ -100,7 +103,7 @@ func (r *run) newShardJoin() *shardJoin {
 		run: r, tolerance: r.job.Rules.AmountToleranceFen,
 		ranks: map[pos.BreakKind]byte{}, indexes: map[pos.BreakKind]int{},
 		totals:  newLedgerTotals(r.tuning.totals, r.totals),
-		parsers: map[*input]statement.Parser{},
+		parsers: map[*input]statement.Parser{}, view: newView(),
 	}
 	if r.branches != nil {
 		j.residual = r.store.NewAppender(2 << residualBits)
@@ -174,41 +177,6 @@ func (j *shardJoin) hashJoin(l leaf) error {
 	return nil
 }
 
-// resolve reads the lines of a few records again and classes them by their full ids.
-func (j *shardJoin) resolve(group []suspect) error {
-	if len(group) > fewSuspects {
-		return j.resolveMany(group)
-	}
-	lines := j.lines[:0]
-	for i := range group {
-		lines = append(lines, line{})
-		if err := j.reread(group[i].side, group[i].record, &lines[i], true); err != nil {
-			return err
-		}
-	}
-	j.lines = lines
-	done := [fewSuspects]bool{}
-	for i := range lines {
-		if done[i] {
-			continue
-		}
-		var first [2]*line
-		for k := i; k < len(lines); k++ {
-			if !bytes.Equal(lines[i].txnID, lines[k].txnID) {
-				continue
-			}
-			done[k] = true
-			if err := j.foremost(&first[group[k].side], &lines[k], group[k].side); err != nil {
-				return err
-			}
-		}
-		if err := j.pair(first[ours], first[theirs]); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // foremost keeps the first line of an id on a side, in the order of the files; any other one
 // is a duplicate.
 func (j *shardJoin) foremost(first **line, l *line, side int) error {
@@ -222,25 +190,10 @@ func (j *shardJoin) foremost(first **line, l *line, side int) error {
 	return j.duplicate(side, l)
 }
 
-// fewSuspects is how many lines of one id are compared in memory.
-const fewSuspects = 16
-
-// resolveMany sorts the lines on disk first: one id may have any number of them.
-func (j *shardJoin) resolveMany(group []suspect) error {
-	sorter := spill.NewSorter(j.sortDir, j.tuning.leaf)
-	defer sorter.Close()
-	for _, s := range group {
-		if err := j.sortLine(sorter, s.side, s.record); err != nil {
-			return err
-		}
-	}
-	return j.walk(sorter)
-}
-
-// reread parses a line again and compares it with what was kept of it. Its fields are copied
-// if they are to be kept.
-func (j *shardJoin) reread(side int, rec record, l *line, keep bool) error {
-	in, number, text, err := j.texts.lineAt(side, rec.place(), &j.text)
+// reread parses a line again and compares it with what was kept of it. Its fields are good until
+// the next one is read.
+func (j *shardJoin) reread(side int, rec record, l *line) error {
+	in, number, text, err := j.texts.lineAt(side, rec.place(), j.view)
 	if err != nil {
 		return err
 	}
@@ -263,11 +216,6 @@ func (j *shardJoin) reread(side int, rec record, l *line, keep bool) error {
 	}
 	bank.differ(side, l)
 	merchant.differ(side, l)
-	if keep {
-		b := append(append(append(make([]byte, 0, len(l.txnID)+len(l.bank)+len(l.merchant)), l.txnID...), l.bank...), l.merchant...)
-		n, m := len(l.txnID), len(l.txnID)+len(l.bank)
-		l.txnID, l.bank, l.merchant = b[:n:n], b[n:m:m], b[m:]
-	}
 	if number > 0 {
 		l.number = lineNumber(in.index, number, len(j.sides[side]))
 	}

@@ -259,13 +259,12 @@ type Reject struct {
 }
 
 func (r *run) writeRejects(w *bufio.Writer, sorter *spill.Sorter) error {
-	var buf []byte
+	v := newView()
 	e := json.NewEncoder(w)
 	e.SetEscapeHTML(false)
 	return sorter.Sorted(func(key, value []byte) error {
 		side := int(key[0])
-		in, at := r.where(side, place(binary.BigEndian.Uint64(key[1:])))
-		number, _, err := in.Line(at, &buf)
+		in, number, _, err := r.lineAt(side, place(binary.BigEndian.Uint64(key[1:])), v)
 		if err != nil {
 			return err
 		}

@@ -90,7 +90,7 @@ func (j *shardJoin) sortJoin(l leaf) error {
 // sortLine reads a line again and adds it to a sorter by (id, side, place).
 func (j *shardJoin) sortLine(sorter *spill.Sorter, side int, rec record) error {
 	var l line
-	if err := j.reread(side, rec, &l, false); err != nil {
+	if err := j.reread(side, rec, &l); err != nil {
 		return err
 	}
 	j.key = append(append(append(j.key[:0], l.txnID...), 0), byte(side))

@@ -134,9 +134,7 @@ func (r *run) placed(f *failure) error {
 	if !ok {
 		return f.err
 	}
-	in, at := r.where(f.side, f.at)
-	var buf []byte
-	number, _, err := in.Line(at, &buf)
+	_, number, _, err := r.lineAt(f.side, f.at, newView())
 	if err != nil {
 		return err
 	}
@@ -161,6 +159,9 @@ type partitioner struct {
 	totals *sideTotals
 	tally  tally
 	row    statement.Row
+	batch  statement.Batch
+	hashed hashed
+	side   sideLines
 	block  []byte
 	fields *branchesOf    // nil unless the rules split by fields
 	print  *segment.Print // of the text that is read; nil unless it is a part's
@@ -223,9 +224,6 @@ func (p *partitioner) next(in *input, lines *statement.Lines) (bool, error) {
 	}
 	lines.Reset(block)
 	err = p.lines(in, lines)
-	if err == nil {
-		err = p.totals.due() // before the block's memory is used again
-	}
 	lines.Done()
 	p.progress.set(p.consumed())
 	return true, err
@@ -242,6 +240,12 @@ func (r *run) consumed() int64 {
 // lines takes the lines of a block.
 func (p *partitioner) lines(in *input, lines *statement.Lines) error {
 	for {
+		if lines.Batch(&p.batch) {
+			if err := p.takeBatch(in, lines); err != nil {
+				return err
+			}
+			continue
+		}
 		position, text, fault, ok := lines.Next(&p.row)
 		if !ok {
 			return nil
@@ -269,14 +273,16 @@ func (p *partitioner) lines(in *input, lines *statement.Lines) error {
 // take counts a good line and puts it into its shard.
 func (p *partitioner) take(side int, at place) error {
 	row := &p.row
-	id, merchant, bank := p.secret.text(row.TxnID), p.secret.text(row.Merchant), p.secret.text(row.Bank)
 	p.tally.read[side].add(row.Status, row.Amount)
+	merchant, bank := p.secret.name(row.Merchant), p.secret.name(row.Bank)
 	if side == ours {
-		if err := p.totals.count(bank, merchant, row); err != nil {
+		p.side.one(p.secret.nameHash(bank), p.secret.nameHash(merchant), row)
+		if err := p.totals.count(1, &p.side, rowNames{row}); err != nil {
 			return err
 		}
 	}
-	r := recordOf(id, p.secret.body(id, merchant, bank, uint64(row.Amount), uint64(row.Fee), uint64(row.Status)), at)
+	id := p.secret.text(row.TxnID)
+	r := recordOf(id, p.secret.body(id, merchant, bank, row.Amount, row.Fee, row.Status), at)
 	list := int(id >> p.shift)
 	if p.fields != nil {
 		var err error
@@ -285,6 +291,50 @@ func (p *partitioner) take(side int, at place) error {
 		}
 	}
 	return p.pages.Add(list*2+side, r.first, r.second)
+}
+
+// rowNames are the names of one row.
+type rowNames struct{ row *statement.Row }
+
+func (r rowNames) Bank(int) []byte     { return r.row.Bank }
+func (r rowNames) Merchant(int) []byte { return r.row.Merchant }
+
+// takeBatch is take for all lines of the batch, one thing after the other.
+func (p *partitioner) takeBatch(in *input, lines *statement.Lines) error {
+	b, places := &p.batch, p.hashed.places[:p.batch.N]
+	before := uint64(lines.Ordinal()) - uint64(b.N) + 1
+	for i := range places {
+		if places[i] = before + uint64(i); p.print == nil {
+			places[i] = uint64(in.first) + uint64(b.At(i))
+		}
+	}
+	if p.day != 0 {
+		b.Keep(p.day, places)
+	}
+	if p.fields != nil {
+		return p.takeRows(in.side)
+	}
+	p.tally.read[in.side].addAll(b)
+	p.hashed.of(b, p.secret, p.shift, in.side)
+	if in.side == ours {
+		p.hashed.names(b.N, p.secret, &p.side.hashes)
+		p.side.set(b)
+		if err := p.totals.count(b.N, &p.side, b); err != nil {
+			return err
+		}
+	}
+	return p.pages.Scatter(p.hashed.lists[:b.N], p.hashed.first[:b.N], p.hashed.second[:b.N])
+}
+
+// takeRows takes the lines of the batch one by one.
+func (p *partitioner) takeRows(side int) error {
+	for i := range p.batch.N {
+		p.batch.Row(i, &p.row)
+		if err := p.take(side, place(p.hashed.places[i])); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // maxRejectText is how much of a bad line the reject file keeps.

@@ -27,6 +27,7 @@ type tuning struct {
 	depth      int   // bits of the hash that the first shards take
 	pinned     bool  // depth is given, not planned
 	leaf       int64 // bytes that the join of one shard may take
+	again      int64 // bytes of lines that a worker reads again at a time
 	ram        int64 // bytes of pages kept in memory
 	sort       int64 // bytes of each of the three sorters
 	totals     int64 // bytes of one worker's control totals
@@ -44,8 +45,8 @@ const (
 	defaultMemory   = 1 << 30
 )
 
-// tune divides the memory: of 32 parts, shards' pages 16 (open ones among them), joins 6,
-// sorters 4 (three, at most four), totals 3, the index of line numbers 1, input blocks and
+// tune divides the memory: of 32 parts, shards' pages 16 (open ones among them), joins 4, lines
+// that are read again 2, sorters 4 (three, at most four), totals 3, the index of line numbers 1, input blocks and
 // decompressors the rest.
 func tune(memory int64, workers int) tuning {
 	part := memory / 32
@@ -53,7 +54,8 @@ func tune(memory int64, workers int) tuning {
 	return tuning{
 		block:      int(min(max(part/int64(2*workers), 32<<10), 128<<10)),
 		ram:        16 * part,
-		leaf:       min(6*part/int64(workers), 1<<30),
+		leaf:       min(4*part/int64(workers), 1<<30),
+		again:      2 * part / int64(workers),
 		sort:       part,
 		totals:     3 * part / int64(workers),
 		index:      part,

@@ -144,13 +144,36 @@ type sideTally struct {
 
 const statuses = string(statement.Success) + string(statement.Failed) + string(statement.Pending) + string(statement.Refund)
 
+// statusIndexes are where statuses stand among them.
+var statusIndexes = [256]uint8{statement.Success: 0, statement.Failed: 1, statement.Pending: 2, statement.Refund: 3}
+
 func (t *sideTally) add(status byte, amount pos.Money) {
-	i := 0
-	for status != statuses[i] {
-		i++
-	}
+	i := statusIndexes[status]
 	t.lines[i]++
 	t.fen[i].add(amount)
+}
+
+// addAll adds the lines of a batch.
+func (t *sideTally) addAll(b *statement.Batch) {
+	const small = 40 // bits of amounts of which a batch's sum fits
+	var lines, fen [len(statuses)]int64
+	var all pos.Money
+	amounts := b.Amount[:b.N]
+	for i, status := range b.Status[:b.N] {
+		k := statusIndexes[status] % uint8(len(statuses))
+		lines[k]++
+		fen[k] += int64(amounts[i])
+		all |= amounts[i]
+	}
+	for k := range lines {
+		t.lines[k] += lines[k]
+		if all>>small == 0 {
+			t.fen[k].add(pos.Money(fen[k]))
+		}
+	}
+	for i := 0; all>>small != 0 && i < len(amounts); i++ {
+		t.fen[statusIndexes[b.Status[i]]].add(amounts[i])
+	}
 }
 
 func (t *sideTally) join(o *sideTally) {

@@ -180,16 +180,43 @@ func (l *ledgerTotals) flush() error {
 type sideTotals struct {
 	ledger *ledgerTotals
 	tables [2]table // banks, merchants
-	n      int      // lines that wait
-	hashes [2][batchSize]uint64
-	names  [2][batchSize][]byte
-	values [batchSize][3]int64 // amount, fee, effective value
-	found  [batchSize]uint64
+	found  [statement.BatchLines]uint64
 	kept   int
 	lines  int64 // since the last flush
 }
 
-const batchSize = 128
+// sideLines are lines of our side that are counted at once, column by column.
+type sideLines struct {
+	hashes [2][statement.BatchLines]uint64 // of banks, of merchants
+	amount [statement.BatchLines]int64
+	fee    [statement.BatchLines]int64
+	effect [statement.BatchLines]int64
+	big    bool // there may be values that keySum does not take
+}
+
+// names are asked for when a bank or merchant is met for the first time.
+type names interface {
+	Bank(i int) []byte
+	Merchant(i int) []byte
+}
+
+// set takes the values of a batch, whose names are hashed already.
+func (l *sideLines) set(b *statement.Batch) {
+	all := int64(0)
+	for i, amount := range b.Amount[:b.N] {
+		fee := int64(b.Fee[i])
+		l.amount[i], l.fee[i], l.effect[i] = int64(amount), fee, int64(effective(b.Status[i], amount))
+		all |= int64(amount) | (fee ^ fee>>63)
+	}
+	l.big = all >= mostSmall
+}
+
+// one takes a single row.
+func (l *sideLines) one(bank, merchant uint64, row *statement.Row) {
+	l.hashes[0][0], l.hashes[1][0] = bank, merchant
+	l.amount[0], l.fee[0], l.effect[0] = int64(row.Amount), int64(row.Fee), int64(effective(row.Status, row.Amount))
+	l.big = true
+}
 
 // table finds sums by hash: open addressing, at most half full.
 type table struct {
@@ -222,62 +249,53 @@ func newSideTotals(memory int64, sorter taker) *sideTotals {
 	return &sideTotals{ledger: newLedgerTotals(memory, sorter)}
 }
 
-// count adds a line to its bank's and its merchant's totals, now or when due is called.
-// The row's names must stay good until then.
-func (t *sideTotals) count(bank, merchant uint64, row *statement.Row) error {
-	if t.n == batchSize {
-		if err := t.due(); err != nil {
-			return err
-		}
-	}
-	i := t.n
-	t.n++
-	t.hashes[0][i], t.hashes[1][i] = bank, merchant
-	t.names[0][i], t.names[1][i] = row.Bank, row.Merchant
-	t.values[i] = [3]int64{int64(row.Amount), int64(row.Fee), int64(effective(row.Status, row.Amount))}
-	return nil
-}
-
-// due adds up the lines that wait.
-func (t *sideTotals) due() error {
-	if t.lines += int64(t.n); t.kept+2*t.n > t.ledger.most || t.lines >= mostSmall {
+// count adds n lines to their banks' and their merchants' totals.
+func (t *sideTotals) count(n int, lines *sideLines, of names) error {
+	if t.lines += int64(n); t.kept+2*n > t.ledger.most || t.lines >= mostSmall {
 		if err := t.flush(); err != nil {
 			return err
 		}
+		t.lines = int64(n)
 	}
+	found := t.found[:n]
 	for level := range t.tables {
-		table, hashes, found := &t.tables[level], t.hashes[level][:t.n], t.found[:t.n]
+		table, hashes := &t.tables[level], lines.hashes[level][:n]
 		table.guess(hashes, found)
+		sums := table.sums
 		for i, hash := range hashes {
 			at := uint32(found[i]&(1<<slotBits-1)) - 1
-			if found[i]>>slotBits != hash>>slotBits || at >= uint32(len(table.sums)) || table.sums[at].low != uint32(hash) {
-				var made bool
-				if at, made = table.at(hash, t.names[level][i]); made {
-					t.kept++
-				}
+			if found[i]>>slotBits != hash>>slotBits || at >= uint32(len(sums)) || sums[at].low != uint32(hash) {
+				at = t.meet(level, hash, i, of)
+				sums = table.sums
 			}
-			if !table.sums[at].add(&t.values[i]) {
-				table.rest[at].add(&t.values[i])
+			s := &sums[at]
+			s.lines++
+			if lines.big && (lines.amount[i] >= mostSmall || uint64(lines.fee[i]+mostSmall) >= 2*mostSmall) {
+				table.rest[at].add([3]int64{lines.amount[i], lines.fee[i], lines.effect[i]})
+				continue
 			}
+			s.fen += lines.amount[i]
+			s.fee += lines.fee[i]
+			s.effect += lines.effect[i]
 		}
 	}
-	t.n = 0
 	return nil
 }
 
-// add counts the line; false leaves its values to keyRest.
-func (s *keySum) add(values *[3]int64) bool {
-	s.lines++
-	if uint64(values[0]) >= mostSmall || uint64(values[1]+mostSmall) >= 2*mostSmall {
-		return false
+// meet finds the sums of a hash that is not at the first place where it can be, or makes them.
+func (t *sideTotals) meet(level int, hash uint64, i int, of names) uint32 {
+	name := of.Bank
+	if levelNames[level] == byMerchant {
+		name = of.Merchant
 	}
-	s.fen += values[0]
-	s.fee += values[1]
-	s.effect += values[2]
-	return true
+	at, made := t.tables[level].at(hash, name(i))
+	if made {
+		t.kept++
+	}
+	return at
 }
 
-func (r *keyRest) add(values *[3]int64) {
+func (r *keyRest) add(values [3]int64) {
 	if r.big == nil {
 		r.big = new([3]sum)
 	}
@@ -347,7 +365,7 @@ func (t *sideTotals) flush() error {
 		clear(table.index)
 		table.sums, table.rest = table.sums[:0], table.rest[:0]
 	}
-	t.kept, t.lines = 0, int64(t.n)
+	t.kept, t.lines = 0, 0
 	return nil
 }
 

@@ -22,6 +22,7 @@ import (
 // for concurrent use.
 type Worker struct {
 	depot  Depot
+	held   io.Closer // what is open of the depot
 	tmp    string
 	memory int64 // of one task
 
@@ -36,9 +37,11 @@ type Worker struct {
 // NewWorker makes a worker that does up to atOnce tasks within memory bytes (at least 8 MiB),
 // with temporary files without names in tmp.
 func NewWorker(depot Depot, tmp string, memory int64, atOnce int) *Worker {
-	return &Worker{
+	w := &Worker{
 		depot: depot, tmp: tmp, memory: max(memory/int64(max(atOnce, 1)), memoryPerWorker), files: map[string]*os.File{},
 	}
+	w.depot.Store, w.held = segment.Hold(depot.Store)
+	return w
 }
 
 // Do carries out a task and notes its outcome, unless there is one already. An error says
@@ -135,9 +138,9 @@ func (w *Worker) opened(ctx context.Context, name string) (*opened, error) {
 	return o, nil
 }
 
-// Close closes texts that lie in place; no task may run any longer.
+// Close closes what is open of the depot and of texts that lie in place; no task may run any longer.
 func (w *Worker) Close() error {
-	var errs []error
+	errs := []error{w.held.Close()}
 	for _, f := range w.files {
 		errs = append(errs, f.Close())
 	}

@@ -3,6 +3,7 @@ package reconcile
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 
 	"dcpos/central/reconcile/segment"
@@ -63,7 +64,7 @@ type partTexts struct {
 }
 
 // lineAt implements texts.
-func (p partTexts) lineAt(side int, at place, buf *[]byte) (*input, int64, []byte, error) {
+func (p partTexts) lineAt(side int, at place, v *view) (*input, int64, []byte, error) {
 	n := p.portionOf(side, at)
 	part := &p.Portions[n]
 	m, err := p.mark(p.ctx, n)
@@ -79,12 +80,18 @@ func (p partTexts) lineAt(side int, at place, buf *[]byte) (*input, int64, []byt
 	if i+1 < m.len() {
 		end = part.Begin + m.get(i+1)
 	}
-	reader, err := p.reader(p.ctx, part.Text)
-	if err != nil {
-		return nil, 0, nil, err
+	in := p.inputs[part.Text]
+	w := v.windows[in]
+	if w == nil {
+		reader, err := p.reader(p.ctx, part.Text)
+		if err != nil {
+			return nil, 0, nil, err
+		}
+		w = statement.NewWindow(reader)
+		v.windows[in] = w
 	}
-	text, err := statement.Nth(reader, part.Begin+m.get(i), end, line%statement.MarkEvery, buf)
-	return p.inputs[part.Text], 0, text, err
+	text, err := statement.Nth(w, part.Begin+m.get(i), end, line%statement.MarkEvery, &v.buf)
+	return in, 0, text, err
 }
 
 // portionOf is the portion in which a place lies.
@@ -127,7 +134,7 @@ func (w *Worker) join(ctx context.Context, o *opened, shard int) (outcome, error
 			return outcome{}, err
 		}
 	}
-	if err := j.totals.flush(); err != nil {
+	if err := errors.Join(j.settle(), j.totals.flush()); err != nil {
 		return outcome{}, err
 	}
 	x.Tally = j.tally.numbers()

@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -66,6 +67,37 @@ func (b *bucket) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 var fixed = time.Unix(1_600_000_000, 0)
 
+// TestHeldFilesAreBounded reads more objects than are held open, at once and again.
+func TestHeldFilesAreBounded(t *testing.T) {
+	held, closer := segment.Hold(segment.Folder(t.TempDir()))
+	const objects = 600
+	for i := range objects {
+		text := strconv.Itoa(i)
+		if err := held.Put(t.Context(), nameFor(text), strings.NewReader(text), int64(len(text))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var group sync.WaitGroup
+	for range 4 {
+		group.Go(func() {
+			for i := range 2 * objects {
+				text := strconv.Itoa(i % objects)
+				b := make([]byte, len(text))
+				if err := held.ReadAt(t.Context(), nameFor(text), b, 0); err != nil || string(b) != text {
+					t.Errorf("%s: %q, %v", text, b, err)
+				}
+			}
+		})
+	}
+	group.Wait()
+	if open, err := os.ReadDir("/proc/self/fd"); err == nil && len(open) > objects/2+64 {
+		t.Errorf("%d files are open", len(open))
+	}
+	if err := closer.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestEveryStore holds every store to the same promises.
 func TestEveryStore(t *testing.T) {
 	folder := segment.Folder(t.TempDir())
@@ -84,7 +116,9 @@ func TestEveryStore(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, s := range map[string]segment.Store{"folder": folder, "http": remote, "s3": bucketStore} {
+	held, closer := segment.Hold(segment.Folder(t.TempDir()))
+	defer func() { _ = closer.Close() }()
+	for name, s := range map[string]segment.Store{"folder": folder, "held": held, "http": remote, "s3": bucketStore} {
 		t.Run(name, func(t *testing.T) { keeps(t, s) })
 	}
 	stranger, err := segment.NewRemote(centre.URL+"/segments", "guess")

@@ -80,14 +80,7 @@ func (f Folder) ReadAt(_ context.Context, name string, b []byte, at int64) error
 		return err
 	}
 	defer func() { _ = file.Close() }()
-	n, err := file.ReadAt(b, at)
-	if n == len(b) {
-		return nil
-	}
-	if errors.Is(err, io.EOF) {
-		err = io.ErrUnexpectedEOF
-	}
-	return fmt.Errorf("read %s: %w", name, err)
+	return readAt(file, name, b, at)
 }
 
 // Size implements Store.

@@ -44,14 +44,19 @@ type Store struct {
 	mu     sync.Mutex
 	left   int64 // bytes of memory that may still be taken
 	chunks []chunk
-	fresh  int // pages of the last chunk that were never used
+	views  []*[chunkSize]byte // the chunks' memory
+	fresh  int                // pages of the last chunk that were never used
 	free   []int64
+	spare  []int64 // pages beyond the allowance that are not in use
 }
 
-// NewStore makes a store whose pages take at most memory bytes and then go to a
-// file in dir.
+// mostMemory is what 32 bits can number in records, and some room.
+const mostMemory = 48 << 30
+
+// NewStore makes a store whose pages take at most memory bytes, beside one open page of every
+// list, and then go to a file in dir. The size of a page is a power of two from MinPage on.
 func NewStore(dir string, pageSize int, memory int64) *Store {
-	return &Store{pageSize: pageSize, dir: dir, left: memory}
+	return &Store{pageSize: pageSize, dir: dir, left: min(memory, mostMemory)}
 }
 
 // Close frees memory and disk space.
@@ -59,7 +64,7 @@ func (s *Store) Close() error {
 	for _, c := range s.chunks {
 		c.release()
 	}
-	s.chunks, s.free = nil, nil
+	s.chunks, s.views, s.free, s.spare = nil, nil, nil, nil
 	if s.file == nil {
 		return nil
 	}
@@ -69,35 +74,52 @@ func (s *Store) Close() error {
 // Spilled is how many bytes went to disk.
 func (s *Store) Spilled() int64 { return s.end.Load() }
 
-func (s *Store) perChunk() int64 { return max(chunkSize/int64(s.pageSize), 1) }
-
 // page is page number i of the memory.
 func (s *Store) page(i int64) []byte {
-	per := s.perChunk()
+	per := int64(chunkSize / s.pageSize)
 	at := i % per * int64(s.pageSize)
-	return s.chunks[i/per].memory[at : at+int64(s.pageSize) : at+int64(s.pageSize)]
+	return s.views[i/per][at : at+int64(s.pageSize) : at+int64(s.pageSize)]
 }
 
-// take gives a page of memory, or none when the allowance is used up.
-func (s *Store) take() (number int64, page []byte) {
+// take gives a page of memory. None is left when the allowance is used up, unless it is for
+// a list that has none at all.
+func (s *Store) take(none bool) (number int64, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if n := len(s.free); n > 0 {
-		number, s.free = s.free[n-1], s.free[:n-1]
-		return number, s.page(number)
+	if pages := &s.free; len(*pages) > 0 {
+		return pop(pages), true
 	}
-	if s.left < int64(s.pageSize) {
-		return -1, nil
+	if s.left >= int64(s.pageSize) {
+		s.left -= int64(s.pageSize)
+		return s.another(), true
 	}
-	per := s.perChunk()
+	switch {
+	case !none:
+		return -1, false
+	case len(s.spare) > 0:
+		return pop(&s.spare), false
+	}
+	return s.another(), false
+}
+
+func pop(pages *[]int64) int64 {
+	n := len(*pages) - 1
+	number := (*pages)[n]
+	*pages = (*pages)[:n]
+	return number
+}
+
+// another gives a page that was never used.
+func (s *Store) another() int64 {
+	per := chunkSize / s.pageSize
 	if s.fresh == 0 {
-		s.chunks = append(s.chunks, newChunk(int(per)*s.pageSize))
-		s.fresh = int(per)
+		c := newChunk(chunkSize)
+		s.chunks, s.views = append(s.chunks, c), append(s.views, (*[chunkSize]byte)(c.memory))
+		s.fresh = per
 	}
-	s.left -= int64(s.pageSize)
-	number = int64(len(s.chunks))*per - int64(s.fresh)
+	number := int64(len(s.chunks)*per - s.fresh)
 	s.fresh--
-	return number, s.page(number)
+	return number
 }
 
 // write puts a page into the file and returns its position.
@@ -202,107 +224,144 @@ func (b *Buffer) next(size int) []byte {
 }
 
 // Appender fills many lists at once. One goroutine uses it.
+//
+// Lists are filled in turn and at random, by the thousand, so that what every record needs has
+// to be small: one number says where the next one goes.
 type Appender struct {
-	store *Store
-	open  []openList
-	state []listState
+	store  *Store
+	chunks []*[chunkSize]byte // those of the store that pages of this appender lie in
+	next   []uint32           // of every list, in records from the first chunk on; at the end of a page there is none
+	last   uint32             // record of a page
+	state  []listState
 }
 
-// openList is what every record needs; the rest is in listState, out of the way.
-type openList struct {
-	page []byte
-	used int
-}
-
+// listState is what is needed once a page.
 type listState struct {
-	number int64 // of the page in memory, -1 for a page of the appender's own
-	last   int64 // link to the page before
+	number int64 // of the open page, -1 before the first
+	own    bool  // the page is the appender's own: it goes to the file and is filled again
+	before int64 // link to the page before
 	rows   int64 // in finished pages
 }
 
 // NewAppender makes an appender of n lists.
 func (s *Store) NewAppender(n int) *Appender {
-	return &Appender{store: s, open: make([]openList, n), state: make([]listState, n)}
+	a := &Appender{store: s, next: make([]uint32, n), last: uint32(s.pageSize/RecordSize - 1), state: make([]listState, n)}
+	for i := range a.state {
+		a.state[i].number = -1
+	}
+	return a
 }
 
 // Add puts a record of two words into list i.
 func (a *Appender) Add(i int, first, second uint64) error {
-	o := &a.open[i]
-	if o.used >= len(o.page) {
-		if err := a.turn(i); err != nil {
-			return err
+	return a.Scatter([]uint32{uint32(i)}, []uint64{first}, []uint64{second})
+}
+
+// Scatter puts records of two words into the lists given.
+func (a *Appender) Scatter(lists []uint32, first, second []uint64) error {
+	next, chunks, last := a.next, a.chunks, a.last
+	first, second = first[:len(lists)], second[:len(lists)]
+	for i, list := range lists {
+		at := next[list]
+		if at&last == 0 {
+			if err := a.turn(int(list)); err != nil {
+				return err
+			}
+			at, chunks = next[list], a.chunks
 		}
+		next[list] = at + 1
+		record := chunks[at/perChunk][at%perChunk*RecordSize:][:RecordSize]
+		binary.LittleEndian.PutUint64(record, first[i])
+		binary.LittleEndian.PutUint64(record[8:], second[i])
 	}
-	record := o.page[o.used : o.used+RecordSize]
-	binary.LittleEndian.PutUint64(record, first)
-	binary.LittleEndian.PutUint64(record[8:], second)
-	o.used += RecordSize
 	return nil
 }
 
-// turn opens the next page. Without memory for it the full one goes to the file and is
-// filled again.
+// perChunk is how many records a chunk holds.
+const perChunk = chunkSize / RecordSize
+
+// turn opens the next page of a list. Without memory for it the full one goes to the file and
+// is filled again.
 func (a *Appender) turn(i int) error {
-	o, st := &a.open[i], &a.state[i]
-	number, page := a.store.take()
-	if o.page == nil {
-		if page == nil {
-			page = make([]byte, a.store.pageSize)
-		}
-		o.page, o.used, st.number = page, pageHeader, number
-		return nil
+	st := &a.state[i]
+	full := st.number >= 0
+	number, ok := st.number, false
+	if !st.own {
+		number, ok = a.store.take(!full)
 	}
-	if page == nil {
-		return a.spill(o, st)
-	}
-	if st.number < 0 {
-		if err := a.spill(o, st); err != nil {
+	switch {
+	case full && ok:
+		a.seal(st, a.store.pageSize)
+		st.before = inMemory(st.number)
+	case full:
+		number = st.number
+		if err := a.spill(st, a.store.pageSize); err != nil {
 			return err
 		}
-	} else {
-		a.seal(o, st)
-		st.last = inMemory(st.number)
+	default:
+		st.own = !ok
 	}
-	o.page, o.used, st.number = page, pageHeader, number
+	st.number = number
+	a.chunks = a.store.memory()
+	a.next[i] = uint32(number)*(a.last+1) + pageHeader/RecordSize
 	return nil
 }
 
-func (a *Appender) seal(o *openList, st *listState) {
-	binary.LittleEndian.PutUint64(o.page, uint64(st.last))
-	binary.LittleEndian.PutUint64(o.page[8:], uint64(o.used))
-	st.rows += int64(o.used-pageHeader) / RecordSize
+// memory gives the chunks that there are.
+func (s *Store) memory() []*[chunkSize]byte {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.views
 }
 
-func (a *Appender) spill(o *openList, st *listState) error {
-	a.seal(o, st)
-	at, err := a.store.write(o.page[:o.used])
-	if err != nil {
-		return err
-	}
-	st.last, o.used = inFile(at), pageHeader
-	return nil
+// seal writes the head of a list's open page, of which so many bytes are used.
+func (a *Appender) seal(st *listState, used int) []byte {
+	page := a.page(st.number)
+	binary.LittleEndian.PutUint64(page, uint64(st.before))
+	binary.LittleEndian.PutUint64(page[8:], uint64(used))
+	st.rows += int64(used-pageHeader) / RecordSize
+	return page[:used]
+}
+
+func (a *Appender) page(number int64) []byte {
+	at := int(number) * a.store.pageSize
+	return a.chunks[at/chunkSize][at%chunkSize:][:a.store.pageSize]
+}
+
+func (a *Appender) spill(st *listState, used int) error {
+	at, err := a.store.write(a.seal(st, used))
+	st.before = inFile(at)
+	return err
 }
 
 // Finish returns the lists; the appender is then used up.
 func (a *Appender) Finish() ([]List, error) {
-	lists := make([]List, len(a.open))
-	for i := range a.open {
-		o, st := &a.open[i], &a.state[i]
-		if o.page == nil {
+	lists := make([]List, len(a.state))
+	var spare []int64
+	for i := range a.state {
+		st := &a.state[i]
+		if st.number < 0 {
 			continue
 		}
-		if st.number < 0 {
-			if err := a.spill(o, st); err != nil {
+		used := int(a.next[i]&a.last) * RecordSize
+		if used == 0 {
+			used = a.store.pageSize
+		}
+		if st.own {
+			if err := a.spill(st, used); err != nil {
 				return nil, err
 			}
+			spare = append(spare, st.number)
 		} else {
-			a.seal(o, st)
-			st.last = inMemory(st.number)
+			a.seal(st, used)
+			st.before = inMemory(st.number)
 		}
-		o.page = nil
-		lists[i] = List{heads: []int64{st.last}, Rows: st.rows}
+		lists[i] = List{heads: []int64{st.before}, Rows: st.rows}
 	}
-	a.open, a.state = nil, nil
+	a.store.mu.Lock()
+	defer a.store.mu.Unlock()
+	a.store.spare = append(a.store.spare, spare...)
+	a.next, a.state = nil, nil
 	return lists, nil
 }
 

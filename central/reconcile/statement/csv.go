@@ -88,7 +88,7 @@ type csvParser struct {
 	orig    int
 	batch   int
 	fields  [maxColumns][]byte
-	date    [2]uint64 // the last yyyy-MM-dd that was read, and
+	date    [2]uint64 // the last yyyy-MM-ddT that was read, and
 	dateDay int32     // its day: nearly every line has the same
 }
 
@@ -104,59 +104,6 @@ func (p *csvParser) Parse(line []byte, row *Row) *Fault {
 		return f
 	}
 	return p.values(row)
-}
-
-// usual converts a line whose commas were found already: data ends with the line. False where
-// something is wrong or rare; Parse then says what. It does what names and values do, without
-// keeping the fields in between.
-func (p *csvParser) usual(data []byte, begin int, commas []uint32, row *Row) bool {
-	c := (*[requiredCount - 1]uint32)(commas)
-	id, merchant, terminal := data[begin:c[0]], data[c[0]+1:c[1]], data[c[1]+1:c[2]]
-	bank, status := data[c[2]+1:c[3]], data[c[5]+1:c[6]]
-	if len(id)-1 >= MaxTxnID || len(id) == 0 || len(merchant) > MaxField || len(terminal) > MaxField ||
-		len(bank)-1 >= MaxField || len(bank) == 0 || len(status) != 1 || !isStatus(status[0]) {
-		return false
-	}
-	amount, ok1 := fewDigits(data, int(c[3])+1, int(c[4]))
-	fee, ok2 := fewDigits(data, int(c[4])+1, int(c[5]))
-	stamp := data[c[6]+1:]
-	if len(commas) > len(c) {
-		stamp = data[c[6]+1 : commas[len(c)]]
-	}
-	day, ok3 := p.stampDay(stamp)
-	if !ok1 || !ok2 || !ok3 || amount < 0 {
-		return false
-	}
-	row.TxnID, row.Merchant, row.Terminal, row.Bank = id, merchant, terminal, bank
-	row.Amount, row.Fee, row.Status, row.Day, row.stamp = amount, fee, status[0], day, stamp
-	row.Orig, row.Batch = nil, nil
-	return len(commas) == len(c) || p.optional(data, commas, row)
-}
-
-// optional is usual for the optional columns.
-func (p *csvParser) optional(data []byte, commas []uint32, row *Row) bool {
-	field := func(i int) []byte {
-		if i < len(commas) {
-			return data[commas[i-1]+1 : commas[i]]
-		}
-		return data[commas[i-1]+1:]
-	}
-	if p.orig >= 0 {
-		row.Orig = field(p.orig)
-	}
-	if p.batch >= 0 {
-		row.Batch = field(p.batch)
-	}
-	if p.day < 0 {
-		return true
-	}
-	text := field(p.day)
-	if len(text) == 0 {
-		return true
-	}
-	var ok bool
-	row.Day, ok = ParseDay(text)
-	return ok
 }
 
 func (p *csvParser) split(line []byte) *Fault {
@@ -251,19 +198,20 @@ func (p *csvParser) values(row *Row) *Fault {
 
 func isStatus(c byte) bool { return c == Success || c == Failed || c == Pending || c == Refund }
 
-// stampDay is the function of that name, quick for a time in UTC on the same date as
-// the line before.
+// utcStamp is the length of a time in UTC.
+const utcStamp = len("2006-01-02T15:04:05Z")
+
+// stampDay is the function of that name; it remembers a date whose times in UTC are on the same
+// date in Shanghai.
 func (p *csvParser) stampDay(b []byte) (int32, bool) {
-	const utc = len("2006-01-02T15:04:05Z")
-	if len(b) != utc || p.dateDay == 0 || word(b) != p.date[0] || word(b[2:]) != p.date[1] || !dayTime(b) {
-		day, ok := stampDay(b)
-		if ok && len(b) == utc && dayTime(b) {
-			p.dateDay, p.date = day, [2]uint64{word(b), word(b[2:])}
-		}
-		return day, ok
+	day, ok := stampDay(b)
+	if ok && len(b) == utcStamp && b[19] == 'Z' && dayTime(word(b[11:])) {
+		p.dateDay, p.date = day, [2]uint64{word(b), word(b[3:])}
 	}
-	return p.dateDay, true
+	return day, ok
 }
+
+const wordBytes = 8
 
 func word(b []byte) uint64 { return binary.LittleEndian.Uint64(b) }
 
@@ -274,39 +222,23 @@ const (
 	highs    = 0xF0 * eachByte
 )
 
-// dayTime accepts THH:MM:SSZ after a date, from 00:00:00 to 15:59:59: still the same
-// date in Shanghai.
-func dayTime(b []byte) bool {
+// dayTime accepts HH:MM:SS from 00:00:00 to 15:59:59 UTC: still the same date in Shanghai.
+func dayTime(w uint64) bool {
 	const colons = 0x0000FF0000FF0000 // where HH:MM:SS has them
-	w := word(b[11:19])
-	if b[10] != 'T' || b[19] != 'Z' || w&colons != ':'*eachByte&colons {
-		return false
-	}
-	d := (w ^ zeros) &^ colons // digits, or more than 9
-	if (d|(d+6*eachByte))&highs != 0 {
-		return false
-	}
-	const tens = 0x000F00000F000000 // of minutes and seconds, which are below 6
+	const tens = 0x000F00000F000000   // of minutes and seconds, which are below 6
+	d := (w ^ zeros) &^ colons        // digits, or more than 9
 	hour := d&0xF*10 + d>>8&0xF
-	return (d&tens+10*eachByte&tens)&(tens<<4) == 0 && hour < 16
+	return w&colons == ':'*eachByte&colons && (d|(d+6*eachByte))&highs == 0 && (d&tens+10*eachByte&tens)&(tens<<4) == 0 && hour < 16
 }
 
-// fewDigits reads the digits data[from:to] at once when there are eight at most and as many
-// bytes before their end; otherwise like parseFen.
-func fewDigits(data []byte, from, to int) (pos.Money, bool) {
-	n := to - from
-	if n < 1 || n > 8 || to < 8 {
-		return parseFen(data[from:to])
-	}
-	w := word(data[to-8:to:to]) ^ zeros
-	w = w >> (64 - 8*n) << (64 - 8*n) // what is before them counts as zeros
-	if (w|(w+6*eachByte))&highs != 0 {
-		return parseFen(data[from:to])
-	}
+// eightDigits reads the last n of the eight bytes of a word, which are digits; n is 1 to 8.
+func eightDigits(w uint64, n uint32) (pos.Money, bool) {
+	before := (64 - 8*n) & 63
+	w = (w ^ zeros) >> before << before // what is before them counts as zeros
+	ok := (w|(w+6*eachByte))&highs == 0
 	// Neighbours are joined to two, four and eight digits.
 	w = w*10 + w>>8
-	w = (w&0x000000FF000000FF*(100+1000000<<32) + w>>16&0x000000FF000000FF*(1+10000<<32)) >> 32
-	return pos.Money(w), true
+	return pos.Money((w&0x000000FF000000FF*(100+1000000<<32) + w>>16&0x000000FF000000FF*(1+10000<<32)) >> 32), ok
 }
 
 func (p *csvParser) notFen(column int, least string) *Fault {

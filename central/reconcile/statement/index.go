@@ -21,7 +21,8 @@ type index struct {
 	shift uint // cells are 1<<(cellBits+shift) bytes
 	most  int  // cells; 0 for no bound
 	cells []uint32
-	sums  []int64 // lines before every 256th cell, made by the first number asked for
+	once  sync.Once // makes sums, for the first number that is asked for
+	sums  []int64   // lines before every 32nd cell
 }
 
 func (x *index) add(cell int64, counts []uint32) {
@@ -68,21 +69,12 @@ func (x *index) lines() int64 {
 	return n
 }
 
-const sumEvery = 256
+const sumEvery = 32
 
 // before is the position at which the cell of at begins, and how many lines begin
 // before it. Nothing may be added afterwards.
 func (x *index) before(at int64) (begin, lines int64) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if x.sums == nil {
-		for i, c := range x.cells {
-			if i%sumEvery == 0 {
-				x.sums = append(x.sums, lines)
-			}
-			lines += int64(c)
-		}
-	}
+	x.once.Do(x.sum)
 	cell := at >> (cellBits + x.shift)
 	from := cell / sumEvery
 	lines = x.sums[from]
@@ -92,16 +84,32 @@ func (x *index) before(at int64) (begin, lines int64) {
 	return cell << (cellBits + x.shift), lines
 }
 
-// Line is a line that is read again: its number in the file, the header being 1, and
-// its bytes, which are good until buf is used again.
-func (f *File) Line(at int64, buf *[]byte) (number int64, text []byte, err error) {
+func (x *index) sum() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	lines := int64(0)
+	x.sums = make([]int64, 0, len(x.cells)/sumEvery+1)
+	for i, c := range x.cells {
+		if i%sumEvery == 0 {
+			x.sums = append(x.sums, lines)
+		}
+		lines += int64(c)
+	}
+}
+
+// Window is a window on the text in which lines are read again.
+func (f *File) Window() *Window { return NewWindow(f.text) }
+
+// Line is a line that is read again in the file's text: its number in the file, the header being
+// 1, and its bytes, which are good until buf is used again.
+func (f *File) Line(w *Window, at int64, buf *[]byte) (number int64, text []byte, err error) {
 	begin, lines := f.index.before(at)
 	from := max(begin, f.start) - 1 // the byte before tells whether a line begins
 	const usual = 512
 	size := int(at-from) + usual
 	for {
 		b := sized(buf, size)
-		n, err := f.text.ReadAt(b, from)
+		n, err := w.ReadAt(b, from)
 		if err != nil && !errors.Is(err, io.EOF) {
 			return 0, nil, unreadable(f.Path, err)
 		}

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"math/bits"
 	"unicode/utf8"
+
+	"dcpos/central/reconcile/separators"
 )
 
 // Block is a run of whole lines of one file.
@@ -15,13 +17,13 @@ type Block struct {
 	Raw []byte
 }
 
-// padding is how much memory behind a block's data may be read, so that the fast
-// splitter needs no special end.
-const padding = 64
+// padding is how much memory behind a block's data may be read, so that whoever looks at
+// many bytes at once needs no special end.
+const padding = ViewBytes
 
 // Lines walks through the lines of blocks. It finds the separators of a whole block at
-// once, and falls back to the parser for every line that is not as usual, so that
-// only the parser says what is wrong with a line. One worker uses it.
+// once and takes lines that are as usual apart by the hundred; every other line goes to the
+// parser, so that only the parser says what is wrong with it. One worker uses it.
 type Lines struct {
 	parser Parser
 	usual  *csvParser // nil: every line goes to the parser
@@ -37,18 +39,20 @@ type Lines struct {
 	marks   []int64 // where every MarkEvery-th line begins, if they are wanted
 	mark    bool
 
-	whole  bool     // the separators below are those of the block
-	ends   []uint32 // bytes after the line's last
-	commas []uint32
-	end    int // next of ends
-	comma  int // next of commas
-	masks  []uint64
+	found separators.Found
+	whole bool   // they are those of the block, and it holds no byte that a line must not
+	end   int    // next of found.Ends
+	sep   int    // next of found.All
+	most  int    // lines of the next batch
+	one   *Batch // for Next
 }
 
 // NewLines walks through blocks of the file.
 func (f *File) NewLines() *Lines {
-	l := &Lines{parser: f.layout.NewParser(), index: &f.index}
-	l.usual, _ = l.parser.(*csvParser)
+	l := &Lines{parser: f.layout.NewParser(), index: &f.index, most: BatchLines}
+	if p, ok := l.parser.(*csvParser); ok {
+		l.usual, l.one = p, new(Batch)
+	}
 	return l
 }
 
@@ -62,7 +66,11 @@ func (l *Lines) Reset(b Block) {
 	}
 	l.counts = l.counts[:n]
 	clear(l.counts)
-	l.whole = l.usual != nil && cap(b.Data)-len(b.Data) >= padding && len(b.Data) > 0 && l.separate()
+	l.whole = false
+	if l.usual != nil && cap(b.Data)-len(b.Data) >= padding && len(b.Data) > 0 {
+		l.found.Find(b.Data)
+		l.whole, l.end, l.sep = usualBytes(b.Data, l.found.Odd(b.Data)), 0, 0
+	}
 }
 
 // Done tells the file's index how many lines began where.
@@ -70,6 +78,63 @@ func (l *Lines) Done() {
 	l.index.add(l.cell, l.counts)
 	if p, ok := l.parser.(*describedParser); ok {
 		p.flush()
+	}
+}
+
+// Batch takes the next lines as far as they are as usual; false leaves the next one to Next,
+// which also knows whether there is one.
+func (l *Lines) Batch(b *Batch) bool { return l.batch(b, l.most) }
+
+func (l *Lines) batch(b *Batch, most int) bool {
+	if !l.whole {
+		return false
+	}
+	seps, ends, per := l.found.All, l.found.Ends, len(l.usual.columns)
+	want := min(most, len(ends)-l.end, (len(seps)-l.sep)/per)
+	if want <= 0 {
+		return false
+	}
+	b.parser, b.at, b.seps, b.per = l.usual, l.block.At, seps[l.sep:], per
+	b.data = l.block.Data[:len(l.block.Data)+padding]
+	n := b.fill(ends[l.end:l.end+want], uint32(l.next))
+	// Where many lines are not as usual, little is tried at a time and thrown away.
+	const least = 8
+	if l.most = min(2*l.most, BatchLines); n < want {
+		l.most = max(n, least)
+	}
+	if n == 0 {
+		return false
+	}
+	l.count(b)
+	l.end += n
+	l.sep += n * per
+	l.next = int(ends[l.end-1]) + 1
+	return true
+}
+
+// count counts the lines of a batch.
+func (l *Lines) count(b *Batch) {
+	begins := b.begin[:b.N]
+	if l.mark {
+		for _, begin := range begins {
+			l.began(b.at + int64(begin))
+		}
+		return
+	}
+	before := b.at - l.cell<<cellBits
+	for _, begin := range begins {
+		l.counts[(before+int64(begin))>>cellBits]++
+	}
+	l.taken += int64(b.N)
+	l.ordinal += int64(b.N)
+}
+
+// began counts a line.
+func (l *Lines) began(at int64) {
+	l.counts[at>>cellBits-l.cell]++
+	l.taken++
+	if l.ordinal++; l.mark && l.ordinal%MarkEvery == 1 {
+		l.marks = append(l.marks, at)
 	}
 }
 
@@ -86,77 +151,36 @@ func (l *Lines) Next(row *Row) (at int64, text []byte, fault *Fault, ok bool) {
 }
 
 func (l *Lines) line(row *Row) (at int64, text []byte, fault *Fault, ok bool) {
-	begin := l.next
-	if begin >= len(l.block.Data) {
+	data, begin := l.block.Data, l.next
+	if begin >= len(data) {
 		return 0, nil, nil, false
 	}
 	at = l.block.At + int64(begin)
-	l.counts[at>>cellBits-l.cell]++
-	l.taken++
-	if l.ordinal++; l.mark && l.ordinal%MarkEvery == 1 {
-		l.marks = append(l.marks, at)
+	if l.batch(l.one, 1) {
+		l.one.Row(0, row)
+		return at, data[begin : l.next-1], nil, true
 	}
-	if l.whole && l.end < len(l.ends) {
-		end := int(l.ends[l.end])
-		l.end++
+	l.began(at)
+	end := len(data)
+	l.next = end
+	if i := bytes.IndexByte(data[begin:], '\n'); i >= 0 {
+		end = begin + i
 		l.next = end + 1
-		text = l.block.Data[begin:end]
-		if l.usually(begin, end, row) {
-			return at, text, nil, true
-		}
-	} else if i := bytes.IndexByte(l.block.Data[begin:], '\n'); i >= 0 {
-		text, l.next = l.block.Data[begin:begin+i], begin+i+1
-	} else {
-		text, l.next = l.block.Data[begin:], len(l.block.Data)
+		l.pass(end)
 	}
 	row.At = at
-	return at, text, l.parser.Parse(text, row), true
+	return at, data[begin:end], l.parser.Parse(data[begin:end], row), true
 }
 
-// usually takes a line apart at the separators that are known already; false sends it
-// to the parser. It also steps over the line's commas.
-func (l *Lines) usually(begin, end int, row *Row) bool {
-	want := len(l.usual.columns) - 1
-	at := l.comma
-	if at+want >= len(l.commas) || end-begin > MaxLine ||
-		int(l.commas[at]) < begin || int(l.commas[at+want-1]) >= end || int(l.commas[at+want]) < end {
-		for l.comma < len(l.commas)-1 && int(l.commas[l.comma]) < end {
-			l.comma++
-		}
-		return false
+// pass steps over the separators of a line that ends at end.
+func (l *Lines) pass(end int) {
+	if !l.whole {
+		return
 	}
-	l.comma += want
-	if l.block.Data[end-1] == '\r' {
-		end--
+	l.end++
+	for l.sep < len(l.found.All) && int(l.found.All[l.sep]) <= end {
+		l.sep++
 	}
-	return l.usual.usual(l.block.Data[:end], begin, l.commas[at:at+want], row)
-}
-
-// separate finds all commas and line ends of the block. It declines a block with bytes
-// that a line must not hold: the parser names them.
-func (l *Lines) separate() bool {
-	data := l.block.Data
-	words := (len(data) + 63) / 64
-	if cap(l.masks) < 3*words {
-		l.masks = make([]uint64, 3*words)
-		l.commas = make([]uint32, 0, words*64+80)
-		l.ends = make([]uint32, 0, words*64+16)
-	}
-	commas, ends, odd := l.masks[:words], l.masks[words:2*words], l.masks[2*words:3*words]
-	separators(&data[0], words, &commas[0], &ends[0], &odd[0])
-	if rest := len(data) % 64; rest != 0 {
-		keep := uint64(1)<<rest - 1
-		commas[words-1] &= keep
-		ends[words-1] &= keep
-		odd[words-1] &= keep
-	}
-	if !usualBytes(data, odd) {
-		return false
-	}
-	l.commas, l.ends = positions(l.commas[:0], commas), fewPositions(l.ends[:0], ends)
-	l.commas = append(l.commas, ^uint32(0)>>1) // so that the last line has a comma behind it
-	l.comma, l.end = 0, 0
-	return true
 }
 
 // usualBytes accepts UTF-8 and CR before LF, but no NUL and no other CR.
@@ -174,36 +198,4 @@ func usualBytes(data []byte, odd []uint64) bool {
 		}
 	}
 	return !wide || utf8.Valid(data)
-}
-
-// fewPositions appends where bits are set, when a word has one at most, mostly.
-func fewPositions(dst []uint32, masks []uint64) []uint32 {
-	for w, mask := range masks {
-		for ; mask != 0; mask &= mask - 1 {
-			dst = append(dst, uint32(w*64+bits.TrailingZeros64(mask)))
-		}
-	}
-	return dst
-}
-
-// positions appends where bits are set. It writes eight at a time, because how many
-// there are in a word cannot be guessed; dst has room for that.
-func positions(dst []uint32, masks []uint64) []uint32 {
-	n := len(dst)
-	dst = dst[:cap(dst)]
-	for w, mask := range masks {
-		base, count := uint32(w*64), bits.OnesCount64(mask)
-		for at := n; ; at += 8 {
-			eight := dst[at : at+8 : at+8]
-			for i := range eight {
-				eight[i] = base + uint32(bits.TrailingZeros64(mask))
-				mask &= mask - 1
-			}
-			if mask == 0 {
-				break
-			}
-		}
-		n += count
-	}
-	return dst[:n]
 }

@@ -156,7 +156,7 @@ func TestBlocksHoldEveryLineOnce(t *testing.T) {
 				lines.Done()
 			}
 			for i, p := range places {
-				number, again, err := f.Line(p.at, &buf)
+				number, again, err := f.Line(f.Window(), p.at, &buf)
 				if err != nil || number != int64(i)+2 || string(again) != p.text {
 					rt.Fatalf("line %d %q read again as line %d %q, %v", i+2, p.text, number, again, err)
 				}

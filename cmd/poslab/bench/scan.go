@@ -9,13 +9,15 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+
+	"dcpos/central/reconcile/separators"
 )
 
 // A bare scan is the floor under every reconciler that reads the same text: it reads the
 // files, takes every line apart, converts its numbers and adds them up per bank and
 // merchant, on as many goroutines as the reconciler has workers. It checks nothing,
-// remembers no line and pairs none. It shares no code with the reconciler, and it knows that
-// the files' ids have one width each.
+// remembers no line and pairs none. It finds commas and line ends by the same instructions as
+// the reconciler does and shares no other code with it.
 type scanSum struct {
 	key                         uint64
 	lines, fen, fee, successful int64
@@ -24,13 +26,13 @@ type scanSum struct {
 const (
 	scanBlock  = 128 << 10
 	scanFields = 8
-	scanStamp  = len("2006-01-02T15:04:05Z")
 	scanTable  = 1 << 16
+	scanRest   = 1024 // of the last line of a block
 )
 
 type scanner struct {
-	widths    [3]int // of the ids, which are all as wide as the first one
-	fields    [scanFields][]byte
+	memory    [scanBlock + scanRest + separators.Padding]byte
+	found     separators.Found
 	banks     [256]scanSum
 	merchants []scanSum
 	lines     int64
@@ -70,65 +72,40 @@ func scan(files []string, goroutines int) (lines, fen int64, err error) {
 	return lines, fen, nil
 }
 
-var scanBuffers = sync.Pool{New: func() any { return new([scanBlock + 1024]byte) }}
-
 // block scans the lines that begin in block n, the header not among them.
 func (s *scanner) block(f *os.File, n int64) (bool, error) {
-	memory, _ := scanBuffers.Get().(*[scanBlock + 1024]byte)
-	defer scanBuffers.Put(memory)
-	got, err := f.ReadAt(memory[:], n*scanBlock)
+	const most = scanBlock + scanRest
+	got, err := f.ReadAt(s.memory[:most], n*scanBlock)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return false, err
 	}
-	b := memory[:got]
-	at := 0
-	if skip := bytes.IndexByte(b, '\n'); skip >= 0 {
-		at = skip + 1 // the header, or a line of the block before
+	at := bytes.IndexByte(s.memory[:got], '\n') + 1 // behind the header, or a line of the block before
+	text := s.memory[at:got]
+	s.found.Find(text)
+	begin := 0
+	for line := s.found.All; len(line) >= scanFields && begin+at <= scanBlock; line = line[scanFields:] {
+		fields := (*[scanFields]uint32)(line)
+		s.line(s.memory[at:], fields)
+		begin = int(fields[scanFields-1]) + 1
 	}
-	for at < len(b) && at <= scanBlock {
-		end := bytes.IndexByte(b[at:], '\n')
-		if end < 0 {
-			break
-		}
-		s.line(b[at : at+end])
-		at += end + 1
-	}
-	return got == len(memory), nil
+	return got == most, nil
 }
 
-func (s *scanner) line(b []byte) {
-	for i := range s.widths {
-		w := s.widths[i]
-		if w >= len(b) || b[w] != ',' {
-			w = bytes.IndexByte(b, ',')
-			s.widths[i] = w
-		}
-		s.fields[i], b = b[:w], b[w+1:]
+func (s *scanner) line(b []byte, ends *[scanFields]uint32) {
+	amount, fee, status := whole(b, ends[3], ends[4]), whole(b, ends[4], ends[5]), b[ends[5]+1]
+	stamp := b[ends[6]+1 : ends[7]]
+	seconds := int64(0)
+	for _, at := range [3]int{11, 14, 17} {
+		seconds = seconds*60 + int64(stamp[at]-'0')*10 + int64(stamp[at+1]-'0')
 	}
-	from, i := 0, len(s.widths)
-	for at, c := range b[:len(b)-scanStamp] {
-		if c == ',' {
-			s.fields[i], from = b[from:at], at+1
-			i++
-		}
-	}
-	s.fields[i] = b[from:]
-	amount, fee, status := whole(s.fields[4]), whole(s.fields[5]), s.fields[6][0]
-	var stamp int64
-	for _, c := range s.fields[7] {
-		if d := c - '0'; d <= 9 {
-			stamp = stamp*10 + int64(d)
-		}
-	}
-	bank, merchant := s.fields[3], s.fields[1]
 	for _, t := range [2]*scanSum{
-		&s.banks[(bank[0]*31+bank[len(bank)-1])&255],
-		s.merchant(binary.LittleEndian.Uint64(merchant[max(len(merchant)-8, 0):])),
+		&s.banks[(b[ends[2]+1]*31+b[ends[3]-1])&255],
+		s.merchant(binary.LittleEndian.Uint64(b[ends[1]-8:])),
 	} {
 		t.lines++
 		t.fen += amount
 		t.fee += fee
-		if status == 'S' && stamp > 0 {
+		if status == 'S' && seconds >= 0 {
 			t.successful += amount
 		}
 	}
@@ -148,9 +125,10 @@ func (s *scanner) merchant(key uint64) *scanSum {
 	}
 }
 
-func whole(b []byte) (n int64) {
-	for _, c := range b {
-		n = n*10 + int64(c-'0')
-	}
-	return n
+// whole converts up to eight digits between two separators, all at once.
+func whole(b []byte, before, end uint32) int64 {
+	others := (64 - 8*(end-before-1)) & 63 // bits of what stands before the digits
+	w := (binary.LittleEndian.Uint64(b[end-8:]) ^ 0x3030303030303030) >> others << others
+	w = w*10 + w>>8
+	return int64((w&0x000000FF000000FF*(100+1000000<<32) + w>>16&0x000000FF000000FF*(1+10000<<32)) >> 32)
 }
