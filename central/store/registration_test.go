@@ -52,8 +52,8 @@ func putRegistrations(ctx context.Context, s *Store, all ...register.Record) err
 }
 
 // sheetOf is what a change of r would see.
-func sheetOf(ctx context.Context, s *Store, campaign string, ref [32]byte) (sheet register.Sheet, err error) {
-	err = s.Registrations().Change(ctx, campaign, ref, func(seen register.Sheet) (*register.Record, error) {
+func sheetOf(ctx context.Context, s *Store, of string, ref [32]byte) (sheet register.Sheet, err error) {
+	err = s.Registrations().Change(ctx, of, ref, func(seen register.Sheet) (*register.Record, error) {
 		sheet = seen
 		return nil, nil //nolint:nilnil // nothing is to be kept
 	})

@@ -11,6 +11,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"dcpos/internal/testbin"
+	"dcpos/internal/testbrowser"
 	"dcpos/lab/drill"
 	"dcpos/lab/wallet"
 	"dcpos/pos"
@@ -122,20 +123,20 @@ func TestASealedFileIsTakenInThroughThePage(t *testing.T) {
 	base, err := s.Centre.URL()
 	s.must(err)
 	url := base + "/console/"
-	p := open(t)
-	p.do("sign in", chromedp.Navigate(url+"login?lang=zh"), chromedp.SendKeys(chromedp.CSS("#name"), "zhao"),
+	p := testbrowser.Desk(testbrowser.Start(t), t)
+	p.Do("sign in", chromedp.Navigate(url+"login?lang=zh"), chromedp.SendKeys(chromedp.CSS("#name"), "zhao"),
 		chromedp.SendKeys(chromedp.CSS("#password"), password+"\n"), chromedp.WaitVisible(chromedp.CSS("nav")))
 	take := func(words ...string) {
 		t.Helper()
-		p.do("take in", chromedp.Navigate(url+"take"), chromedp.WaitVisible(chromedp.CSS("#file")),
+		p.Do("take in", chromedp.Navigate(url+"take"), chromedp.WaitVisible(chromedp.CSS("#file")),
 			chromedp.SetUploadFiles(chromedp.CSS("#file"), []string{file}), chromedp.Click(chromedp.CSS("button.primary")),
 			chromedp.WaitVisible(chromedp.CSS(`section[role="status"] a[download]`)))
-		p.sees("what was taken in", append(words, "已全部导入", s.Tills[1].ID, "till-2.sealed", "密封文件", "下载回执")...)
+		p.Sees("what was taken in", append(words, "已全部导入", s.Tills[1].ID, "till-2.sealed", "密封文件", "下载回执")...)
 	}
 	take()
-	p.shot("taken")
+	p.Shot("taken")
 	take("新增") // the same file again counts nothing twice
-	p.shot("taken-again")
+	p.Shot("taken-again")
 
 	// Read by the payment room a moment later.
 	s.until("the conflict is seen", func() error {
@@ -145,18 +146,18 @@ func TestASealedFileIsTakenInThroughThePage(t *testing.T) {
 		}
 		return err
 	})
-	p.do("wallets", chromedp.Navigate(url+"wallets"), chromedp.WaitVisible(chromedp.CSS("details summary")),
+	p.Do("wallets", chromedp.Navigate(url+"wallets"), chromedp.WaitVisible(chromedp.CSS("details summary")),
 		chromedp.Click(chromedp.CSS("details summary")))
-	p.sees("the wallets", "重复支付的钱包", "计数 1", "¥10.00", "¥20.00", "已入账给商户", "挂账:待人工处理", "超出类别限额的钱包", "类别 4", "24 小时累计", "¥30.00", "¥25.00", "提议吊销该钱包")
-	p.shot("wallets-found")
-	p.do("propose", chromedp.SendKeys(chromedp.CSS("input[name=reason]"), "同一计数,两台终端"), chromedp.Submit(chromedp.CSS("input[name=reason]")),
+	p.Sees("the wallets", "重复支付的钱包", "计数 1", "¥10.00", "¥20.00", "已入账给商户", "挂账:待人工处理", "超出类别限额的钱包", "类别 4", "24 小时累计", "¥30.00", "¥25.00", "提议吊销该钱包")
+	p.Shot("wallets-found")
+	p.Do("propose", chromedp.SendKeys(chromedp.CSS("input[name=reason]"), "同一计数,两台终端"), chromedp.Submit(chromedp.CSS("input[name=reason]")),
 		chromedp.WaitNotPresent(chromedp.CSS("input[name=reason]")))
-	p.sees("the proposal", "待第二人确认吊销", "同一计数,两台终端")
-	p.shot("wallets-proposed")
-	p.do("in English", chromedp.Navigate(url+"wallets?lang=en"), chromedp.WaitVisible(chromedp.CSS("details summary")))
-	p.sees("the wallets in English", "Wallets beyond their class", "class 4", "24 hours", "revocation waits for a second person")
-	p.shot("wallets-en")
-	p.do("suspense", chromedp.Navigate(url+"suspense"), chromedp.WaitVisible(chromedp.CSS("h1")))
-	p.sees("what is in suspense", "20.00", s.Tills[1].ID)
-	p.shot("suspense-en")
+	p.Sees("the proposal", "待第二人确认吊销", "同一计数,两台终端")
+	p.Shot("wallets-proposed")
+	p.Do("in English", chromedp.Navigate(url+"wallets?lang=en"), chromedp.WaitVisible(chromedp.CSS("details summary")))
+	p.Sees("the wallets in English", "Wallets beyond their class", "class 4", "24 hours", "revocation waits for a second person")
+	p.Shot("wallets-en")
+	p.Do("suspense", chromedp.Navigate(url+"suspense"), chromedp.WaitVisible(chromedp.CSS("h1")))
+	p.Sees("what is in suspense", "20.00", s.Tills[1].ID)
+	p.Shot("suspense-en")
 }

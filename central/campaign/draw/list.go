@@ -60,19 +60,7 @@ func scan(r io.Reader, t Terms, seed *[32]byte) (List, *selection, error) {
 	for i := range workers {
 		w := newWorker(t, seed)
 		workers[i] = w
-		group.Go(func() {
-			for b := range blocks {
-				if w.err == nil {
-					if w.err = w.work(b); w.err != nil {
-						once.Do(func() { close(stop) })
-					}
-				}
-				select {
-				case spare <- b.lines[:blockSize]:
-				default:
-				}
-			}
-		})
+		group.Go(func() { w.drain(blocks, spare, func() { once.Do(func() { close(stop) }) }) })
 	}
 	group.Wait()
 	err := <-readErr
@@ -202,6 +190,21 @@ func newWorker(t Terms, seed *[32]byte) *worker {
 		w.selection = newSelection(t)
 	}
 	return w
+}
+
+// drain works on blocks until there are no more; after an error it only takes them.
+func (w *worker) drain(blocks <-chan block, spare chan<- []byte, fail func()) {
+	for b := range blocks {
+		if w.err == nil {
+			if w.err = w.work(b); w.err != nil {
+				fail()
+			}
+		}
+		select {
+		case spare <- b.lines[:blockSize]:
+		default:
+		}
+	}
 }
 
 func (w *worker) work(b block) error {
