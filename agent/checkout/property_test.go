@@ -14,6 +14,7 @@ import (
 
 	"dcpos/agent/checkout"
 	"dcpos/agent/checkout/checkouttest"
+	"dcpos/internal/testprop"
 	"dcpos/pos"
 	"dcpos/pos/dcep"
 )
@@ -317,6 +318,7 @@ func simulate(t *testing.T, ops []op) (failure error) {
 }
 
 func TestMoneyHoldsWhateverHappens(t *testing.T) {
+	testprop.Short(t, 40)
 	rapid.Check(t, func(rt *rapid.T) {
 		if err := simulate(t, drawOps(rt)); err != nil {
 			rt.Fatal(err)
