@@ -143,6 +143,8 @@ func (f *Fleet) check(r wire.EnrolRequest) error {
 		return pos.FieldError(pos.ErrBadRequest, "nats_key", errors.New("want an nkey's public user key"))
 	case len(r.Code) > 32 || len(r.PublicKey) > 512:
 		return pos.NewError(pos.ErrTooLarge, nil)
+	case strings.HasSuffix(f.cfg.NATSURL, ":0"): // tills keep the address for good
+		return pos.FieldError(pos.ErrConfig, "nats.listen", errors.New("port 0 is another port at each start of the centre: name a port, or nats.advertise"))
 	}
 	suite, err := dcep.SuiteByName(r.Suite)
 	if err != nil {

@@ -80,6 +80,15 @@ func each(t *testing.T, body func(t *testing.T, f *fleet.Fleet, c *clock)) {
 	}
 }
 
+// TestATillIsNotToldAPortThatChanges: it would look for the centre where it never is.
+func TestATillIsNotToldAPortThatChanges(t *testing.T) {
+	f := fleet.New(fleet.Config{Env: pos.Lab, NATSURL: "nats://127.0.0.1:0"})
+	_, err := f.Enrol(t.Context(), newDevice(t, dcep.Ed25519SHA256).request(t, "A1B2-C3D4"))
+	if pos.CodeOf(err) != pos.ErrConfig || !strings.Contains(err.Error(), "nats.advertise") {
+		t.Errorf("enrolled: %v", err)
+	}
+}
+
 type device struct {
 	signer  dcep.Signer
 	natsKey string
