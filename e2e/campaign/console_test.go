@@ -66,17 +66,6 @@ func (w *world) look(p *testbrowser.Page, path string, wants ...string) {
 	})
 }
 
-// does submits the form of an element and waits for the page that answers.
-func (w *world) does(p *testbrowser.Page, what string, act chromedp.Action[chromedp.Void]) {
-	w.Helper()
-	p.Do("mark the page", chromedp.Evaluate[chromedp.Void](`window.before = true, undefined`))
-	p.Do(what, act)
-	w.until(what, func() bool { // an error is the page that goes away
-		there, err := chromedp.Run(p.Tab(), chromedp.Evaluate[bool](`!window.before && document.readyState === "complete"`))
-		return err == nil && there
-	})
-}
-
 // lab is the institutions' simulator and its keys.
 func (w *world) lab() (url string, keys map[string]string) {
 	w.Helper()
@@ -130,7 +119,7 @@ func TestACampaignInTheConsole(t *testing.T) {
 	w.look(ann, path, "已抽签", "开始发放")
 	ann.Shot("console-drawn")
 	ann.Do("the grace", chromedp.SetValue(chromedp.CSS("#grace_hours"), "96"))
-	w.does(ann, "begin", chromedp.Submit(chromedp.CSS("#grace_hours")))
+	ann.Leaves("begin", chromedp.Submit(chromedp.CSS("#grace_hours")))
 	w.look(ann, path, "发放中", "12 / 12")
 	for n := 1; n < 4; n++ {
 		if _, err := wallet.Create(t.Context(), wallet.Client{Base: url + "/ICBC/v1", Key: keys["ICBC"]},
@@ -140,7 +129,7 @@ func TestACampaignInTheConsole(t *testing.T) {
 	}
 	w.look(ann, path, "¥600.00") // of three claims
 	ann.Do("slower", chromedp.SetValue(chromedp.CSS("input[name=per_second]"), "7"))
-	w.does(ann, "slower", chromedp.Submit(chromedp.CSS("input[name=per_second]")))
+	ann.Leaves("slower", chromedp.Submit(chromedp.CSS("input[name=per_second]")))
 	w.look(ann, path, "发放中")
 	if got := testbrowser.Value[string](ann, `document.querySelector("input[name=per_second]").value`); got != "7" {
 		t.Errorf("the pace is %q", got)
@@ -163,7 +152,7 @@ func (w *world) drafted(p *testbrowser.Page) {
 			w.Fatal(err)
 		}
 		testbrowser.Value[bool](p, `document.getElementById("definition").value = `+string(b)+`, true`)
-		w.does(p, "check", chromedp.Click(chromedp.CSS("button[value=check]")))
+		p.Leaves("check", chromedp.Click(chromedp.CSS("button[value=check]")))
 	}
 	check(strings.Replace(text, "face_fen: 20000,", "face_fen: 0,", 1))
 	p.Sees("a face of nothing", "face_fen")
@@ -171,7 +160,7 @@ func (w *world) drafted(p *testbrowser.Page) {
 	check(text)
 	p.Sees("a good draft", "可发布", "200000 × ¥200.00", "seven-fresh", "SHA-256")
 	p.Shot("console-draft")
-	w.does(p, "publish", chromedp.Click(chromedp.CSS("button[value=publish]")))
+	p.Leaves("publish", chromedp.Click(chromedp.CSS("button[value=publish]")))
 	p.Sees("its page", "京彩奋斗者", "规则已见证", "已公布的版本", "第 1 版")
 	p.Shot("console-published")
 	w.look(p, "campaigns", "京彩奋斗者", "王府井")
@@ -181,17 +170,17 @@ func (w *world) drafted(p *testbrowser.Page) {
 // cancelled suspends, resumes and cancels: who proposes it cannot confirm it.
 func (w *world) cancelled(ann, bob *testbrowser.Page, path string) {
 	w.Helper()
-	w.does(ann, "suspend", chromedp.Submit(chromedp.CSS(`form[action$="/suspend"] button`)))
+	ann.Leaves("suspend", chromedp.Submit(chromedp.CSS(`form[action$="/suspend"] button`)))
 	w.look(ann, path, "已暂停发放")
-	w.does(ann, "resume", chromedp.Submit(chromedp.CSS(`form[action$="/resume"] button`)))
+	ann.Leaves("resume", chromedp.Submit(chromedp.CSS(`form[action$="/resume"] button`)))
 	w.look(ann, path, "发放中")
 	ann.Do("the reason", chromedp.SendKeys(chromedp.CSS("input[name=reason]"), "资金方要求"))
-	w.does(ann, "propose", chromedp.Submit(chromedp.CSS("input[name=reason]")))
+	ann.Leaves("propose", chromedp.Submit(chromedp.CSS("input[name=reason]")))
 	w.look(ann, path, "待第二人裁定", "资金方要求", "须由另一位复核人裁定")
 	ann.Shot("console-proposed")
 	w.look(bob, path+"?lang=zh", "资金方要求")
 	bob.Shot("console-to-confirm-phone")
-	w.does(bob, "confirm", chromedp.Click(chromedp.CSS("button[value=confirm]")))
+	bob.Leaves("confirm", chromedp.Click(chromedp.CSS("button[value=confirm]")))
 	w.look(bob, path, "已取消发放")
 	w.look(ann, path, "已取消发放", "已收回")
 	w.look(ann, path+"/statement?lang=en", "envelopes claimed", "winners told")

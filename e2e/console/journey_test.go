@@ -17,21 +17,21 @@ func TestAnOperatorsMorning(t *testing.T) {
 	p := testbrowser.Desk(testbrowser.Start(t), t)
 	p.Do("first tab", chromedp.Navigate(url+"login?lang=zh"))
 
-	p.Do("wrong password", chromedp.SendKeys(chromedp.CSS("#name"), "admin"),
-		chromedp.SendKeys(chromedp.CSS("#password"), "not the password\n"), chromedp.Sleep(time.Second))
+	p.Leaves("wrong password", chromedp.SendKeys(chromedp.CSS("#name"), "admin"),
+		chromedp.SendKeys(chromedp.CSS("#password"), "not the password\n"))
 	if strings.Contains(p.Text(), "WFJ01-001") {
 		t.Fatal("a wrong password let someone in")
 	}
 	p.Do("sign in", chromedp.Navigate(url), chromedp.SendKeys(chromedp.CSS("#name"), "admin"),
 		chromedp.SendKeys(chromedp.CSS("#password"), "wangfujing-2021\n"),
-		chromedp.WaitVisible(chromedp.CSS("nav")), chromedp.Sleep(500*time.Millisecond))
+		chromedp.WaitVisible(chromedp.CSS("nav")))
 	p.Sees("the overview", "WFJ01-001", "WFJ01-002", "WFJ01-003", "WFJ01-004", "测试 TEST")
 	p.Shot("overview")
 
 	p.Do("payments", chromedp.Navigate(url+"payments"), chromedp.WaitVisible(chromedp.CSS("table")))
 	p.Sees("the payments", "已支付", "已入账", "¥58.80", "¥199.00")
 	p.Shot("payments")
-	p.Do("one payment", chromedp.Click(chromedp.CSS("tbody tr td a")), chromedp.Sleep(500*time.Millisecond))
+	p.Leaves("one payment", chromedp.Click(chromedp.CSS("tbody tr td a")))
 	p.Sees("the payment", "WFJ01-00")
 	p.Shot("payment")
 
@@ -42,10 +42,10 @@ func TestAnOperatorsMorning(t *testing.T) {
 	p.Do("reconciliation", chromedp.Navigate(url+"reconcile"), chromedp.WaitVisible(chromedp.CSS("table")))
 	p.Sees("the runs", time.Now().In(time.FixedZone("", 8*3600)).Format("2006-01"))
 	p.Shot("runs")
-	p.Do("ask for a run", chromedp.Submit(chromedp.CSS("#date")), chromedp.Sleep(500*time.Millisecond), chromedp.WaitVisible(chromedp.CSS("table")))
+	p.Leaves("ask for a run", chromedp.Submit(chromedp.CSS("#date")))
 	p.Sees("the runs", "立即对账", "每半小时自动重试")
 	p.Shot("runs-asked")
-	p.Do("breaks", chromedp.Click(chromedp.CSS("tbody tr td a")), chromedp.Sleep(500*time.Millisecond))
+	p.Leaves("breaks", chromedp.Click(chromedp.CSS("tbody tr td a")))
 	p.Sees("the breaks", "对方缺少", "CCB", "199.00")
 	p.Shot("breaks")
 

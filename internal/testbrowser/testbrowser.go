@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -98,6 +99,35 @@ func (p *Page) Do(what string, actions ...chromedp.Action[chromedp.Void]) {
 	}
 }
 
+// Leaves carries out actions that lead to another page, and waits until that one is there: a
+// step further on would else meet the old one, or abort the new one.
+func (p *Page) Leaves(what string, actions ...chromedp.Action[chromedp.Void]) {
+	p.Helper()
+	Value[bool](p, `window.old = true`)
+	p.Do(what, actions...)
+	if !p.soon(func(ctx context.Context) bool {
+		there, err := chromedp.Run(ctx, chromedp.Evaluate[bool](`!window.old && document.readyState === "complete"`))
+		return err == nil && there // an error: the pages are just changing
+	}) {
+		p.Shot("failed")
+		p.Fatalf("%s: the page stays", what)
+	}
+}
+
+// soon waits until something holds.
+func (p *Page) soon(holds func(ctx context.Context) bool) bool {
+	ctx, cancel := context.WithTimeout(p.ctx, Patience)
+	defer cancel()
+	for !holds(ctx) {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+	return true
+}
+
 // Value evaluates an expression in the page, a promise too.
 func Value[T any](p *Page, expression string) T {
 	p.Helper()
@@ -126,16 +156,23 @@ func (p *Page) Address() string {
 	return Value[string](p, `location.origin+location.pathname`)
 }
 
-// Sees ends the test where the page lacks one of the texts.
+// Sees waits for the texts, and ends the test where the page goes on lacking one.
 func (p *Page) Sees(where string, wants ...string) {
 	p.Helper()
-	body := p.Text()
-	for _, w := range wants {
-		if !strings.Contains(body, w) {
-			p.Shot("missing")
-			p.Fatalf("%s lacks %q:\n%s", where, w, body)
+	var body string
+	lacks := wants
+	if p.soon(func(ctx context.Context) bool {
+		text, err := chromedp.Run(ctx, chromedp.Evaluate[string](`document.body.innerText`))
+		if err == nil { // an error: the pages are just changing
+			body = text
+			lacks = slices.DeleteFunc(slices.Clone(wants), func(w string) bool { return strings.Contains(body, w) })
 		}
+		return len(lacks) == 0
+	}) {
+		return
 	}
+	p.Shot("missing")
+	p.Fatalf("%s lacks %q:\n%s", where, lacks, body)
 }
 
 // Shot keeps a picture of the whole page.

@@ -7,7 +7,8 @@
 const amount = /^\d{1,7}(\.\d{0,2})?$/;
 
 export function wedge(take, gap = 90) {
-  let run = '', last = 0, field = null, value = '';
+  let run = '', last = -gap, field = null, value = '';
+  document.addEventListener('pointerdown', () => { last = -gap; }, true); // what was typed before a touch is no part of a code
   document.addEventListener('keydown', (e) => {
     const quick = e.timeStamp - last < gap, code = run;
     last = e.timeStamp;
