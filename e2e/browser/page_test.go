@@ -186,8 +186,18 @@ func (p *page) gone(selector string) {
 	p.Fatalf("%s: %s is still there: %s", p.name, selector, text)
 }
 
+// click waits until what it is to hit stands still: a page whose size has just changed moves
+// its buttons away from under a click.
 func (p *page) click(selector string) {
 	p.Helper()
+	p.do(chromedp.Evaluate[chromedp.Void](fmt.Sprintf(`(async () => {
+  for (let was = ''; ;) {
+    const e = document.querySelector(%q), is = e ? JSON.stringify(e.getBoundingClientRect()) : '';
+    if (is && is === was) return;
+    was = is;
+    await new Promise((f) => { requestAnimationFrame(() => requestAnimationFrame(f)); });
+  }
+})()`, selector), chromedp.EvalAwaitPromise))
 	p.do(chromedp.Click(chromedp.CSS(selector), chromedp.NodeEnabled))
 }
 
