@@ -29,7 +29,7 @@ const workers = 3
 func TestKilledReconciliation(t *testing.T) {
 	t.Logf("-seed %d", *seed)
 	w := newWorld(t)
-	k := &killer{world: w, r: rand.New(rand.NewPCG(*seed, 5))} //nolint:gosec // moments, not secrets
+	k := &killer{world: w, span: 300 * time.Millisecond, r: rand.New(rand.NewPCG(*seed, 5))} //nolint:gosec // moments, not secrets
 	k.begin()
 	lines := rand.New(rand.NewPCG(*seed, 6)) //nolint:gosec // likewise
 	day := time.Now().In(pos.Shanghai()).AddDate(0, 0, -200)
@@ -67,6 +67,7 @@ func TestKilledReconciliation(t *testing.T) {
 type killer struct {
 	*world
 	r         *rand.Rand
+	span      time.Duration // the longest wait before a strike
 	worker    [workers]*drill.Program
 	killed    [workers]int // the centre, the first and the second worker
 	meanwhile int
@@ -101,15 +102,34 @@ func (k *killer) begin() {
 // answer.
 func (k *killer) reconcile(date pos.Date) {
 	k.Helper()
-	k.ask(date)
+	told := make(chan struct{})
+	go func() { // who asks is told later than the run begins, or hears nothing and asks again
+		defer close(told)
+		for k.Context().Err() == nil {
+			if _, err := k.posctl("reconcile", string(date)); err == nil {
+				return
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+	}()
+	k.until("the date is asked for", func() bool { _, found := k.asked(date); return found })
 	const ofADate = 6
 	for last := min(k.total()+ofADate, *kills); k.total() < last; {
-		time.Sleep(time.Duration(k.r.Int64N(int64(300 * time.Millisecond)))) // any moment of a run
+		time.Sleep(time.Duration(k.r.Int64N(int64(k.span)))) // any moment of a run
 		if k.answered(date) {
+			k.span = max(k.span/2, time.Millisecond) // runs are faster here
 			break
 		}
 		k.strike(date)
 	}
+	k.until("the operator is told", func() bool {
+		select {
+		case <-told:
+			return true
+		default:
+			return false
+		}
+	})
 	k.until("the date is reconciled", func() bool { return k.answered(date) })
 }
 
