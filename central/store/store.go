@@ -201,20 +201,28 @@ func (s *Store) view(ctx context.Context, fn func(t *Tx) error) error {
 
 // lookUp runs a query of one row outside of any transaction; the statement is prepared once.
 func (s *Store) lookUp(ctx context.Context, query string, args ...any) (*sql.Row, error) {
+	stmt, err := s.lookUpOf(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	return stmt.QueryRowContext(ctx, args...), nil // outside of the lock: look-ups run side by side
+}
+
+func (s *Store) lookUpOf(ctx context.Context, query string) (*sql.Stmt, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	stmt := s.lookUps[query]
-	if stmt == nil {
-		if s.lookUps == nil {
-			return nil, sql.ErrConnDone
-		}
-		var err error
-		if stmt, err = s.read.PrepareContext(ctx, s.engine.rebind(query)); err != nil {
-			return nil, fmt.Errorf("prepare: %w", err)
-		}
-		s.lookUps[query] = stmt
+	if s.lookUps == nil {
+		return nil, sql.ErrConnDone
 	}
-	return stmt.QueryRowContext(ctx, args...), nil
+	if stmt := s.lookUps[query]; stmt != nil {
+		return stmt, nil
+	}
+	stmt, err := s.read.PrepareContext(ctx, s.engine.rebind(query))
+	if err != nil {
+		return nil, fmt.Errorf("prepare: %w", err)
+	}
+	s.lookUps[query] = stmt
+	return stmt, nil
 }
 
 // Exec runs a statement and tells how many rows it changed.
