@@ -201,7 +201,7 @@ func (s *Store) view(ctx context.Context, fn func(t *Tx) error) error {
 
 // lookUp runs a query of one row outside of any transaction; the statement is prepared once.
 func (s *Store) lookUp(ctx context.Context, query string, args ...any) (*sql.Row, error) {
-	stmt, err := s.lookUpOf(ctx, query)
+	stmt, err := s.lookUpOf(ctx, query) //nolint:sqlclosecheck // Close closes what is kept
 	if err != nil {
 		return nil, err
 	}
@@ -217,7 +217,7 @@ func (s *Store) lookUpOf(ctx context.Context, query string) (*sql.Stmt, error) {
 	if stmt := s.lookUps[query]; stmt != nil {
 		return stmt, nil
 	}
-	stmt, err := s.read.PrepareContext(ctx, s.engine.rebind(query))
+	stmt, err := s.read.PrepareContext(ctx, s.engine.rebind(query)) //nolint:sqlclosecheck // likewise
 	if err != nil {
 		return nil, fmt.Errorf("prepare: %w", err)
 	}
