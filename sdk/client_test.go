@@ -158,7 +158,7 @@ func TestWaitAndEvents(t *testing.T) {
 	if _, err := c.Present(t.Context(), p.ID); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	time.AfterFunc(100*time.Millisecond, func() { shop.Host.Settle(p.ID, pos.Paid) })
 	if p, err = c.Wait(ctx, p.ID); err != nil || p.State != pos.Paid {

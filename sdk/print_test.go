@@ -35,7 +35,7 @@ func TestPrintJobs(t *testing.T) {
 	if err != nil || j.ID == "" || j.Key != "p1" || j.Text.EN == "" {
 		t.Fatalf("%+v %v", j, err)
 	}
-	for end := time.Now().Add(10 * time.Second); !j.Ask && time.Now().Before(end); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(time.Minute); !j.Ask && time.Now().Before(end); time.Sleep(time.Millisecond) {
 		if j, err = c.PrintJob(ctx, j.ID); err != nil {
 			t.Fatal(err)
 		}

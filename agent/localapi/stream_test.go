@@ -16,7 +16,7 @@ import (
 // events reads n events' names and the last one's id.
 func events(t *testing.T, r *rig, after string, n int, act func()) (names []string, id string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, r.server.URL+"/v1/events", http.NoBody)
 	if err != nil {

@@ -34,7 +34,7 @@ func weakStream(t *testing.T, dir string) {
 		Host: "127.0.0.1", Port: server.RANDOM_PORT, NoSigs: true, NoLog: true, JetStream: true, StoreDir: dir,
 		JetStreamMaxStore: 64 << 20,
 	})
-	nc := must(nats.Connect(s.ClientURL()))(t)
+	nc := must(nats.Connect(s.ClientURL(), nats.Timeout(30*time.Second)))(t)
 	js := must(jetstream.New(nc))(t)
 	must(js.CreateStream(t.Context(), jetstream.StreamConfig{
 		Name: wire.JournalStream, Subjects: []string{wire.JournalFilter}, Discard: jetstream.DiscardOld,

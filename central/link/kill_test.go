@@ -169,14 +169,14 @@ func (p *process) kill(t *testing.T) {
 func deliverTo(t *testing.T, c *centre, url string, tills []*till) {
 	t.Helper()
 	for _, till := range tills {
-		nc := must(nats.Connect(url, nats.Nkey(till.natsKey, till.user.Sign), nats.NoReconnect()))(t)
+		nc := must(nats.Connect(url, nats.Nkey(till.natsKey, till.user.Sign), nats.NoReconnect(), nats.Timeout(30*time.Second)))(t)
 		from := len(c.kept(t, till.id, 1))
 		for _, b := range till.batchesOf(t, till.entries[from:], 9) {
 			if err := nc.Publish(wire.JournalSubject(till.id), b); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if err := nc.FlushTimeout(5 * time.Second); err != nil {
+		if err := nc.FlushTimeout(30 * time.Second); err != nil {
 			t.Fatal(err)
 		}
 		nc.Close()

@@ -57,7 +57,7 @@ func running(t *testing.T, dir string) (url string, stop func()) {
 			t.Errorf("institutions: exit %d\n%s", code, out)
 		}
 	}()
-	for deadline := time.Now().Add(10 * time.Second); url == ""; time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); url == ""; time.Sleep(5 * time.Millisecond) {
 		b, err := os.ReadFile(file)
 		if url = strings.TrimSpace(string(b)); err != nil && time.Now().After(deadline) {
 			t.Fatal("the institutions do not start")

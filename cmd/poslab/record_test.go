@@ -21,7 +21,7 @@ import (
 // atPrinter prints on what hangs at a path.
 func atPrinter(t *testing.T, path string) error {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	p, err := all.OpenPrinter(ctx, drivers.DeviceConfig{
 		Profile: "epson-tm-t70ii-ch", Transport: drivers.TransportConfig{Kind: drivers.TransportSerial, Path: path},

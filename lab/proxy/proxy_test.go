@@ -80,7 +80,7 @@ func dial(t *testing.T, p *Proxy) net.Conn {
 }
 
 func tryDial(ctx context.Context, p *Proxy) (net.Conn, error) {
-	dialer := net.Dialer{Timeout: 5 * time.Second}
+	dialer := net.Dialer{Timeout: time.Minute}
 	return dialer.DialContext(ctx, "tcp", p.Addr())
 }
 
@@ -188,7 +188,7 @@ func TestFreezeAcceptsAndDeliversNothingUntilRestore(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, conn := range map[string]net.Conn{"old": old, "new": fresh} {
-		_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+		_ = conn.SetDeadline(time.Now().Add(time.Minute))
 		late := make([]byte, len("frozen"))
 		if _, err := io.ReadFull(conn, late); err != nil || string(late) != "frozen" {
 			t.Errorf("%s connection after restore: %q, %v", name, late, err)
@@ -220,7 +220,7 @@ func TestAHalfClosedConnectionStillDelivers(t *testing.T) {
 	if err := conn.CloseWrite(); err != nil {
 		t.Fatal(err)
 	}
-	_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+	_ = conn.SetDeadline(time.Now().Add(time.Minute))
 	got, err := io.ReadAll(conn)
 	if err != nil || string(got) != "last words" {
 		t.Errorf("got %q, %v", got, err)
