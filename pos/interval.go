@@ -31,6 +31,11 @@ func (i Interval) Over(ms int64) bool { return i.LatestMS >= ms }
 // Within reports that it is certainly within the half-open window.
 func (i Interval) Within(fromMS, untilMS int64) bool { return i.Began(fromMS) && !i.Over(untilMS) }
 
+// Between is the longest time that can lie between two moments, whichever came first.
+func (i Interval) Between(o Interval) time.Duration {
+	return time.Duration(max(i.LatestMS-o.EarliestMS, o.LatestMS-i.EarliestMS)) * time.Millisecond
+}
+
 // Age is how old something of the moment can be; never below 0.
 func (i Interval) Age(ms int64) time.Duration {
 	return time.Duration(max(0, i.LatestMS-ms)) * time.Millisecond

@@ -37,6 +37,8 @@ type Limits struct {
 	// Forward has its own totals: a promise of a wallet and a risk of the merchant are never
 	// added up. The zero value takes nothing.
 	Forward Forward `json:"forward,omitzero"`
+	// Travel is the centre's to heed: no till knows of another. The zero value reports nothing.
+	Travel Travel `json:"travel,omitzero"`
 }
 
 // Stale says what becomes of evidence that names envelopes when the catalogue is too old.
@@ -65,12 +67,41 @@ type Forward struct {
 	OldestStop  time.Duration `json:"oldest_stop"`
 }
 
+// Travel says how fast a wallet can be carried from store to store. Two payments of one wallet at places and
+// times that are beyond it are reported (threat T11, a wallet relayed from afar), never refused.
+type Travel struct {
+	SpeedKMH int `json:"speed_kmh"` // kilometres an hour, door to door; 0 reports nothing
+	SlackKM  int `json:"slack_km"`  // kilometres that cost no time: a city, a map's datum, a store's branch office
+}
+
+// What a policy may say of travel.
+const (
+	MinSpeedKMH = 100   // slower is everyday travel
+	maxSpeedKMH = 30000 // faster is an orbit
+	maxSlackKM  = 20000 // half the way around the earth
+)
+
+// Impossible reports that nobody carries a wallet so far, in metres, within so long.
+func (t Travel) Impossible(metres int64, within time.Duration) bool {
+	// km/h times ms, over 3600, is metres.
+	return t.SpeedKMH > 0 && metres-int64(t.SlackKM)*1000 > int64(t.SpeedKMH)*within.Milliseconds()/3600
+}
+
+func (t Travel) check() error {
+	if t.SpeedKMH != 0 && (t.SpeedKMH < MinSpeedKMH || t.SpeedKMH > maxSpeedKMH) || t.SlackKM < 0 || t.SlackKM > maxSlackKM {
+		return FieldError(ErrBadRequest, "travel", fmt.Errorf("%d km/h and %d km: want 0 or %d to %d km/h, 0 to %d km",
+			t.SpeedKMH, t.SlackKM, MinSpeedKMH, maxSpeedKMH, maxSlackKM))
+	}
+	return nil
+}
+
 // DefaultLimits are the defaults of design §3. The tiers are those that the PBoC named on
 // 11 June 2021 (Mu Changchun, Lujiazui Forum). Two of their numbers are our own
 // assumption, since no primary source of them was read: class 3, and the yearly cap of class 4 (50,000
 // yuan, which secondary pages give; other classes name none). They differ by generation (a test of 2020 had 10,000 a year for
 // class 4): a policy that is published should say what holds, and from when. The split
-// window is that of EMV's split-sale log as terminals commonly set it.
+// window is that of EMV's split-sale log as terminals commonly set it. The speed of travel is above that of airliners from
+// door to door, and the slack wider than most cities: what is beyond both is no journey.
 func DefaultLimits() Limits {
 	return Limits{
 		PerPayment: 500_00, StoredTotal: 5000_00, StoredCount: 500,
@@ -84,6 +115,7 @@ func DefaultLimits() Limits {
 		},
 		RevocationWarn: 24 * time.Hour, RevocationMax: 72 * time.Hour, ClockMax: 120 * time.Second, NearPercent: 80,
 		CatalogueMax: 72 * time.Hour, FareMax: 20_00,
+		Travel: Travel{SpeedKMH: 1000, SlackKM: 100},
 	}
 }
 
@@ -124,6 +156,9 @@ func (l Limits) Check() error {
 		return FieldError(ErrBadRequest, "near_percent", fmt.Errorf("%d: want 1 to 100", l.NearPercent))
 	case l.CatalogueStale != StaleRefuse && l.CatalogueStale != StaleTake:
 		return FieldError(ErrBadRequest, "catalogue_stale", fmt.Errorf("%q: want nothing or %q", l.CatalogueStale, StaleTake))
+	}
+	if err := l.Travel.check(); err != nil {
+		return err
 	}
 	return checkTiers(l.Tiers)
 }
@@ -234,6 +269,9 @@ func (l Limits) Strictest(o Limits) Limits {
 			PerPayment: min(l.Forward.PerPayment, o.Forward.PerPayment), StoredTotal: min(l.Forward.StoredTotal, o.Forward.StoredTotal),
 			StoredCount: min(l.Forward.StoredCount, o.Forward.StoredCount), OldestStop: min(l.Forward.OldestStop, o.Forward.OldestStop),
 		},
+	}
+	if s.Travel = l.Travel; s.Travel.SpeedKMH == 0 || o.Travel.SpeedKMH > 0 && o.Travel.SpeedKMH < s.Travel.SpeedKMH {
+		s.Travel = o.Travel
 	}
 	if l.CatalogueStale == StaleTake && o.CatalogueStale == StaleTake {
 		s.CatalogueStale = StaleTake

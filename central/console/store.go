@@ -25,6 +25,9 @@ type Store interface {
 	// Excesses lists wallets that signed beyond their class over all tills, the newest first, below the
 	// number before (0: from the end).
 	Excesses(ctx context.Context, before int64, limit int) ([]Excess, error)
+	// Journeys lists wallets that were at two stores between which nobody travels in the time, the newest first, below
+	// the number before (0: from the end).
+	Journeys(ctx context.Context, before int64, limit int) ([]Journey, error)
 	// Revocations lists what people did about wallets, the newest first.
 	Revocations(ctx context.Context, limit int) ([]Revocation, error)
 	// AuditLog lists the trail, newest first, below the number before (0: from the end).
@@ -181,6 +184,38 @@ type ExcessPart struct {
 	Terminal string
 	Amount   pos.Money
 	SignedMS int64
+	State    pos.State // the centre's word
+}
+
+// Journey is a wallet that was at two stores between which it cannot have been carried. The payments are as others are.
+type Journey struct {
+	Number      int64
+	Institution string
+	Wallet      string
+	Metres      int64         // from one store to the other
+	Most        time.Duration // the longest time that can lie between
+	Travel      pos.Travel    // what was held possible
+	FoundMS     int64
+	Stops       []Stop // two, in the order of the tills' clocks
+}
+
+// Speed is how fast the wallet would have to be carried at least, in km/h; 0 when there is no time at all.
+func (j Journey) Speed() int64 {
+	if ms := j.Most.Milliseconds(); ms > 0 {
+		return j.Metres * 3600 / ms
+	}
+	return 0
+}
+
+// Stop is one of the two places.
+type Stop struct {
+	Payment  string
+	Terminal string
+	Store    pos.Text // as it is called now
+	District string
+	At       string // latitude and longitude when it was found
+	Amount   pos.Money
+	Time     pos.Interval
 	State    pos.State // the centre's word
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
+	"time"
 
 	"dcpos/pos"
 	"dcpos/pos/dcep"
@@ -14,9 +15,11 @@ import (
 type walletsBody struct {
 	Doubles     []doubleView
 	Excesses    []excessView
+	Journeys    []journeyView
 	Revocations []Revocation
 	Next        int64
 	NextExcess  int64
+	NextJourney int64
 	May         bool // wallets can be revoked here
 }
 
@@ -25,6 +28,18 @@ type excessView struct {
 	Revocation *Revocation
 	Form       *revokeForm
 }
+
+type journeyView struct {
+	Journey
+	Revocation *Revocation
+	Form       *revokeForm
+}
+
+// Kilometres rounds down: it is never further than told.
+func (j journeyView) Kilometres() int64 { return j.Metres / 1000 }
+
+// Longest is for people: to the second.
+func (j journeyView) Longest() string { return j.Most.Round(time.Second).String() }
 
 // revokeForm asks for a wallet's revocation.
 type revokeForm struct{ Institution, Wallet, CSRF string }
@@ -90,13 +105,17 @@ func where(s SpentSide) pos.Text {
 // mostWallets is how many findings of a kind a page has: each comes with its evidence.
 const mostWallets = 50
 
-// wallets lists double spendings with both sides' evidence, wallets beyond their class, and what was done about them.
+// wallets lists double spendings with both sides' evidence, wallets beyond their class, wallets at two places at once, and
+// what was done about them.
 func (c *Console) wallets(w http.ResponseWriter, r *http.Request, s Session) {
 	from := func(name string) int64 {
 		n, _ := strconv.ParseInt(r.URL.Query().Get(name), 10, 64) // nonsense is the end
 		return n
 	}
 	body, err := c.findings(r.Context(), s, from("before"), from("excess"))
+	if err == nil {
+		err = c.journeys(r.Context(), s, &body, from("journey"))
+	}
 	if err != nil {
 		c.broken(w, r, err)
 		return
@@ -134,6 +153,19 @@ func (c *Console) findings(ctx context.Context, s Session, before, excess int64)
 		body.NextExcess = excesses[mostWallets-1].Number
 	}
 	return body, err
+}
+
+func (c *Console) journeys(ctx context.Context, s Session, body *walletsBody, before int64) error {
+	list, err := c.cfg.Store.Journeys(ctx, before, mostWallets)
+	for _, j := range list {
+		v := journeyView{Journey: j}
+		v.Revocation, v.Form = body.about(s, j.Institution, j.Wallet)
+		body.Journeys = append(body.Journeys, v)
+	}
+	if len(list) == mostWallets {
+		body.NextJourney = list[mostWallets-1].Number
+	}
+	return err
 }
 
 // about is what was last done about a wallet, and the form for who may ask for its revocation now.

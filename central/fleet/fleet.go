@@ -65,8 +65,8 @@ func (f *Fleet) AddMerchant(ctx context.Context, m Merchant, by string) error {
 // maxDistrict bounds the name of a part of town, in characters.
 const maxDistrict = 40
 
-// AddShop registers a store of a merchant, or renames it and moves it to another district; an
-// empty district leaves the one that is known. It never changes its merchant.
+// AddShop registers a store of a merchant, or renames it and moves it; an empty district and no
+// place leave what is known. It never changes its merchant.
 func (f *Fleet) AddShop(ctx context.Context, s Shop, by string) error {
 	if !shopForm.MatchString(s.ID) {
 		return pos.FieldError(pos.ErrBadRequest, "id", fmt.Errorf("want %s", shopForm))
@@ -86,11 +86,23 @@ func (f *Fleet) AddShop(ctx context.Context, s Shop, by string) error {
 		if s.District == "" {
 			s.District = have.District
 		}
+		if s.At == nil {
+			s.At = have.At
+		}
 		if err := tx.PutShop(ctx, s); err != nil {
 			return fmt.Errorf("add store %s: %w", s.ID, err)
 		}
-		return tx.Audit(ctx, by, "store_added", s.ID, strings.TrimSpace(s.Name.Both()+" "+s.District))
+		return tx.Audit(ctx, by, "store_added", s.ID, s.told())
 	})
+}
+
+// told is a store for the trail.
+func (s Shop) told() string {
+	text := strings.TrimSpace(s.Name.Both() + " " + s.District)
+	if s.At != nil {
+		text += " " + s.At.String()
+	}
+	return text
 }
 
 // Terminal finds a terminal; an absent one is pos.ErrNotFound.

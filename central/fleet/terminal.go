@@ -30,6 +30,8 @@ type Shop struct {
 	Name     pos.Text `json:"name"`
 	// District is the part of town, as a campaign's statement names it; empty: not told.
 	District string `json:"district,omitempty"`
+	// At is where it stands; nil: not told, or its tills are carried about.
+	At *pos.Point `json:"at,omitempty"`
 }
 
 // Terminal is one enrolled device.

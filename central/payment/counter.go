@@ -28,11 +28,12 @@ type Signed struct {
 	// Apart marks what only a fork's further branch or an island has: its money is in suspense, and
 	// no institution is asked for it.
 	Apart    bool
-	Evidence []byte // of what is apart; else it is with the payment
-	AtMS     int64  // when it was first seen here
-	SignedMS int64  // the till's clock in the challenge
-	Class    int    // of the wallet, 1 to 4; 0: its certificate tells none
-	Policy   uint64 // by which its till took it; 0: not told
+	Evidence []byte       // of what is apart; else it is with the payment
+	AtMS     int64        // when it was first seen here
+	SignedMS int64        // the till's clock in the challenge
+	Class    int          // of the wallet, 1 to 4; 0: its certificate tells none
+	Policy   uint64       // by which its till took it; 0: not told
+	Time     pos.Interval // that its till could prove; the zero value: not told
 }
 
 func (s Signed) promise() Promise {
@@ -43,7 +44,7 @@ func signed(l looked, r Record, apart bool, nowMS int64) Signed {
 	s := Signed{
 		Institution: l.wallet.Institution, Wallet: l.wallet.Serial, Counter: l.said.Counter, Statement: l.statement,
 		Payment: r.ID, Terminal: r.Terminal, Amount: l.said.Challenge.Amount, Apart: apart, AtMS: nowMS,
-		SignedMS: l.said.Challenge.AtMS, Class: l.wallet.Tier, Policy: l.policy,
+		SignedMS: l.said.Challenge.AtMS, Class: l.wallet.Tier, Policy: l.policy, Time: l.time,
 	}
 	if apart {
 		s.Evidence = r.Evidence
@@ -94,7 +95,7 @@ func spentBy(other Record) error {
 	return pos.NewError(pos.ErrEvidenceSeen, fmt.Errorf("payment %s at %s was credited under the same counter", other.ID, other.Terminal))
 }
 
-// put keeps a statement, weighs it against its wallet's class, and gives the others under its counter. The first time that there are
+// put keeps a statement, weighs it against its wallet's class, tracks its wallet from store to store, and gives the others under its counter. The first time that there are
 // others is written into the list of conflicts and into the audit trail.
 func (d *Desk) put(ctx context.Context, t *turn, s Signed) (rivals []Signed, err error) {
 	rivals, err = t.SignedUnder(ctx, s.Institution, s.Wallet, s.Counter)
@@ -117,6 +118,9 @@ func (d *Desk) put(ctx context.Context, t *turn, s Signed) (rivals []Signed, err
 	}
 	if !s.Apart { // the money of what is apart is in suspense: nobody has it
 		if err := d.weigh(ctx, t, s); err != nil {
+			return rivals, err
+		}
+		if err := d.track(ctx, t, s); err != nil {
 			return rivals, err
 		}
 	}

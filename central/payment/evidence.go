@@ -19,8 +19,9 @@ type looked struct {
 	// only the institution can tell.
 	wallet    dcep.WalletCertificate
 	statement []byte
-	policy    uint64 // by which the till took it, as its journal says
-	err       error  // it is no evidence, or not signed by the wallet that it names
+	policy    uint64       // by which the till took it, as its journal says
+	time      pos.Interval // in which the till took it, likewise
+	err       error        // it is no evidence, or not signed by the wallet that it names
 }
 
 // look verifies evidence bytes. Whether the wallet is expired or revoked is its institution's to say:
@@ -123,7 +124,7 @@ func (d *Desk) heedEvidence(ctx context.Context, t *turn, e pos.Entry, m *pos.Pa
 	if l != nil {
 		why := d.doubt(*l, e, m, r.Amount)
 		if why == nil {
-			l.policy = m.Policy
+			l.policy, l.time = m.Policy, proven(m)
 			if r, why, err = d.enter(ctx, t, r, *l); err != nil {
 				return err
 			}

@@ -172,19 +172,26 @@ func (e sum) excess(s Signed, name Cap, most pos.Money) Excess {
 
 // caps are those of a promise's class in the policy by which its till took it.
 func (t *turn) caps(ctx context.Context, p Promise) (pos.Tier, error) {
-	limits, known := t.limits[p.Policy]
-	if !known {
-		var err error
-		if limits, err = t.PolicyLimits(ctx, p.Policy); err != nil {
-			return pos.Tier{}, err
-		}
-		if t.limits == nil {
-			t.limits = map[uint64]pos.Limits{}
-		}
-		t.limits[p.Policy] = limits
-	}
+	limits, err := t.policy(ctx, p.Policy)
 	caps, _ := limits.Caps(p.Class)
-	return caps, nil
+	return caps, err
+}
+
+// policy gives the limits of a version, read once in a turn.
+func (t *turn) policy(ctx context.Context, version uint64) (pos.Limits, error) {
+	limits, known := t.limits[version]
+	if known {
+		return limits, nil
+	}
+	limits, err := t.PolicyLimits(ctx, version)
+	if err != nil {
+		return pos.Limits{}, err
+	}
+	if t.limits == nil {
+		t.limits = map[uint64]pos.Limits{}
+	}
+	t.limits[version] = limits
+	return limits, nil
 }
 
 // report keeps a finding and tells of it once.

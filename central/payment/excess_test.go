@@ -21,6 +21,17 @@ import (
 // publish puts policies with these tiers in force, the first under version 1.
 func (h *house) publish(all ...[]pos.Tier) {
 	h.t.Helper()
+	limits := make([]pos.Limits, len(all))
+	for n, tiers := range all {
+		limits[n] = pos.DefaultLimits()
+		limits[n].Tiers = tiers
+	}
+	h.decree(limits...)
+}
+
+// decree puts policies with these limits in force, the first under version 1.
+func (h *house) decree(all ...pos.Limits) {
+	h.t.Helper()
 	suite, err := dcep.SuiteByName(dcep.Ed25519SHA256)
 	if err != nil {
 		h.t.Fatal(err)
@@ -30,9 +41,8 @@ func (h *house) publish(all ...[]pos.Tier) {
 		h.t.Fatal(err)
 	}
 	err = h.store.Fleet().Write(h.t.Context(), func(tx fleet.Tx) error {
-		for n, tiers := range all {
-			p := pos.Policy{Env: pos.Lab, Version: uint64(n + 1), FromMS: 1, IssuedMS: 1, Limits: pos.DefaultLimits()} //nolint:gosec // few
-			p.Limits.Tiers = tiers
+		for n, limits := range all {
+			p := pos.Policy{Env: pos.Lab, Version: uint64(n + 1), FromMS: 1, IssuedMS: 1, Limits: limits} //nolint:gosec // few
 			sealed, err := dcep.SealPolicy(key, p)
 			if err != nil {
 				return err

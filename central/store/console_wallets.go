@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"dcpos/central/console"
 	"dcpos/central/ledger"
@@ -126,6 +127,47 @@ func (t *Tx) excessParts(ctx context.Context, x *console.Excess, endMS int64) er
 		}
 	}
 	return err
+}
+
+// Journeys implements console.Store.
+func (s consoleStore) Journeys(ctx context.Context, before int64, limit int) (all []console.Journey, err error) {
+	err = s.view(ctx, func(t *Tx) error {
+		query, args := `SELECT number, institution, wallet, first, first_at, second, second_at, metres, most_ms, speed_kmh, slack_km, found_ms
+			FROM wallet_journeys`, []any{}
+		if before > 0 {
+			query, args = query+` WHERE number < ?`, append(args, before)
+		}
+		rows, err := t.Query(ctx, query+` ORDER BY number DESC LIMIT ?`, append(args, limit)...)
+		all, err = list(rows, err, "journeys", func(row interface{ Scan(...any) error }) (j console.Journey, err error) {
+			j.Stops = make([]console.Stop, 2)
+			var most int64
+			err = row.Scan(&j.Number, &j.Institution, &j.Wallet, &j.Stops[0].Payment, &j.Stops[0].At, &j.Stops[1].Payment, &j.Stops[1].At,
+				&j.Metres, &most, &j.Travel.SpeedKMH, &j.Travel.SlackKM, &j.FoundMS)
+			j.Most = time.Duration(most) * time.Millisecond
+			return j, err
+		})
+		for i := range all {
+			for n := range all[i].Stops {
+				if err == nil {
+					err = t.stop(ctx, &all[i].Stops[n])
+				}
+			}
+		}
+		return err
+	})
+	return all, err
+}
+
+// stop adds what is known of a stop's payment.
+func (t *Tx) stop(ctx context.Context, s *console.Stop) error {
+	_, err := one(t.QueryRow(ctx, `SELECT w.terminal, w.amount, w.earliest_ms, w.latest_ms, s.name_zh, s.name_en, s.district, p.state
+		FROM wallet_evidence w JOIN terminals t ON t.id = w.terminal JOIN shops s ON s.id = t.shop JOIN payments p ON p.id = w.payment
+		WHERE w.payment = ? AND w.apart = 0 LIMIT 1`, s.Payment),
+		&s.Terminal, &s.Amount, &s.Time.EarliestMS, &s.Time.LatestMS, &s.Store.ZH, &s.Store.EN, &s.District, &s.State)
+	if err != nil {
+		return fmt.Errorf("look up payment %s: %w", s.Payment, err)
+	}
+	return nil
 }
 
 // Revocations implements console.Store.

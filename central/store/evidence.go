@@ -10,13 +10,13 @@ import (
 	"dcpos/pos"
 )
 
-const signedColumns = `institution, wallet, counter, statement, payment, terminal, amount, apart, evidence, seen_ms, signed_ms, class, policy`
+const signedColumns = `institution, wallet, counter, statement, payment, terminal, amount, apart, evidence, seen_ms, signed_ms, class, policy, earliest_ms, latest_ms`
 
 func scanSigned(row interface{ Scan(...any) error }) (s payment.Signed, err error) {
 	var id string
 	var counter int64
 	if err = row.Scan(&s.Institution, &s.Wallet, &counter, &s.Statement, &id, &s.Terminal, &s.Amount, &s.Apart, &s.Evidence, &s.AtMS,
-		&s.SignedMS, &s.Class, &s.Policy); err != nil {
+		&s.SignedMS, &s.Class, &s.Policy, &s.Time.EarliestMS, &s.Time.LatestMS); err != nil {
 		return s, err
 	}
 	s.Counter = uint64(counter) //nolint:gosec // as it was written: all 64 bits
@@ -34,11 +34,12 @@ func (t paymentTx) SignedUnder(ctx context.Context, institution, wallet string, 
 
 // PutSigned implements payment.Tx.
 func (t paymentTx) PutSigned(ctx context.Context, s payment.Signed) error {
-	_, err := t.Exec(ctx, `INSERT INTO wallet_evidence (`+signedColumns+`) VALUES `+rowsOf(13, 1)+`
+	_, err := t.Exec(ctx, `INSERT INTO wallet_evidence (`+signedColumns+`) VALUES `+rowsOf(15, 1)+`
 		ON CONFLICT (institution, wallet, counter, statement) DO UPDATE SET apart = excluded.apart, evidence = excluded.evidence,
-			policy = excluded.policy`,
+			policy = excluded.policy, earliest_ms = excluded.earliest_ms, latest_ms = excluded.latest_ms`,
 		word(s.Institution), s.Wallet, int64(s.Counter), s.Statement, s.Payment.String(), s.Terminal, int64(s.Amount), //nolint:gosec // all 64 bits are kept
-		flag(s.Apart), s.Evidence, s.AtMS, s.SignedMS, s.Class, int64(min(s.Policy, math.MaxInt64))) //nolint:gosec // bounded
+		flag(s.Apart), s.Evidence, s.AtMS, s.SignedMS, s.Class, int64(min(s.Policy, math.MaxInt64)), //nolint:gosec // bounded
+		s.Time.EarliestMS, s.Time.LatestMS)
 	if err != nil {
 		return fmt.Errorf("write evidence of payment %s: %w", s.Payment, err)
 	}
@@ -94,6 +95,36 @@ func (t paymentTx) AppendExcess(ctx context.Context, x payment.Excess) (bool, er
 		x.Payment.String(), x.SignedMS, t.NowMS())
 	if err != nil {
 		return false, fmt.Errorf("write excess of wallet %s: %w", x.Wallet, err)
+	}
+	return n > 0, nil
+}
+
+// Sightings implements payment.Tx.
+func (t paymentTx) Sightings(ctx context.Context, institution, wallet string, afterMS, beforeMS int64, limit int) ([]payment.Sighting, error) {
+	rows, err := t.Query(ctx, `SELECT w.payment, w.terminal, w.signed_ms, w.earliest_ms, w.latest_ms, w.policy, s.lat_e6, s.lon_e6
+		FROM wallet_evidence w JOIN terminals t ON t.id = w.terminal JOIN shops s ON s.id = t.shop
+		WHERE w.institution = ? AND w.wallet = ? AND w.apart = 0 AND w.signed_ms > ? AND w.signed_ms < ? AND w.latest_ms > 0 AND s.lat_e6 IS NOT NULL
+		ORDER BY w.signed_ms DESC, w.payment DESC LIMIT ?`, word(institution), wallet, afterMS, beforeMS, limit)
+	all, err := list(rows, err, "sightings of a wallet", func(row interface{ Scan(...any) error }) (s payment.Sighting, err error) {
+		var id string
+		if err := row.Scan(&id, &s.Terminal, &s.SignedMS, &s.Time.EarliestMS, &s.Time.LatestMS, &s.Policy, &s.At.LatE6, &s.At.LonE6); err != nil {
+			return s, err
+		}
+		s.Payment, err = pos.ParsePaymentID(id)
+		return s, err
+	})
+	slices.Reverse(all)
+	return all, err
+}
+
+// AppendJourney implements payment.Tx.
+func (t paymentTx) AppendJourney(ctx context.Context, j payment.Journey) (bool, error) {
+	n, err := t.Exec(ctx, `INSERT INTO wallet_journeys (institution, wallet, day, first, first_at, second, second_at, metres, most_ms, speed_kmh, slack_km, found_ms)
+		VALUES `+rowsOf(12, 1)+` ON CONFLICT (institution, wallet, day) DO NOTHING`,
+		word(j.Institution), j.Wallet, j.Day, j.First.Payment.String(), j.First.At.String(), j.Second.Payment.String(), j.Second.At.String(),
+		j.Metres, j.Most.Milliseconds(), j.Travel.SpeedKMH, j.Travel.SlackKM, t.NowMS())
+	if err != nil {
+		return false, fmt.Errorf("write journey of wallet %s: %w", j.Wallet, err)
 	}
 	return n > 0, nil
 }

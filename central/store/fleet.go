@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"dcpos/central/fleet"
+	"dcpos/pos"
 )
 
 // Fleet is the registry's store.
@@ -36,17 +37,26 @@ func (t fleetTx) PutMerchant(ctx context.Context, m fleet.Merchant) error {
 
 // PutShop implements fleet.Tx.
 func (t fleetTx) PutShop(ctx context.Context, s fleet.Shop) error {
-	_, err := t.Exec(ctx, `INSERT INTO shops (id, merchant, name_zh, name_en, terminals, district) VALUES (?, ?, ?, ?, 0, ?)
-		ON CONFLICT (id) DO UPDATE SET name_zh = excluded.name_zh, name_en = excluded.name_en, district = excluded.district`,
-		s.ID, s.Merchant, s.Name.ZH, s.Name.EN, s.District)
+	var lat, lon sql.NullInt64
+	if s.At != nil {
+		lat, lon = sql.NullInt64{Int64: s.At.LatE6, Valid: true}, sql.NullInt64{Int64: s.At.LonE6, Valid: true}
+	}
+	_, err := t.Exec(ctx, `INSERT INTO shops (id, merchant, name_zh, name_en, terminals, district, lat_e6, lon_e6) VALUES (?, ?, ?, ?, 0, ?, ?, ?)
+		ON CONFLICT (id) DO UPDATE SET name_zh = excluded.name_zh, name_en = excluded.name_en, district = excluded.district,
+			lat_e6 = excluded.lat_e6, lon_e6 = excluded.lon_e6`,
+		s.ID, s.Merchant, s.Name.ZH, s.Name.EN, s.District, lat, lon)
 	return err
 }
 
 // Shop implements fleet.Tx.
 func (t fleetTx) Shop(ctx context.Context, id string) (s fleet.Shop, found bool, err error) {
 	s.ID = id
-	found, err = one(t.QueryRow(ctx, `SELECT merchant, name_zh, name_en, district FROM shops WHERE id = ?`, id),
-		&s.Merchant, &s.Name.ZH, &s.Name.EN, &s.District)
+	var lat, lon sql.NullInt64
+	found, err = one(t.QueryRow(ctx, `SELECT merchant, name_zh, name_en, district, lat_e6, lon_e6 FROM shops WHERE id = ?`, id),
+		&s.Merchant, &s.Name.ZH, &s.Name.EN, &s.District, &lat, &lon)
+	if lat.Valid && lon.Valid {
+		s.At = &pos.Point{LatE6: lat.Int64, LonE6: lon.Int64}
+	}
 	return s, found, err
 }
 

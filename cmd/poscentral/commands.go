@@ -75,13 +75,15 @@ func readPassword(out *cli.Streams) (string, error) {
 }
 
 type shopCmd struct {
-	ID         string `arg:"" help:"Short name; it begins the names of its terminals, such as SZ01. 门店编号。"`
-	Merchant   string `required:"" help:"The merchant that is paid. 商户号。"`
-	NameZH     string `name:"name-zh" required:"" help:"Name in Chinese. 中文名。"`
-	NameEN     string `name:"name-en" required:"" help:"Name in English. 英文名。"`
-	District   string `help:"Part of town, as statements of campaigns name it, such as 东城区. 所在区域。"`
-	MerchantZH string `name:"merchant-zh" help:"The merchant's name in Chinese; the store's without it. 商户中文名。"`
-	MerchantEN string `name:"merchant-en" help:"The merchant's name in English; the store's without it. 商户英文名。"`
+	ID         string   `arg:"" help:"Short name; it begins the names of its terminals, such as SZ01. 门店编号。"`
+	Merchant   string   `required:"" help:"The merchant that is paid. 商户号。"`
+	NameZH     string   `name:"name-zh" required:"" help:"Name in Chinese. 中文名。"`
+	NameEN     string   `name:"name-en" required:"" help:"Name in English. 英文名。"`
+	District   string   `help:"Part of town, as statements of campaigns name it, such as 东城区. 所在区域。"`
+	Lat        *float64 `help:"Latitude of the store in degrees, WGS-84 (a Chinese map's GCJ-02 is near enough), with --lon; without them nobody asks whether a wallet can have come from another store. 纬度。"`
+	Lon        *float64 `help:"Longitude, likewise. A store whose tills are carried about has none. 经度。流动终端请勿填写。"`
+	MerchantZH string   `name:"merchant-zh" help:"The merchant's name in Chinese; the store's without it. 商户中文名。"`
+	MerchantEN string   `name:"merchant-en" help:"The merchant's name in English; the store's without it. 商户英文名。"`
 }
 
 // Run registers merchant and store.
@@ -94,12 +96,28 @@ func (s shopCmd) Run(ctx context.Context, g *grammar, out *cli.Streams) error {
 	if merchant.EN == "" {
 		merchant.EN = name.EN
 	}
+	at, err := s.at()
+	if err != nil {
+		return err
+	}
 	return with(ctx, g, out, func(c *centre) error {
 		if err := c.fleet.AddMerchant(ctx, fleet.Merchant{ID: s.Merchant, Name: merchant}, actor()); err != nil {
 			return err
 		}
-		return c.fleet.AddShop(ctx, fleet.Shop{ID: s.ID, Merchant: s.Merchant, Name: name, District: s.District}, actor())
+		return c.fleet.AddShop(ctx, fleet.Shop{ID: s.ID, Merchant: s.Merchant, Name: name, District: s.District, At: at}, actor())
 	})
+}
+
+// at is where the store stands; nil when that is not told.
+func (s shopCmd) at() (*pos.Point, error) {
+	switch {
+	case s.Lat == nil && s.Lon == nil:
+		return nil, nil //nolint:nilnil // nothing is told
+	case s.Lat == nil || s.Lon == nil:
+		return nil, pos.FieldError(pos.ErrBadRequest, "place", errors.New("want --lat and --lon, or neither"))
+	}
+	p, err := pos.PointAt(*s.Lat, *s.Lon)
+	return &p, err
 }
 
 type codeCmd struct {

@@ -43,6 +43,7 @@ type policyFile struct {
 	CatalogueStale pos.Stale     `yaml:"catalogue_stale"`
 	FareMax        pos.Money     `yaml:"fare_max_fen"`
 	Forward        policyForward `yaml:"forward"`
+	Travel         policyTravel  `yaml:"travel"`
 }
 
 type policyTier struct {
@@ -59,13 +60,18 @@ type policyForward struct {
 	OldestStop  time.Duration `yaml:"oldest_stop"`
 }
 
+type policyTravel struct {
+	SpeedKMH int `yaml:"speed_kmh"`
+	SlackKM  int `yaml:"slack_km"`
+}
+
 func fileOf(l pos.Limits) policyFile {
 	f := policyFile{
 		PerPayment: l.PerPayment, StoredTotal: l.StoredTotal, StoredCount: l.StoredCount,
 		OldestWarn: l.OldestWarn, OldestStop: l.OldestStop, WalletTotal: l.WalletTotal, WalletCount: l.WalletCount,
 		SplitWindow: l.SplitWindow, SplitTotal: l.SplitTotal, RevocationWarn: l.RevocationWarn, RevocationMax: l.RevocationMax,
 		ClockMax: l.ClockMax, NearPercent: l.NearPercent, CatalogueMax: l.CatalogueMax, CatalogueStale: l.CatalogueStale,
-		FareMax: l.FareMax, Forward: policyForward(l.Forward),
+		FareMax: l.FareMax, Forward: policyForward(l.Forward), Travel: policyTravel(l.Travel),
 	}
 	for _, t := range l.Tiers {
 		f.Tiers = append(f.Tiers, policyTier(t))
@@ -79,7 +85,7 @@ func (f policyFile) limits() pos.Limits {
 		OldestWarn: f.OldestWarn, OldestStop: f.OldestStop, WalletTotal: f.WalletTotal, WalletCount: f.WalletCount,
 		SplitWindow: f.SplitWindow, SplitTotal: f.SplitTotal, RevocationWarn: f.RevocationWarn, RevocationMax: f.RevocationMax,
 		ClockMax: f.ClockMax, NearPercent: f.NearPercent, CatalogueMax: f.CatalogueMax, CatalogueStale: f.CatalogueStale,
-		FareMax: f.FareMax, Forward: pos.Forward(f.Forward),
+		FareMax: f.FareMax, Forward: pos.Forward(f.Forward), Travel: pos.Travel(f.Travel),
 	}
 	for _, t := range f.Tiers {
 		l.Tiers = append(l.Tiers, pos.Tier(t))
@@ -95,6 +101,8 @@ const policyHead = `# Limits of offline payments. Amounts in fen; times such as 
 # catalogue_stale: empty refuses envelopes when the catalogue is older than catalogue_max, take takes them. 目录过旧时
 # fare_max_fen: the most of a fixed-fare tap; 0 allows none. 定额闸机单笔上限
 # forward: store-and-forward at the merchant's risk, with totals of its own; per_payment_fen 0 allows none. 先记后扣,商户承担风险
+# travel: a wallet that was at two stores faster than this is reported, never refused; speed_kmh 0 reports nothing,
+#   slack_km cost no time. 行程不可能的钱包:只提示人工核查,不拒收
 `
 
 type policyShowCmd struct {
