@@ -104,7 +104,7 @@ func document(t *testing.T, all []attack) {
 	if !whole {
 		t.Fatalf("%s has no place for the table", path)
 	}
-	want := head + mark + fmt.Sprintf("\n%d attacks, none accepted.\n\n%s", len(all), table(all))
+	want := head + mark + fmt.Sprintf("\n%d attacks, none accepted; what no till can know (`journey`) is paid and told to people.\n\n%s", len(all), table(all))
 	if *update {
 		ok(t, os.WriteFile(path, []byte(want), 0o600))
 		return

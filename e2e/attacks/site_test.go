@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -14,7 +15,7 @@ import (
 	"dcpos/pos"
 )
 
-// site is a shop of two tills with their centre and the institutions, all programs.
+// site is a shop of two tills, in Beijing and in Shenzhen, with their centre and the institutions, all programs.
 type site struct {
 	*drill.Site
 	sales int
@@ -24,7 +25,9 @@ type site struct {
 func openSite(t *testing.T) func() *site {
 	t.Helper()
 	return sync.OnceValue(func() *site {
-		s := must[*drill.Site](t)(drill.Open(context.WithoutCancel(t.Context()), drill.SiteOptions{Bin: testbin.Dir(t), Dir: t.TempDir(), Tills: 2}))
+		s := must[*drill.Site](t)(drill.Open(context.WithoutCancel(t.Context()), drill.SiteOptions{
+			Bin: testbin.Dir(t), Dir: t.TempDir(), Tills: 2, Places: [][2]float64{{39.9145, 116.4104}, {22.5484, 114.1315}},
+		}))
 		t.Cleanup(func() { ok(t, s.Close()) })
 		return &site{Site: s}
 	})
@@ -34,6 +37,7 @@ func openSite(t *testing.T) func() *site {
 func sites(open func() *site) []attack {
 	return []attack{
 		{"T1", "one counter spent at two tills without a network", "conflict", func(t *testing.T) error { t.Helper(); return open().twoTills(t) }},
+		{"T11", "a wallet relayed to another city within minutes, which no till can know: paid, and told to people", "journey", func(t *testing.T) error { t.Helper(); return open().relayed(t) }},
 		{"T9", "a wallet that was revoked a moment ago, at a till that was online", string(pos.ErrWalletRevoked), func(t *testing.T) error { t.Helper(); return open().revoked(t, true) }},
 		{"T9", "a wallet that was revoked while the till was away, at its next contact", string(pos.ErrWalletRevoked), func(t *testing.T) error { t.Helper(); return open().revoked(t, false) }},
 	}
@@ -100,6 +104,44 @@ func (s *site) offer(t *testing.T, till *drill.Till, fen pos.Money, sign func(st
 	answer, err := sign(text, time.Now())
 	ok(t, err)
 	return till.Do(t.Context(), p.ID, "evidence", map[string]string{"evidence": answer})
+}
+
+// relayed has one wallet pay, in Beijing and in Shenzhen, within minutes, each payment honestly signed. No till can know:
+// both are paid, and people are told of it. Of a wallet that stayed in Beijing nobody is told.
+func (s *site) relayed(t *testing.T) error {
+	t.Helper()
+	relayed := must[*wallet.Wallet](t)(s.Wallet(t.Context(), "ICBC", 1000_00))
+	stays := must[*wallet.Wallet](t)(s.Wallet(t.Context(), "ICBC", 1000_00))
+	s.online(t, false)
+	type sale struct {
+		till *drill.Till
+		pos.Payment
+	}
+	var sales []sale
+	for n, w := range []*wallet.Wallet{stays, relayed, stays, relayed} {
+		till := s.Tills[n/3] // the last one in Shenzhen
+		sales = append(sales, sale{till, must[pos.Payment](t)(s.offer(t, till, 10_00, w.Answer))})
+	}
+	s.online(t, true)
+	for _, sold := range sales {
+		wait(t, "the money is credited", func() error {
+			now, err := sold.till.Payment(t.Context(), sold.ID)
+			if err == nil && now.State != pos.Credited {
+				err = fmt.Errorf("payment is %s", now.State)
+			}
+			return err
+		})
+	}
+	clerk := must[*drill.Clerk](t)(s.SignIn(t.Context(), "viewer"))
+	for lang, heading := range map[string]string{"zh": "行程不可能的钱包", "en": "Wallets at two places at once"} {
+		page := must[string](t)(clerk.Page(t.Context(), "wallets?lang="+lang))
+		_, told, _ := strings.Cut(page, heading)
+		if !strings.Contains(told, s.serialOf(t, relayed)) || !strings.Contains(told, "<b>1942 km</b>") || strings.Contains(told, s.serialOf(t, stays)) {
+			t.Errorf("people are told:\n%s", page)
+			return nil
+		}
+	}
+	return found("journey")
 }
 
 func (s *site) twoTills(t *testing.T) error {

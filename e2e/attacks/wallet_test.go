@@ -101,9 +101,13 @@ func (d *drawer) answer(dir, behaviour, challenge string) string {
 // serial is how a till names the wallet in a folder.
 func (s *site) serial(t *testing.T, dir string) string {
 	t.Helper()
+	return s.serialOf(t, must[*wallet.Wallet](t)(wallet.Open(dir, wallet.Client{})))
+}
+
+func (s *site) serialOf(t *testing.T, w *wallet.Wallet) string {
+	t.Helper()
 	var trust dcep.Trust
 	ok(t, json.Unmarshal(must[[]byte](t)(os.ReadFile(filepath.Join(s.Options.Dir, "trust.json"))), &trust))
-	w := must[*wallet.Wallet](t)(wallet.Open(dir, wallet.Client{}))
 	return must[dcep.WalletCertificate](t)(trust.VerifyWallet(w.Certificate(), time.Now())).Serial
 }
 

@@ -4,10 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"html"
-	"io"
 	"math/rand/v2"
-	"net/http"
-	"net/http/cookiejar"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -23,57 +20,15 @@ import (
 // clerk is a person at the centre's console.
 type clerk struct {
 	*shop
-	http *http.Client
+	*drill.Clerk
 }
 
 // clerk signs in with an account of this role.
 func (s *shop) clerk(role string) *clerk {
 	s.t.Helper()
-	password := "seen by four eyes"
-	s.must(s.AddAccount(s.t.Context(), role, role, password))
-	jar, err := cookiejar.New(nil)
+	c, err := s.SignIn(s.t.Context(), role)
 	s.must(err)
-	c := &clerk{s, &http.Client{Jar: jar, Timeout: time.Minute, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
-	s.eventually("sign in", func() error { return c.post("login", url.Values{"name": {role}, "password": {password}}) })
-	return c
-}
-
-func (c *clerk) address(path string) string {
-	c.t.Helper()
-	base, err := c.Centre.URL()
-	c.must(err)
-	return base + "/console/" + path
-}
-
-func (c *clerk) post(path string, form url.Values) error {
-	r, err := http.NewRequestWithContext(c.t.Context(), http.MethodPost, c.address(path), strings.NewReader(form.Encode()))
-	if err != nil {
-		return err
-	}
-	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	answer, err := c.http.Do(r)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = answer.Body.Close() }()
-	if answer.StatusCode != http.StatusSeeOther {
-		return fmt.Errorf("%s: %s", path, answer.Status)
-	}
-	return nil
-}
-
-func (c *clerk) page(path string) (string, error) {
-	r, err := http.NewRequestWithContext(c.t.Context(), http.MethodGet, c.address(path), nil)
-	if err != nil {
-		return "", err
-	}
-	answer, err := c.http.Do(r)
-	if err != nil {
-		return "", err
-	}
-	defer func() { _ = answer.Body.Close() }()
-	b, err := io.ReadAll(io.LimitReader(answer.Body, 1<<22))
-	return string(b), err
+	return &clerk{s, c}
 }
 
 var field = regexp.MustCompile(`name="(csrf|institution|wallet)" value="([^"]*)"`)
@@ -81,7 +36,7 @@ var field = regexp.MustCompile(`name="(csrf|institution|wallet)" value="([^"]*)"
 // form fills in what a page's last form on a wallet holds.
 func (c *clerk) form(more ...string) url.Values {
 	c.t.Helper()
-	page, err := c.page("wallets?lang=en")
+	page, err := c.Page(c.t.Context(), "wallets?lang=en")
 	c.must(err)
 	v := url.Values{}
 	for _, f := range field.FindAllStringSubmatch(page, -1) {
@@ -195,7 +150,7 @@ func TestOneCounterAtTwoTillsUntilTheWalletIsRevoked(t *testing.T) {
 	s.dies(0)
 
 	operator, approver := s.clerk("operator"), s.clerk("approver")
-	page, err := operator.page("wallets?lang=en")
+	page, err := operator.Page(operator.t.Context(), "wallets?lang=en")
 	s.must(err)
 	for word, times := range map[string]int{"in suspense: a person decides": 1, "credited to the merchant": 1, "24 hours": 1, "25.00": 1, "30.00": 1} {
 		if strings.Count(page, word) != times {
@@ -203,19 +158,19 @@ func TestOneCounterAtTwoTillsUntilTheWalletIsRevoked(t *testing.T) {
 		}
 	}
 	proposal := operator.form("reason", "one counter, two tills")
-	s.must(operator.post("wallets/propose", proposal))
+	s.must(operator.Post(s.t.Context(), "wallets/propose", proposal))
 	s.dies(0)
 	proposal.Set("answer", "confirm")
-	if err := operator.post("wallets/decide", proposal); err == nil {
+	if err := operator.Post(s.t.Context(), "wallets/decide", proposal); err == nil {
 		t.Error("one person alone has revoked it")
 	}
 	confirm := approver.form("answer", "confirm")
-	s.must(approver.post("wallets/decide", confirm))
+	s.must(approver.Post(s.t.Context(), "wallets/decide", confirm))
 	began := time.Now()
 	s.dies(0)
 	taken := s.refusedSoon()
 	t.Logf("a till that is online refuses the wallet %s after the second person's yes, with the centre killed in between", time.Since(began).Round(time.Millisecond))
-	if err := approver.post("wallets/decide", confirm); err == nil {
+	if err := approver.Post(s.t.Context(), "wallets/decide", confirm); err == nil {
 		t.Error("it was confirmed twice")
 	}
 

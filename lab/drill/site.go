@@ -30,15 +30,26 @@ type SiteOptions struct {
 	// Forgetful puts the data of tills and centre on file systems that forget at a power cut.
 	Forgetful bool
 	Seed      uint64
+	// Places, latitude and longitude, put the n-th till into a store of its own there; nil: all tills are in one store
+	// of which nobody knows the place.
+	Places [][2]float64
 	// Till are further keys of the tills' files, such as devices.
 	Till map[string]any
 }
 
-// The one store and merchant of a site.
+// The one merchant of a site, and its first store.
 const (
 	shop     = "SZ01"
 	merchant = "M100"
 )
+
+// store is where the n-th till is.
+func (o SiteOptions) store(n int) string {
+	if n < len(o.Places) {
+		return fmt.Sprintf("SZ%02d", n+1)
+	}
+	return shop
+}
 
 // readyPatience is how long a program may take until it answers.
 const readyPatience = 30 * time.Second
@@ -194,9 +205,15 @@ func (s *Site) openCentre(ctx context.Context) (err error) {
 	}); err != nil {
 		return err
 	}
-	if _, err := must(ctx, s.bin("poscentral"), "--config", c.config, "shop", shop, "--merchant", merchant,
-		"--name-zh", "演练店", "--name-en", "Drill"); err != nil {
-		return err
+	for n := range max(1, len(s.Options.Places)) {
+		args := []string{"--config", c.config, "shop", s.Options.store(n), "--merchant", merchant, "--name-zh", "演练店", "--name-en", "Drill"}
+		if n < len(s.Options.Places) {
+			at := s.Options.Places[n]
+			args = append(args, fmt.Sprintf("--lat=%f", at[0]), fmt.Sprintf("--lon=%f", at[1]))
+		}
+		if _, err := must(ctx, s.bin("poscentral"), args...); err != nil {
+			return err
+		}
 	}
 	c.Program = s.program("centre", "poscentral", "--config", c.config)
 	return s.StartCentre(ctx)
@@ -256,9 +273,13 @@ func (s *Site) AddAccount(ctx context.Context, name, role, password string) erro
 	return nil
 }
 
-// Code makes an enrolment code; terminal names one whose next epoch is opened.
+// Code makes an enrolment code of the first store; terminal names one whose next epoch is opened.
 func (s *Site) Code(ctx context.Context, args ...string) (string, error) {
-	out, err := must(ctx, s.bin("poscentral"), append([]string{"--config", s.Centre.config, "code", shop, "--json"}, args...)...)
+	return s.code(ctx, shop, args...)
+}
+
+func (s *Site) code(ctx context.Context, store string, args ...string) (string, error) {
+	out, err := must(ctx, s.bin("poscentral"), append([]string{"--config", s.Centre.config, "code", store, "--json"}, args...)...)
 	if err != nil {
 		return "", err
 	}

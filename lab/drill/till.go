@@ -45,7 +45,7 @@ func (s *Site) openTill(ctx context.Context, n int) (t *Till, err error) {
 	if err := t.Start(ctx); err != nil {
 		return t, err
 	}
-	code, err := s.Code(ctx)
+	code, err := s.code(ctx, s.Options.store(n))
 	if err != nil {
 		return t, err
 	}
