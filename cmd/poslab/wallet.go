@@ -14,6 +14,7 @@ import (
 	"dcpos/internal/cli"
 	"dcpos/lab/institution"
 	"dcpos/lab/institution/api"
+	"dcpos/lab/institution/authority"
 	"dcpos/lab/wallet"
 	"dcpos/pos"
 )
@@ -25,6 +26,7 @@ type WalletCmd struct {
 	Pass       walletPass       `cmd:"" help:"Show a simulated forwardable code: a till without a network may store it, to be charged later. 显示可先记后扣的模拟凭证。"`
 	Scan       walletScan       `cmd:"" help:"Pay the order whose QR text is given. 扫码支付订单。"`
 	Answer     walletAnswer     `cmd:"" help:"Sign a till's offline challenge; needs no network. 离线签署挑战码。"`
+	Revoke     walletRevoke     `cmd:"" help:"Have the institution revoke the wallet, as one that was lost. 挂失、吊销钱包。"`
 	Behaviours walletBehaviours `cmd:"" help:"List how a wallet can misbehave, by QR and as a card. 列出钱包的异常行为。"`
 	Show       walletShow       `cmd:"" help:"Show what the wallet is and holds. 查看钱包。"`
 }
@@ -91,6 +93,8 @@ type walletCreate struct {
 	Envelope    string `default:"0" help:"Red-envelope part in yuan, spent first. 红包(元),先用。"`
 	Tier        int    `default:"0" help:"Class of the wallet, 1 to 4, in its certificate; 0 tells none. 钱包类别。"`
 	Suite       string `default:"sm2-sm3" enum:"sm2-sm3,ed25519-sha256" help:"Suite of the wallet's key. 签名算法。"`
+
+	Valid time.Duration `default:"0" placeholder:"TIME" help:"For how long its certificate is good, such as 10m; below 0 it has expired already, such as -1m. 证书有效期;负值为已过期。"`
 }
 
 // Run implements the command.
@@ -113,6 +117,7 @@ func (c walletCreate) Run(ctx context.Context, out *cli.Streams) error {
 	}
 	w, err := wallet.Create(ctx, client, wallet.Opening{
 		Dir: c.Wallet, Institution: c.Institution, Name: c.Name, Balance: own, Envelope: envelope, Suite: c.Suite, Tier: c.Tier,
+		Valid: c.Valid,
 	})
 	if err != nil {
 		return walletExit(err)
@@ -211,6 +216,36 @@ func (c walletAnswer) Run(_ context.Context, out *cli.Streams) error {
 	return walletSay(out, c.JSON, map[string]any{"evidence": text, "counter": w.Counter()}, "%s", text)
 }
 
+type walletRevoke struct {
+	walletAt
+	walletLab
+	Trust string `type:"path" placeholder:"FILE" help:"Write what is to be believed now into this file, which poscentral's trust names: within seconds online tills know. 同时更新中心的信任文件。"`
+}
+
+// Run implements the command.
+func (c walletRevoke) Run(ctx context.Context, out *cli.Streams) error {
+	w, err := c.open(c.Wallet)
+	if err != nil {
+		return err
+	}
+	if err := w.Revoke(ctx); err != nil {
+		return walletExit(err)
+	}
+	told := pos.Text{ZH: "终端尚不知情:用 --trust 更新中心的信任文件", EN: "no till knows yet: --trust FILE tells the centre"}
+	if c.Trust != "" {
+		trust, err := w.Trust(ctx)
+		if err != nil {
+			return walletExit(err)
+		}
+		if err := authority.WriteFile(c.Trust, trust, 0o600); err != nil {
+			return cli.Exit(cli.Usage, err)
+		}
+		told = pos.Text{ZH: "信任文件已更新", EN: "the trust file is updated"}
+	}
+	return walletSay(out, c.JSON, map[string]any{"wallet_id": w.ID(), "revoked": true, "trust": c.Trust},
+		"钱包已吊销 revoked: %s\n%s", w.ID(), told.Both())
+}
+
 type walletBehaviours struct {
 	JSON bool `name:"json" help:"Print JSON. 以 JSON 输出。"`
 }
@@ -232,7 +267,10 @@ func (c walletBehaviours) Run(_ context.Context, out *cli.Streams) error {
 		}
 		_, _ = fmt.Fprintf(&b, "%-13s %s %s (%s)\n", x.Fault, x.Text.ZH, x.Text.EN, where)
 	}
-	b.WriteString("手机 phone: poslab wallet answer --behaviour NAME CHALLENGE\n卡 card: poslab till, :wallet DIR NAME, :tap")
+	b.WriteString(`手机 phone: poslab wallet answer --behaviour NAME CHALLENGE
+卡 card: poslab till, :wallet DIR NAME, :tap; 抽卡 torn at the N-th command: :tear after N
+已过期 expired: poslab wallet create --valid=-1m
+已吊销 revoked: poslab wallet revoke --trust FILE`)
 	return walletSay(out, c.JSON, all, "%s", b.String())
 }
 

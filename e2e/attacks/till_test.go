@@ -347,15 +347,15 @@ func environments() []attack {
 	return []attack{
 		{"T4", "a wallet of the lab at a live till", string(pos.ErrEnvironment), func(t *testing.T) error {
 			t.Helper()
+			return fromTheLab(t, openCounter(t, pos.Live), newBank(t, dcep.SM2SM3, pos.Lab))
+		}},
+		{"T4", "a wallet of the lab at a live till that was made to hold the lab's root", string(pos.ErrEnvironment), func(t *testing.T) error {
+			t.Helper()
 			c, labs := openCounter(t, pos.Live), newBank(t, dcep.SM2SM3, pos.Lab)
 			c.believe(func(tr *dcep.Trust) {
 				tr.Roots, tr.Institutions = append(tr.Roots, labs.rootDER), append(tr.Institutions, labs.bankDER)
 			})
-			id, text := c.challenge(1)
-			ch := must[dcep.Challenge](t)(dcep.DecodeChallenge(text))
-			key := labs.key()
-			e := must[dcep.Evidence](t)(dcep.SignEvidence(key, labs.issue(dcep.Template{Name: "wallet", Institution: "ICBC"}, key, labs.house, labs.bankDER), ch, 1, time.Now()))
-			return c.shown(id, must[string](t)(dcep.EncodeEvidence(e)))
+			return fromTheLab(t, c, labs)
 		}},
 		{"T4", "the lab's root in a live till's trust", string(pos.ErrEnvironment), func(t *testing.T) error {
 			t.Helper()
@@ -381,6 +381,13 @@ func environments() []attack {
 			return err
 		}},
 	}
+}
+
+// fromTheLab has a reference wallet of the lab sign what a live till asks.
+func fromTheLab(t *testing.T, c *counter, labs *bank) error {
+	t.Helper()
+	id, text := c.challenge(1)
+	return c.shown(id, must[string](t)(labs.wallet().AnswerAs(wallet.Crosses, text, time.Now())))
 }
 
 func sortByName(list []attack) {

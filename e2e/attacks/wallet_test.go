@@ -68,16 +68,20 @@ type drawer struct {
 	site *site
 	dir  string
 	n    int
+
+	expired, revoked string // folders of two wallets
 }
 
 // take opens a new wallet by the program and gives its folder.
-func (d *drawer) take() string {
+func (d *drawer) take(more ...string) string {
 	d.t.Helper()
 	d.n++
 	dir := filepath.Join(d.dir, fmt.Sprint(d.n))
-	d.run("create", "--wallet", dir, "--lab", filepath.Join(d.site.Options.Dir, "lab"), "--institution", "ICBC", "--balance", "100.00")
+	d.run(append([]string{"create", "--wallet", dir, "--lab", d.lab(), "--institution", "ICBC", "--balance", "100.00"}, more...)...)
 	return dir
 }
+
+func (d *drawer) lab() string { return filepath.Join(d.site.Options.Dir, "lab") }
 
 func (d *drawer) run(args ...string) []byte {
 	d.t.Helper()
@@ -120,21 +124,43 @@ func TestWalletsOfTheLabAtATill(t *testing.T) {
 	}))}
 	t.Cleanup(func() { ok(t, s.Close()) })
 	d := &drawer{t: t, site: s, dir: t.TempDir()}
+	d.expired, d.revoked = d.take("--valid=-1m"), d.take()
+	d.run("revoke", "--wallet", d.revoked, "--lab", d.lab(), "--trust", filepath.Join(s.Options.Dir, "trust.json"))
 	s.online(t, false)
+	s.refusesSoon(t, d)
 	t.Run("phone", func(t *testing.T) { s.phones(t, d) })
 	t.Run("card", func(t *testing.T) { s.cards(t, b, d) })
 }
 
+// refusesSoon waits until the till has heard of the revoked wallet.
+func (s *site) refusesSoon(t *testing.T, d *drawer) {
+	t.Helper()
+	for n := range 9 {
+		if _, err := s.offer(t, s.Tills[0], 1, func(challenge string, _ time.Time) (string, error) { return d.answer(d.revoked, "", challenge), nil }); err != nil {
+			return
+		}
+		s.online(t, true)
+		pause(t, 250*time.Millisecond<<n) // news comes on the road
+		s.online(t, false)
+	}
+}
+
 func (s *site) phones(t *testing.T, d *drawer) {
 	t.Helper()
+	for dir, want := range map[string]pos.Code{d.expired: pos.ErrWalletExpired, d.revoked: pos.ErrWalletRevoked} {
+		p, err := s.offer(t, s.Tills[0], 2, func(challenge string, _ time.Time) (string, error) { return d.answer(dir, "", challenge), nil })
+		if drill.CodeOf(err) != want {
+			t.Errorf("%s %v, want %s", p.State, err, want)
+		}
+	}
 	want := map[wallet.Fault]pos.Code{
 		wallet.PaysLess: pos.ErrEvidenceAmount, wallet.PaysOther: pos.ErrEvidenceReplay, wallet.ForOther: pos.ErrEvidenceOther,
 		wallet.Undated: pos.ErrEvidenceReplay, wallet.Replays: pos.ErrEvidenceReplay, wallet.Rewinds: pos.ErrEvidenceSeen,
 		wallet.Clones: pos.ErrEvidenceForged, wallet.Alters: pos.ErrEvidenceForged, wallet.Suites: pos.ErrEvidenceForged, wallet.Garbles: pos.ErrEvidence,
 	}
 	for _, behaviour := range wallet.Behaviours() {
-		if !behaviour.Phone || behaviour.Fault == wallet.Refuses {
-			continue
+		if !behaviour.Phone || behaviour.Fault == wallet.Refuses || behaviour.Fault == wallet.Crosses {
+			continue // it refuses by itself, or has nothing to cross here: fromTheLab
 		}
 		dir := d.take()
 		as := func(name string) func(string, time.Time) (string, error) {

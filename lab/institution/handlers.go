@@ -348,7 +348,7 @@ func (s *Simulator) newWallet(h *house, w http.ResponseWriter, r *http.Request) 
 	var random [6]byte
 	_, _ = rand.Read(random[:]) // never returns an error (crypto/rand)
 	id := strings.ToLower(h.Code) + "-" + hex.EncodeToString(random[:])
-	der, serial, err := s.authority.Certify(h.Code, id, q.Tier, q.PublicKey)
+	der, serial, err := s.authority.Certify(h.Code, id, q.Tier, q.Valid(), q.PublicKey)
 	if err == nil {
 		err = h.books.OpenWallet(books.Wallet{
 			ID: id, Name: q.Name, Serial: serial, Certificate: der, Own: q.Balance, Envelope: q.Envelope, Phone: q.Phone,

@@ -32,6 +32,13 @@ func TestPhonesMisbehaveAsOrdered(t *testing.T) {
 		if _, err := w.AnswerAs(wallet.NoFault, first, now); err != nil || w.Counter() != 1 {
 			t.Fatalf("honest: %v", err)
 		}
+		asked, text := asked, text
+		if b.Fault == wallet.Crosses {
+			text = challenge(func(c *dcep.Challenge) { c.Env = pos.Live })
+			if asked, err = dcep.DecodeChallenge(text); err != nil {
+				t.Fatal(err)
+			}
+		}
 		answer, err := w.AnswerAs(b.Fault, text, now)
 		if !b.Phone || b.Fault == wallet.Refuses {
 			if err == nil {

@@ -7,11 +7,13 @@ package wallet
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -58,6 +60,8 @@ type Opening struct {
 	Suite       string    // "" is sm2-sm3
 	Tier        int       // class of the wallet, 1 to 4; 0: its certificate tells none
 	Phone       string    // of the holder: claims the envelopes that were ordered for it
+	// Valid is for how long its certificate is good; 0: for years, below 0 it has expired already, by at most 12 hours.
+	Valid time.Duration
 }
 
 // Create makes a key, opens a wallet at the institution and keeps both. A folder that
@@ -84,6 +88,7 @@ func Create(ctx context.Context, c Client, o Opening) (*Wallet, error) {
 	var opened api.WalletOpened
 	err = c.call(ctx, http.MethodPost, "/wallets", api.NewWallet{
 		Name: o.Name, Balance: o.Balance, Envelope: o.Envelope, Tier: o.Tier, Suite: o.Suite, PublicKey: w.key.Public(), Phone: o.Phone,
+		ValidMS: o.Valid.Milliseconds(),
 	}, &opened)
 	if err != nil {
 		return nil, err
@@ -127,6 +132,21 @@ func (w *Wallet) Counter() uint64 {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.state.Counter
+}
+
+// Revoke has the institution revoke the wallet, as its holder would who lost it. Tills refuse it once they were told.
+func (w *Wallet) Revoke(ctx context.Context) error {
+	var nothing struct{}
+	return w.client.call(ctx, http.MethodPost, "/wallets/"+w.state.ID+"/revoke", nil, &nothing)
+}
+
+// Trust reads what tills are to believe of the lab now, with every revoked wallet, as JSON.
+func (w *Wallet) Trust(ctx context.Context) ([]byte, error) {
+	var trust json.RawMessage
+	lab := w.client
+	lab.Base = strings.TrimSuffix(lab.Base, "/"+w.state.Institution+"/v1")
+	err := lab.call(ctx, http.MethodGet, "/lab/trust", nil, &trust)
+	return trust, err
 }
 
 // Code asks for a payment code: 19 digits, good for one minute and one payment.

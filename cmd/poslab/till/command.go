@@ -231,6 +231,9 @@ func (c *counter) carry(a []string) error {
 			return err
 		}
 		applet.Misbehave(f)
+		if (f == wallet.Replays || f == wallet.Rewinds) && w.Counter() == 0 {
+			c.say("它还没有可重复使用的承诺:先正常支付一笔 it has promised nothing yet that could be used again: let it pay honestly first")
+		}
 	}
 	c.card = device.NewCard(device.CardOptions{
 		Applications: []device.Application{{AID: []byte(wallet.AID), Label: "DCPOS", Priority: 1, Applet: applet}},

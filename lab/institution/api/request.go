@@ -2,6 +2,7 @@ package api
 
 import (
 	"encoding/base64"
+	"time"
 
 	"dcpos/pos"
 	"dcpos/pos/dcep"
@@ -142,7 +143,19 @@ type NewWallet struct {
 	Suite     string    `json:"suite"`
 	PublicKey []byte    `json:"public_key"`      // PKIX DER
 	Phone     string    `json:"phone,omitempty"` // of the holder; envelopes that were ordered for it are claimed
+	// ValidMS is for how long the certificate is good, in milliseconds from now; 0: as long as the institution's are. Below 0
+	// it has expired already, to try tills.
+	ValidMS int64 `json:"valid_ms,omitempty"`
 }
+
+// Valid is ValidMS as a duration.
+func (w *NewWallet) Valid() time.Duration { return time.Duration(w.ValidMS) * time.Millisecond }
+
+// Bounds of Valid: a wallet that expired longer ago would be older than its institution's certificate.
+const (
+	longestExpired = 12 * time.Hour
+	longestValid   = 5 * 365 * 24 * time.Hour
+)
 
 // Check implements Checker.
 func (w *NewWallet) Check() error {
@@ -153,6 +166,8 @@ func (w *NewWallet) Check() error {
 		return bad("balance_fen", "%d fen: want 0 to %d", w.Balance, pos.MaxAmount)
 	case w.Tier < 0 || w.Tier > 4:
 		return bad("tier", "want 1 to 4, or 0 to tell none")
+	case w.ValidMS < -longestExpired.Milliseconds() || w.ValidMS > longestValid.Milliseconds():
+		return bad("valid_ms", "want %s ago to %s from now", longestExpired, longestValid)
 	case len(w.Phone) > maxLabel:
 		return bad("phone", "want at most %d bytes", maxLabel)
 	case w.Envelope < 0 || w.Envelope > pos.MaxAmount:

@@ -116,20 +116,25 @@ func (a *Authority) Trust() dcep.Trust {
 }
 
 // Certify issues a wallet certificate for the public key (PKIX DER) in the
-// institution's name and gives its serial number, as evidence will carry it.
-func (a *Authority) Certify(institution, wallet string, tier int, public []byte) (der []byte, serial string, err error) {
+// institution's name and gives its serial number, as evidence will carry it. valid is for how long it is
+// good from now: 0 for years, below 0, by less than a day, it has expired already.
+func (a *Authority) Certify(institution, wallet string, tier int, valid time.Duration, public []byte) (der []byte, serial string, err error) {
 	by, ok := a.issuers[institution]
 	if !ok {
 		return nil, "", fmt.Errorf("certify %s: no institution %q", wallet, institution)
 	}
 	now := a.now()
+	until := now.AddDate(walletYears, 0, 0)
+	if valid != 0 {
+		until = now.Add(valid)
+	}
 	der, err = dcep.Certify(dcep.Template{
-		Env: pos.Lab, Name: wallet, Institution: institution, Tier: tier, From: now.Add(-early), Until: now.AddDate(walletYears, 0, 0),
+		Env: pos.Lab, Name: wallet, Institution: institution, Tier: tier, From: now.Add(-early), Until: until,
 	}, public, by.key, by.certificate)
 	if err != nil {
 		return nil, "", err
 	}
-	w, err := a.Trust().VerifyWallet(der, now)
+	w, err := a.Trust().VerifyWallet(der, until.Add(-time.Minute)) // when it was good, if it is not now
 	return der, w.Serial, err
 }
 

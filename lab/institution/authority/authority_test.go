@@ -30,7 +30,7 @@ func TestAuthorityOfEachSuiteCertifiesWalletsOfEach(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				der, serial, err := a.Certify("ABC", "abc-1", 3, key.Public())
+				der, serial, err := a.Certify("ABC", "abc-1", 3, 0, key.Public())
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -43,7 +43,7 @@ func TestAuthorityOfEachSuiteCertifiesWalletsOfEach(t *testing.T) {
 				if _, err := live.VerifyWallet(der, time.Now()); pos.CodeOf(err) != pos.ErrEnvironment {
 					t.Errorf("a live till says %v", err)
 				}
-				if _, _, err := a.Certify("XYZ", "x", 0, key.Public()); err == nil {
+				if _, _, err := a.Certify("XYZ", "x", 0, 0, key.Public()); err == nil {
 					t.Error("certified for an institution that is not there")
 				}
 			})
