@@ -16,7 +16,7 @@ import (
 	"dcpos/pos/dcep"
 )
 
-// spendTwice puts two statements of one wallet under one counter into the store.
+// spendTwice puts two statements of one wallet under one counter into the store, signed at places 1,942 km apart.
 func (d *desk) spendTwice() (wallet string) {
 	d.t.Helper()
 	suite, err := dcep.SuiteByName(dcep.Ed25519SHA256)
@@ -52,6 +52,13 @@ func (d *desk) spendTwice() (wallet string) {
 				return err
 			}
 		}
+		j := payment.Journey{Institution: "ICBC", Wallet: wallet, Day: "2026-11-26", Metres: 1_942_945, Most: 7 * time.Minute, Travel: pos.DefaultLimits().Travel}
+		for n, s := range []*payment.Sighting{&j.First, &j.Second} {
+			s.Payment, s.At = pos.NewPaymentID(d.now, [10]byte{byte(n)}), pos.Point{LatE6: 39_914_500 - int64(n), LonE6: 116_410_400}
+		}
+		if _, err := tx.AppendJourney(d.t.Context(), j); err != nil {
+			return err
+		}
 		_, err := tx.AppendConflict(d.t.Context(), "ICBC", wallet, 7)
 		return err
 	})
@@ -83,7 +90,8 @@ func TestAWalletIsRevokedByTwoPeople(t *testing.T) {
 	wallet := d.spendTwice()
 	viewer, operator, approver := d.sign("viewer"), d.sign("operator"), d.sign("approver")
 	page := viewer.get("/console/wallets").Body.String()
-	for _, word := range []string{wallet, "counter 7", "credited to the merchant", "in suspense: a person decides", dcep.EvidencePrefix, "signature"} {
+	for _, word := range []string{wallet, "counter 7", "credited to the merchant", "in suspense: a person decides", dcep.EvidencePrefix, "signature",
+		"<b>1942 km</b>", "<b>7m0s</b>", "16653 km/h", "1000 km/h, 100 km", "39.914500,116.410400", "39.914499,116.410400"} {
 		if !strings.Contains(page, word) {
 			t.Errorf("the page lacks %q:\n%s", word, page)
 		}
@@ -91,7 +99,7 @@ func TestAWalletIsRevokedByTwoPeople(t *testing.T) {
 	if strings.Count(page, dcep.EvidencePrefix) != 2 || strings.Contains(page, "<button>Propose") {
 		t.Errorf("a viewer sees\n%s", page)
 	}
-	if page := viewer.get("/console/wallets?lang=zh").Body.String(); !strings.Contains(page, "挂账:待人工处理") {
+	if page := viewer.get("/console/wallets?lang=zh").Body.String(); !strings.Contains(page, "挂账:待人工处理") || !strings.Contains(page, "行程不可能的钱包") {
 		t.Errorf("in Chinese:\n%s", page)
 	}
 	viewer.get("/console/wallets?lang=en")

@@ -52,3 +52,54 @@ func BenchmarkEvidence(b *testing.B) {
 		time.Sleep(5 * time.Millisecond)
 	}
 }
+
+// BenchmarkEvidenceOfWallets is the same of genuine statements, 100 a wallet within two days, at tills of two stores: under a
+// policy that caps nothing, under one that caps classes, and where the stores' places are told, too. The last two are what
+// adding up over all tills and following a wallet from store to store cost each payment.
+func BenchmarkEvidenceOfWallets(b *testing.B) {
+	const each = 100
+	bare, capped := pos.DefaultLimits(), pos.DefaultLimits()
+	bare.Tiers, bare.Travel = nil, pos.Travel{}
+	for _, c := range []struct {
+		name   string
+		limits pos.Limits
+		places bool
+	}{{"no caps", bare, false}, {"caps", capped, false}, {"caps and places", capped, true}} {
+		b.Run(c.name, func(b *testing.B) {
+			h := newHouse(b)
+			h.decree(c.limits)
+			if c.places {
+				h.place("shop-M1", shop, wangfujing)
+				h.place("shop-M2", "M2", tongzhou)
+			}
+			now := time.UnixMilli(h.clock.Load())
+			first := newSignatory(b, now)
+			h.trusting(first.trust)
+			w := first
+			for n := range b.N {
+				if n%each == 0 {
+					w = first.sibling(b, now, 3)
+				}
+				at := now.UnixMilli() - int64(each-n%each)*30*60_000
+				p := h.signAt(w, []string{till, "S2-001"}[n%2], uint64(n%each+1), 1_00, at)
+				p.moved.Policy, p.moved.Time = 1, &pos.Interval{EarliestMS: at - 60_000, LatestMS: at + 60_000}
+				h.arrive(p, 0)
+			}
+			b.ResetTimer()
+			go func() { _ = h.desk.Run(b.Context()) }()
+			for {
+				open, err := h.store.Console().Open(b.Context())
+				if err != nil {
+					b.Fatal(err)
+				}
+				if open.Payments == 0 && h.told.Load() >= int32(b.N) { //nolint:gosec // few
+					break
+				}
+				time.Sleep(5 * time.Millisecond)
+			}
+			if found := len(h.excesses()) + len(h.journeys()); found > 0 {
+				b.Errorf("%d findings of honest wallets", found)
+			}
+		})
+	}
+}

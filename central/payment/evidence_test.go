@@ -18,7 +18,7 @@ type signatory struct {
 }
 
 // sibling is another wallet of the same institution, of a class, or of none that its certificate tells.
-func (s signatory) sibling(t *testing.T, now time.Time, class int) signatory {
+func (s signatory) sibling(t testing.TB, now time.Time, class int) signatory {
 	t.Helper()
 	var err error
 	if s.key, err = s.issuer.Suite().Generate(); err != nil {
@@ -33,7 +33,7 @@ func (s signatory) sibling(t *testing.T, now time.Time, class int) signatory {
 	return s
 }
 
-func newSignatory(t *testing.T, now time.Time) signatory {
+func newSignatory(t testing.TB, now time.Time) signatory {
 	t.Helper()
 	suite, err := dcep.SuiteByName(dcep.SM2SM3)
 	if err != nil {
