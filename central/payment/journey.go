@@ -60,24 +60,24 @@ func (d *Desk) track(ctx context.Context, t *turn, s Signed) error {
 	if s.Time == (pos.Interval{}) {
 		return nil
 	}
-	seen, err := t.Sightings(ctx, s.Institution, s.Wallet, s.SignedMS-journeyMS, s.SignedMS+journeyMS, maxWeighed)
+	at, told, err := t.Whereabouts(ctx, s.Terminal)
+	if err != nil || !told {
+		return err
+	}
+	own := Sighting{Payment: s.Payment, Terminal: s.Terminal, SignedMS: s.SignedMS, Time: s.Time, Policy: s.Policy, At: at}
+	others, err := t.Elsewhere(ctx, s.Institution, s.Wallet, own, journeyMS, maxWeighed)
 	if err != nil {
 		return err
 	}
 	found := map[string]Journey{}
-	for _, own := range seen {
-		if own.Payment != s.Payment {
-			continue
+	for _, other := range others {
+		j, impossible, err := t.journey(ctx, own, other)
+		if err != nil {
+			return err
 		}
-		for _, other := range seen {
-			j, impossible, err := t.journey(ctx, own, other)
-			if err != nil {
-				return err
-			}
-			if _, told := found[j.Day]; impossible && !told {
-				j.Institution, j.Wallet = s.Institution, s.Wallet
-				found[j.Day] = j
-			}
+		if _, told := found[j.Day]; impossible && !told {
+			j.Institution, j.Wallet = s.Institution, s.Wallet
+			found[j.Day] = j
 		}
 	}
 	for _, j := range found {
@@ -97,11 +97,12 @@ func (t *turn) journey(ctx context.Context, a, b Sighting) (j Journey, impossibl
 	if err != nil {
 		return j, false, err
 	}
-	j = Journey{
-		Day: string(pos.DateOf(time.UnixMilli(b.SignedMS).In(pos.Shanghai()), 0)), First: a, Second: b,
-		Metres: a.At.Metres(b.At), Most: a.Time.Between(b.Time), Travel: limits.Travel,
+	j = Journey{First: a, Second: b, Metres: a.At.Metres(b.At), Most: a.Time.Between(b.Time), Travel: limits.Travel}
+	if !j.Travel.Impossible(j.Metres, j.Most) {
+		return j, false, nil
 	}
-	return j, j.Travel.Impossible(j.Metres, j.Most), nil
+	j.Day = string(pos.DateOf(time.UnixMilli(b.SignedMS).In(pos.Shanghai()), 0))
+	return j, true, nil
 }
 
 // reportJourney keeps a finding and tells of it once.

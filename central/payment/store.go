@@ -75,9 +75,11 @@ type Tx interface {
 	Promises(ctx context.Context, institution, wallet string, afterMS, beforeMS int64, limit int) ([]Promise, error)
 	// AppendExcess remembers a finding; false when the cap's period has one.
 	AppendExcess(ctx context.Context, x Excess) (bool, error)
-	// Sightings lists the statements of a wallet in journals proper whose time is told and whose store's place is known,
-	// signed after one moment and before another, in order of time; of more than limit the last ones.
-	Sightings(ctx context.Context, institution, wallet string, afterMS, beforeMS int64, limit int) ([]Sighting, error)
+	// Whereabouts is where the store of a terminal stands; false when that is not told.
+	Whereabouts(ctx context.Context, terminal string) (pos.Point, bool, error)
+	// Elsewhere lists what journals proper have of a wallet at other places than own's, whose time is told, signed less than so
+	// long before or after own, in order of time; of more than limit the last ones.
+	Elsewhere(ctx context.Context, institution, wallet string, own Sighting, withinMS int64, limit int) ([]Sighting, error)
 	// AppendJourney remembers a finding; false when the wallet's day has one.
 	AppendJourney(ctx context.Context, j Journey) (bool, error)
 	// PolicyLimits gives the limits of a policy; of a version that is not known here the newest of

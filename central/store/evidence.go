@@ -99,12 +99,21 @@ func (t paymentTx) AppendExcess(ctx context.Context, x payment.Excess) (bool, er
 	return n > 0, nil
 }
 
-// Sightings implements payment.Tx.
-func (t paymentTx) Sightings(ctx context.Context, institution, wallet string, afterMS, beforeMS int64, limit int) ([]payment.Sighting, error) {
+// Whereabouts implements payment.Tx.
+func (t paymentTx) Whereabouts(ctx context.Context, terminal string) (p pos.Point, told bool, err error) {
+	told, err = one(t.QueryRow(ctx, `SELECT s.lat_e6, s.lon_e6 FROM terminals t JOIN shops s ON s.id = t.shop
+		WHERE t.id = ? AND s.lat_e6 IS NOT NULL`, terminal), &p.LatE6, &p.LonE6)
+	return p, told, err
+}
+
+// Elsewhere implements payment.Tx.
+func (t paymentTx) Elsewhere(ctx context.Context, institution, wallet string, own payment.Sighting, withinMS int64, limit int) ([]payment.Sighting, error) {
 	rows, err := t.Query(ctx, `SELECT w.payment, w.terminal, w.signed_ms, w.earliest_ms, w.latest_ms, w.policy, s.lat_e6, s.lon_e6
 		FROM wallet_evidence w JOIN terminals t ON t.id = w.terminal JOIN shops s ON s.id = t.shop
-		WHERE w.institution = ? AND w.wallet = ? AND w.apart = 0 AND w.signed_ms > ? AND w.signed_ms < ? AND w.latest_ms > 0 AND s.lat_e6 IS NOT NULL
-		ORDER BY w.signed_ms DESC, w.payment DESC LIMIT ?`, word(institution), wallet, afterMS, beforeMS, limit)
+		WHERE w.institution = ? AND w.wallet = ? AND w.apart = 0 AND w.signed_ms > ? AND w.signed_ms < ? AND w.latest_ms > 0
+			AND (s.lat_e6 <> ? OR s.lon_e6 <> ?)
+		ORDER BY w.signed_ms DESC, w.payment DESC LIMIT ?`,
+		word(institution), wallet, own.SignedMS-withinMS, own.SignedMS+withinMS, own.At.LatE6, own.At.LonE6, limit)
 	all, err := list(rows, err, "sightings of a wallet", func(row interface{ Scan(...any) error }) (s payment.Sighting, err error) {
 		var id string
 		if err := row.Scan(&id, &s.Terminal, &s.SignedMS, &s.Time.EarliestMS, &s.Time.LatestMS, &s.Policy, &s.At.LatE6, &s.At.LonE6); err != nil {
