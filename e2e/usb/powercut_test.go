@@ -155,7 +155,7 @@ func sellUntilCut(t *testing.T) {
 
 func sellByCode(t *testing.T, a *till, n int) sdk.Payment {
 	t.Helper()
-	ctx := within(t, patience)
+	ctx := within(t, 3*patience) // the whole sale, with an emulated processor's signatures
 	p, err := a.Start(ctx, sdk.StartRequest{Key: sdk.NewKey(), OrderID: fmt.Sprintf("cut-%d-%d", n, time.Now().UnixNano()), Amount: pos.Money(1 + n%100), Mode: pos.BScanC})
 	ok(t, err)
 	code, err := a.wallet.Code(ctx)
