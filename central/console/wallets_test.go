@@ -90,8 +90,10 @@ func TestAWalletIsRevokedByTwoPeople(t *testing.T) {
 	wallet := d.spendTwice()
 	viewer, operator, approver := d.sign("viewer"), d.sign("operator"), d.sign("approver")
 	page := viewer.get("/console/wallets").Body.String()
-	for _, word := range []string{wallet, "counter 7", "credited to the merchant", "in suspense: a person decides", dcep.EvidencePrefix, "signature",
-		"<b>1942 km</b>", "<b>7m0s</b>", "16653 km/h", "1000 km/h, 100 km", "39.914500,116.410400", "39.914499,116.410400"} {
+	for _, word := range []string{
+		wallet, "counter 7", "credited to the merchant", "in suspense: a person decides", dcep.EvidencePrefix, "signature",
+		"<b>1942 km</b>", "<b>7m0s</b>", "16653 km/h", "1000 km/h, 100 km", "39.914500,116.410400", "39.914499,116.410400",
+	} {
 		if !strings.Contains(page, word) {
 			t.Errorf("the page lacks %q:\n%s", word, page)
 		}

@@ -18,26 +18,26 @@ type signatory struct {
 }
 
 // sibling is another wallet of the same institution, of a class, or of none that its certificate tells.
-func (s signatory) sibling(t testing.TB, now time.Time, class int) signatory {
-	t.Helper()
+func (s signatory) sibling(tb testing.TB, now time.Time, class int) signatory {
+	tb.Helper()
 	var err error
 	if s.key, err = s.issuer.Suite().Generate(); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	s.der, err = dcep.Certify(dcep.Template{
 		Name: "w", Institution: "ICBC", Env: pos.Lab, Tier: class, From: now.AddDate(-3, 0, 0), Until: now.Add(time.Hour),
 	}, s.key.Public(), s.issuer, s.trust.Institutions[0])
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return s
 }
 
-func newSignatory(t testing.TB, now time.Time) signatory {
-	t.Helper()
+func newSignatory(tb testing.TB, now time.Time) signatory {
+	tb.Helper()
 	suite, err := dcep.SuiteByName(dcep.SM2SM3)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	var keys [3]dcep.Signer
 	var der [3][]byte
@@ -46,10 +46,10 @@ func newSignatory(t testing.TB, now time.Time) signatory {
 	} {
 		c.Env, c.From, c.Until = pos.Lab, now.AddDate(-3, 0, 0), now.Add(time.Hour)
 		if keys[i], err = suite.Generate(); err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		if der[i], err = dcep.Certify(c, keys[i].Public(), keys[max(0, i-1)], der[max(0, i-1)]); err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 	}
 	return signatory{dcep.Trust{Env: pos.Lab, Roots: der[:1], Institutions: der[1:2], IssuedMS: now.UnixMilli()}, keys[2], der[2], keys[1]}
