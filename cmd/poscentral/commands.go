@@ -98,7 +98,7 @@ func (s shopCmd) Run(ctx context.Context, g *grammar, out *cli.Streams) error {
 	}
 	at, err := s.at()
 	if err != nil {
-		return err
+		return cli.Exit(cli.Usage, err)
 	}
 	return with(ctx, g, out, func(c *centre) error {
 		if err := c.fleet.AddMerchant(ctx, fleet.Merchant{ID: s.Merchant, Name: merchant}, actor()); err != nil {
