@@ -119,7 +119,10 @@ func stations(b Bench, _ []sysfs.Device) []Finding {
 				f.Text = pos.Text{ZH: role.ZH + ":" + d.State.Text().ZH, EN: role.EN + ": " + d.State.Text().EN}
 			}
 		}
-		if d.State == devices.StateDegraded || d.State == devices.StateAbsent && !d.Pinned {
+		switch {
+		case d.Reason == drivers.ErrExtended.Name(): // it is there, and set so that it is of no use
+			f.Code = "health"
+		case d.State == devices.StateDegraded, d.State == devices.StateAbsent && !d.Pinned:
 			f.Severity = Warning
 		}
 		if d.Reason == drivers.ErrOffline.Name() && strings.HasPrefix(d.Port+baudPort(d), "serial:") {
