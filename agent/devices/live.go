@@ -204,14 +204,15 @@ func (st *station) scanned(ctx context.Context, d drivers.Device, e drivers.Scan
 	case errors.Is(e.Err, drivers.ErrExtended): // how it is set wrongly, until codes come
 		st.advise(d, troubleOf(e.Err))
 		return nil
-	case e.Err != nil:
-		return nil // the driver has counted it
 	}
 	st.mu.Lock()
 	divert, advised := st.divert, st.advice.reason != ""
 	st.mu.Unlock()
 	if advised && wellSet(ctx, d) {
 		st.advise(d, trouble{})
+	}
+	if e.Err != nil {
+		return nil // the driver has counted it
 	}
 	if divert != nil {
 		select {

@@ -92,6 +92,10 @@ func (f *Framer) Silence(now time.Time) []drivers.ScanEvent {
 	out := f.silent(now, quiet)
 	if quiet >= pause {
 		f.line.end(f.last, f.timed())
+		if f.line.found != "" && len(f.buf) > 0 { // it is no half code, and would spoil the first good one
+			f.dropped++
+			f.buf = f.buf[:0]
+		}
 	}
 	return out
 }

@@ -88,7 +88,7 @@ func contents(r *rand.Rand, n int) string {
 // At a wrong speed it is said, whatever the two speeds are, however long the codes, however
 // fast the cashier tries, whichever the chip; and the first good code ends it.
 func TestAWrongSpeedIsFound(t *testing.T) {
-	const scans = 50 // by as many scanners, each with his codes, clock and haste
+	const scans = 25 // by as many scanners, each with his codes, clock and haste
 	for name, rules := range framings {
 		for _, pair := range wrongPairs {
 			t.Run(fmt.Sprintf("%s, %d heard at %d", name, pair[0], pair[1]), func(t *testing.T) {
@@ -111,10 +111,11 @@ func TestAWrongSpeedIsFound(t *testing.T) {
 						n++
 					}
 					needed[n]++
-					h.burst([]byte("6901028075862\r"), 16, time.Second)
-					h.burst([]byte("6901028075862\r"), 16, time.Second)
-					if f := h.Known().Finding; f.Name != "" {
-						t.Fatalf("after good codes: %+v", f)
+					found := h.Known().Finding.Name
+					h.events = nil
+					h.burst([]byte("6901028075862\r"), 16, pause) // a learner may wait for its end
+					if f := h.Known().Finding; found != "" && (f.Name != "" || len(h.events) != 1 || h.events[0].Err != nil) {
+						t.Fatalf("after a good code: %+v, %+v", f, h.events)
 					}
 				}
 				// A few codes sound like a short one at the wrong speed, and where silence ends
@@ -225,10 +226,10 @@ func TestAMissingEndIsFoundHoweverFastTheCashierTries(t *testing.T) {
 		if f := h.Known().Finding; f.Name != missingEnd {
 			t.Errorf("every %s: %+v", every, f)
 		}
-		h.burst([]byte("\r"), 16, 6*time.Second)
+		h.events = nil
 		h.burst([]byte("6901028075862\r"), 16, 0)
-		if f := h.Known().Finding; f.Name != "" {
-			t.Errorf("every %s, after a good code: %+v", every, f)
+		if f := h.Known().Finding; f.Name != "" || len(h.events) != 1 || string(h.events[0].Data.Bytes) != "6901028075862" {
+			t.Errorf("every %s, after a good code: %+v, %+v", every, f, h.events)
 		}
 	}
 }
