@@ -122,7 +122,7 @@ func TestAWrongSpeedIsFound(t *testing.T) {
 				// codes, nothing tells them from it.
 				missed, quick := scans*4/100, scans*96/100
 				if rules.IdleMS > 0 || rules.Learn {
-					missed, quick = scans*10/100, scans*85/100
+					missed, quick = scans*15/100, scans*85/100
 				}
 				if needed[12] > missed || needed[3]+needed[4] < quick {
 					t.Errorf("of %d, found after so many scans: %v", scans, needed)
