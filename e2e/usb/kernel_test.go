@@ -83,10 +83,10 @@ func bootTwice(t *testing.T) *outcome {
 
 func boot(t *testing.T) (*outcome, error) {
 	t.Helper()
+	began := time.Now()
+	o := options(t, t.TempDir(), selection(t)) // builds programs, which may take minutes
 	ctx, cancel := context.WithTimeout(t.Context(), lifetime()+30*time.Second)
 	defer cancel()
-	began := time.Now()
-	o := options(t, t.TempDir(), selection(t))
 	o.Env = []string{serveWorld(t)}
 	m, err := guest.Boot(ctx, o)
 	if err != nil {
