@@ -218,7 +218,7 @@ func (f *Framer) end(at time.Time) []drivers.ScanEvent {
 	data, err := f.open(code)
 	f.doctor.code(code, f.rules, err == nil)
 	if err == nil {
-		f.line.understood(code)
+		f.line.understood(data.Bytes)
 	}
 	if f.learner != nil && !f.line.doubtful() {
 		f.rules = f.learner.prefixed(code, f.rules)

@@ -234,6 +234,21 @@ func TestAMissingEndIsFoundHoweverFastTheCashierTries(t *testing.T) {
 	}
 }
 
+// A code is understood by what is in it, whatever the scanner puts before it.
+func TestACodeWithAPrefixEndsAFinding(t *testing.T) {
+	h := newHall(profiles.Framing{Prefix: "\x02", IdleMS: 60, MaxBytes: 4096, StaleMS: 5000})
+	for range 3 {
+		h.burst([]byte{0, 0, 0}, 8, time.Second)
+	}
+	if f := h.Known().Finding; f.Name != wrongSpeed {
+		t.Fatalf("%+v", f)
+	}
+	h.burst([]byte("\x026901028075862"), 16, 100*time.Millisecond)
+	if f := h.Known().Finding; f.Name != "" {
+		t.Errorf("after a good code: %+v", f)
+	}
+}
+
 // What is no scan is no sign: keys that a person types, and sparks an hour apart.
 func TestCrumbsAreNoSign(t *testing.T) {
 	typed := &hall{Framer: Typed(framings["serial-cr"]), now: time.Unix(1_700_000_000, 0)}
