@@ -154,19 +154,24 @@ type UART struct {
 	Resync bool
 }
 
+// levels are those of a line of 8N1, one a bit; true is high.
+func levels(sent []byte) (out []bool) {
+	for _, b := range sent {
+		out = append(out, false)
+		for bit := range 8 {
+			out = append(out, b>>bit&1 == 1)
+		}
+		out = append(out, true)
+	}
+	return out
+}
+
 // Hears gives the bytes that the host reads when a sender of a baud rate sends: the line's
 // levels, sampled in the middle of the host's bits. A start bit that is over by its middle is
 // none. A frame whose stop bit is low is delivered all the same, as Linux does while nobody
 // asked for parity (INPCK).
 func (u UART) Hears(sent []byte, baud int) []byte {
-	var levels []bool // one a bit of the sender
-	for _, b := range sent {
-		levels = append(levels, false)
-		for bit := range 8 {
-			levels = append(levels, b>>bit&1 == 1)
-		}
-		levels = append(levels, true)
-	}
+	levels := levels(sent)
 	ratio := float64(baud) / float64(u.Baud)
 	high := func(moment float64) bool { // in bits of the host
 		i := int(moment * ratio)
