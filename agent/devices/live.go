@@ -204,13 +204,16 @@ func (st *station) scanned(ctx context.Context, d drivers.Device, e drivers.Scan
 	case errors.Is(e.Err, drivers.ErrExtended): // how it is set wrongly, until codes come
 		st.advise(d, troubleOf(e.Err))
 		return nil
-	case e.Err != nil:
+	}
+	st.mu.Lock()
+	divert, advised := st.divert, st.advice.reason != ""
+	st.mu.Unlock()
+	if advised && wellSet(ctx, d) {
+		st.advise(d, trouble{})
+	}
+	if e.Err != nil {
 		return nil // the driver has counted it
 	}
-	st.advise(d, trouble{})
-	st.mu.Lock()
-	divert := st.divert
-	st.mu.Unlock()
 	if divert != nil {
 		select {
 		case divert <- e.Data:
@@ -230,6 +233,13 @@ func (st *station) scanned(ctx context.Context, d drivers.Device, e drivers.Scan
 	case <-ctx.Done():
 	}
 	return nil
+}
+
+// wellSet reports whether a scanner takes back that it is set wrongly. A code alone does not
+// show it: noise has short ones.
+func wellSet(ctx context.Context, d drivers.Device) bool {
+	h, err := d.CheckHealth(ctx, drivers.HealthInternal)
+	return err == nil && h.OK
 }
 
 func (st *station) advise(d drivers.Device, t trouble) {

@@ -86,7 +86,8 @@ func asked(ctx context.Context, c *sdk.Client) ([]doctor.Device, error) {
 			return nil, err
 		}
 		x := doctor.Device{
-			Name: d.Name, Role: d.Role, Category: d.Category, Profile: d.Profile, Port: d.Port, USB: d.USB, Pinned: d.Pinned,
+			Name: d.Name, Role: d.Role, Category: d.Category, Profile: d.Profile, Port: d.Port, USB: d.USB,
+			Bound: d.Bound, Pinned: d.Pinned,
 			State: devices.State(d.State), Reason: d.Reason, Hung: detail.Healing["hung"],
 		}
 		if d.Framing != nil {

@@ -191,7 +191,7 @@ func TestLearning(t *testing.T) {
 func TestTheDriverSaysWhatIsSetWrongly(t *testing.T) {
 	mishear := func(sent, heard int) (ops []transporttest.IO) {
 		for _, c := range []string{"6901028075862\r", "0100320229316139647\r", "96385074\r", "036000291452\r"} {
-			ops = append(ops, later(8*time.Second, string(device.Misheard([]byte(c), sent, heard))))
+			ops = append(ops, later(8*time.Second, string(device.UART{Baud: heard}.Hears([]byte(c), sent))))
 		}
 		return ops
 	}

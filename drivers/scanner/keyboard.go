@@ -14,7 +14,7 @@ import (
 // a device that is grabbed, as transport/evdev does.
 func NewKeyboard(p profiles.Scanner, dial transport.Dial, o Options) *Scanner {
 	return build(p, dial, o, func(transport.Conn) decoder {
-		return &keyboard{keys: wedge.Decoder{AltCodes: wedge.AltCodes(p.Keyboard.AltCodes)}, Framer: framing.New(p.Framing, nil)}
+		return &keyboard{keys: wedge.Decoder{AltCodes: wedge.AltCodes(p.Keyboard.AltCodes)}, Framer: framing.Typed(p.Framing)}
 	})
 }
 

@@ -40,6 +40,7 @@ func TestOnARealKernel(t *testing.T) {
 		t.Run("keyboard", testKeyboard)
 		t.Run("uhid", testUHID)
 		t.Run("CCID", testCCID)
+		t.Run("doctor", testDoctor)
 		t.Run("cycles", testCycles)
 		t.Run("program", testProgram)
 		return
@@ -82,10 +83,10 @@ func bootTwice(t *testing.T) *outcome {
 
 func boot(t *testing.T) (*outcome, error) {
 	t.Helper()
+	began := time.Now()
+	o := options(t, t.TempDir(), selection(t)) // builds programs, which may take minutes
 	ctx, cancel := context.WithTimeout(t.Context(), lifetime()+30*time.Second)
 	defer cancel()
-	began := time.Now()
-	o := options(t, t.TempDir(), selection(t))
 	o.Env = []string{serveWorld(t)}
 	m, err := guest.Boot(ctx, o)
 	if err != nil {
@@ -116,7 +117,7 @@ func options(t *testing.T, dir, selected string) guest.Options {
 	return guest.Options{
 		Dir: dir, Program: self, Network: true,
 		Args: arguments(selected),
-		Bin:  programs(testbin.Dir(t)), Files: []string{device.DefaultFont}, Modules: modules(),
+		Bin:  programs(testbin.Dir(t)), Files: []string{device.DefaultFont}, Modules: modules(), Spare: []string{"pn533_usb"},
 	}
 }
 

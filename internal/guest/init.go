@@ -42,6 +42,7 @@ type orders struct {
 	Modules     []string `json:"modules"` // files, in order
 	Network     bool     `json:"network"`
 	Frozen      bool     `json:"frozen"`       // what to do is told when the machine is thawed
+	Spare       []string `json:"spare"`        // files, in order, for LoadSpare
 	DiskModules []string `json:"disk_modules"` // loaded last: a frozen machine has not seen its disk
 	Job         job      `json:"job"`
 }
@@ -144,6 +145,20 @@ func load(files []string) error {
 		}
 	}
 	return nil
+}
+
+// LoadSpare loads the machine's spare modules, as the kernel does by itself where a device
+// is plugged in that they are for. Loading them again does no harm.
+func LoadSpare() error {
+	b, err := os.ReadFile(ordersPath)
+	if err != nil {
+		return fmt.Errorf("load spare modules: %w", err)
+	}
+	var o orders
+	if err := json.Unmarshal(b, &o); err != nil {
+		return fmt.Errorf("load spare modules: %w", err)
+	}
+	return load(o.Spare)
 }
 
 func loadOne(file string) error {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -30,6 +31,8 @@ type Options struct {
 	Files []string
 	// Modules of the kernel to load, with what they need.
 	Modules []string
+	// Spare modules are there, with what they need, and are loaded by LoadSpare.
+	Spare []string
 	// MemoryMiB; 0 is 1024.
 	MemoryMiB int
 	// Network lets the guest call the host's loopback at HostAddress, and nothing of the
@@ -87,11 +90,14 @@ func build(ctx context.Context, to string, k kernel, o Options, frozen bool) (er
 		}
 	}
 	list := orders{Network: o.Network, Frozen: frozen, Job: job{Args: o.Args, Env: o.Env}}
-	if list.Modules, err = addModules(a, k, o.Modules); err != nil {
+	if list.Modules, err = addModules(a, k, o.Modules, nil); err != nil {
+		return err
+	}
+	if list.Spare, err = addModules(a, k, o.Spare, list.Modules); err != nil {
 		return err
 	}
 	if o.Disk != "" {
-		if list.DiskModules, err = addModules(a, k, diskModules()); err != nil {
+		if list.DiskModules, err = addModules(a, k, diskModules(), slices.Concat(list.Modules, list.Spare)); err != nil {
 			return err
 		}
 	}
@@ -103,19 +109,22 @@ func build(ctx context.Context, to string, k kernel, o Options, frozen bool) (er
 	return a.close()
 }
 
-// addModules adds modules of the kernel with what they need, and gives their places in the
-// order in which they are loaded.
-func addModules(a *archive, k kernel, names []string) (places []string, err error) {
+// addModules adds modules of the kernel with what they need, besides those that are there
+// already, and gives their places in the order in which they are loaded.
+func addModules(a *archive, k kernel, names, there []string) (places []string, err error) {
 	files, err := moduleFiles(k.modules, names)
 	if err != nil {
 		return nil, err
 	}
 	for _, m := range files {
-		at := "lib/modules/" + filepath.Base(m)
-		if err := a.copy(at, m); err != nil {
+		at := "/lib/modules/" + filepath.Base(m)
+		if slices.Contains(there, at) {
+			continue
+		}
+		if err := a.copy(at[1:], m); err != nil {
 			return nil, err
 		}
-		places = append(places, "/"+at)
+		places = append(places, at)
 	}
 	return places, nil
 }

@@ -7,18 +7,6 @@ import (
 	"dcpos/lab/device"
 )
 
-func TestMisheard(t *testing.T) {
-	text := []byte("6901028075862\r")
-	if got := device.Misheard(text, 9600, 9600); !bytes.Equal(got, text) {
-		t.Errorf("at the same speed: got % x", got)
-	}
-	for _, speeds := range [][2]int{{9600, 115200}, {115200, 9600}, {9600, 19200}, {38400, 9600}} {
-		if got := device.Misheard(text, speeds[0], speeds[1]); len(got) == 0 || bytes.Contains(got, text[:4]) {
-			t.Errorf("sent at %d, heard at %d: % x", speeds[0], speeds[1], got)
-		}
-	}
-}
-
 func TestHIDScannerIsSilentUntilItsFeatureIsSet(t *testing.T) {
 	s := device.NewHIDScanner(device.HIDScannerOptions{NeedsFeature: true})
 	if err := s.Scan("123", "]E0"); err != nil {

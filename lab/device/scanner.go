@@ -144,36 +144,63 @@ func (s *Scanner) Heard() []byte {
 	return append([]byte(nil), s.heard...)
 }
 
-// Misheard is what a host hears that listens at another speed than the scanner sends:
-// the line's levels of 8N1, sampled in the middle of the host's bits. A frame whose stop
-// bit is low is delivered all the same, as most drivers do.
-func Misheard(sent []byte, sentBaud, heardBaud int) []byte {
-	var levels []bool // one a bit of the sender
+// UART is the receiver of a host's serial port, set to 8N1. What it makes of a sender of
+// another speed is what a wrong baud rate sounds like.
+type UART struct {
+	Baud int
+	// Resync takes a low stop bit for the next start bit, as a 16550 does (National
+	// Semiconductor's PC16550D data sheet, line status register, bit 3); without, it waits for
+	// the line to be high first, as many bridges do.
+	Resync bool
+}
+
+// levels are those of a line of 8N1, one a bit; true is high.
+func levels(sent []byte) (out []bool) {
 	for _, b := range sent {
-		levels = append(levels, false)
+		out = append(out, false)
 		for bit := range 8 {
-			levels = append(levels, b>>bit&1 == 1)
+			out = append(out, b>>bit&1 == 1)
 		}
-		levels = append(levels, true)
+		out = append(out, true)
 	}
-	at := func(moment float64) bool { // in bits of the host
-		i := int(moment * float64(sentBaud) / float64(heardBaud))
+	return out
+}
+
+// Hears gives the bytes that the host reads when a sender of a baud rate sends: the line's
+// levels, sampled in the middle of the host's bits. A start bit that is over by its middle is
+// none. A frame whose stop bit is low is delivered all the same, as Linux does while nobody
+// asked for parity (INPCK).
+func (u UART) Hears(sent []byte, baud int) []byte {
+	levels := levels(sent)
+	ratio := float64(baud) / float64(u.Baud)
+	high := func(moment float64) bool { // in bits of the host
+		i := int(moment * ratio)
 		return i >= len(levels) || levels[i]
 	}
-	end := float64(len(levels)) * float64(heardBaud) / float64(sentBaud)
+	const tick = 1. / 16 // how often a UART looks
+	end := float64(len(levels)) / ratio
 	var heard []byte
-	for now := 0.0; now < end; now += 0.25 {
-		if at(now) {
-			continue // waiting for a start bit
+	for now, started := 0., false; now < end; {
+		if !started && (high(now) || high(now+0.5)) {
+			now += tick
+			continue
 		}
 		var b byte
 		for bit := range 8 {
-			if at(now + 1.5 + float64(bit)) {
+			if high(now + 1.5 + float64(bit)) {
 				b |= 1 << bit
 			}
 		}
 		heard = append(heard, b)
-		for now += 9.5; now < end && !at(now); now += 0.25 { // a break ends with the line high
+		now += 9.5
+		started = u.Resync && b != 0 && !high(now)
+		switch {
+		case started:
+			now -= 0.5 // it was the middle of the start bit
+		case !high(now): // a break, or whoever waits for the end of one
+			for now < end && !high(now) {
+				now += tick
+			}
 		}
 	}
 	return heard

@@ -37,12 +37,27 @@ func ProofMessage(code string, public []byte) []byte {
 	return append([]byte(code+"\x00"), public...)
 }
 
+// noAddress is the error of a centre's address that is none. It is not completed: whether the
+// code may travel unencrypted is for the person to say.
+func noAddress(base string) error {
+	e := pos.FieldError(pos.ErrBadRequest, "centre", fmt.Errorf("%q: want http(s)://HOST[:PORT]", base))
+	e.Text = pos.Text{
+		ZH: fmt.Sprintf("中心地址 %q 不完整", base),
+		EN: fmt.Sprintf("%q is no address of a centre", base),
+	}
+	e.Hint = pos.Text{
+		ZH: "请写全,以 https:// 开头,例如 https://pos.example.cn;只有本机或测试环境可用 http://主机:端口,例如 http://127.0.0.1:8700",
+		EN: "write it in full, beginning with https://, such as https://pos.example.cn; only on this machine or in the lab http://HOST:PORT, such as http://127.0.0.1:8700",
+	}
+	return e
+}
+
 // Enrol sends the request. Sending it again with the same code and keys gives the same answer.
 func (c Client) Enrol(ctx context.Context, r wire.EnrolRequest) (wire.EnrolAnswer, error) {
 	var a wire.EnrolAnswer
 	base, err := url.Parse(c.Base)
 	if err != nil || base.Host == "" || (base.Scheme != "http" && base.Scheme != "https") {
-		return a, pos.FieldError(pos.ErrBadRequest, "centre", fmt.Errorf("%q: want http(s)://HOST", c.Base))
+		return a, noAddress(c.Base)
 	}
 	body, err := json.Marshal(r)
 	if err != nil {

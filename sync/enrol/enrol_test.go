@@ -77,9 +77,11 @@ func TestRefusalsKeepTheirCode(t *testing.T) {
 	if _, err = (enrol.Client{Base: s.URL}).Enrol(t.Context(), wire.EnrolRequest{}); pos.CodeOf(err) != pos.ErrOffline {
 		t.Errorf("nobody there: %v", err)
 	}
-	for _, base := range []string{"", "centre", "ftp://x", "http://"} {
-		if _, err = (enrol.Client{Base: base}).Enrol(t.Context(), wire.EnrolRequest{}); pos.CodeOf(err) != pos.ErrBadRequest {
-			t.Errorf("address %q: %v", base, err)
+	for _, base := range []string{"", "centre", "127.0.0.1:8700", "pos.example.cn", "ftp://x", "http://"} {
+		_, err := enrol.Client{Base: base}.Enrol(t.Context(), wire.EnrolRequest{})
+		e := pos.AsError(err)
+		if e.Code != pos.ErrBadRequest || e.Field != "centre" || !strings.Contains(e.Hint.ZH, "https://") || !strings.Contains(e.Hint.EN, "https://") {
+			t.Errorf("address %q: %v, %+v", base, err, e.Hint)
 		}
 	}
 }

@@ -43,6 +43,7 @@ type Finding struct {
 // Device is what a running agent says of one device.
 type Device struct {
 	Name, Role, Category, Profile, Port, USB string
+	Bound                                    string // what it is known again by, such as "path /dev/ttyS0"
 	Pinned                                   bool
 	State                                    devices.State
 	Reason                                   string
@@ -119,7 +120,15 @@ func stations(b Bench, _ []sysfs.Device) []Finding {
 				f.Text = pos.Text{ZH: role.ZH + ":" + d.State.Text().ZH, EN: role.EN + ": " + d.State.Text().EN}
 			}
 		}
-		if d.State == devices.StateDegraded || d.State == devices.StateAbsent && !d.Pinned {
+		switch {
+		case d.Reason == devices.ReasonPermission:
+			f.Code, f.Hint = "permission", mayOpen()
+			if path, ok := strings.CutPrefix(d.Bound, "path "); ok {
+				f.Evidence += fmt.Sprintf("  %s (%s)", path, b.Tree.Owner(path))
+			}
+		case d.Reason == drivers.ErrExtended.Name(): // it is there, and set so that it is of no use
+			f.Code = "health"
+		case d.State == devices.StateDegraded, d.State == devices.StateAbsent && !d.Pinned:
 			f.Severity = Warning
 		}
 		if d.Reason == drivers.ErrOffline.Name() && strings.HasPrefix(d.Port+baudPort(d), "serial:") {
@@ -217,14 +226,20 @@ func permissions(b Bench, plugged []sysfs.Device) []Finding {
 			out = append(out, Finding{
 				Code: "permission", Severity: Error, Evidence: fmt.Sprintf("%s  %s (%s)", name(d), path, b.Tree.Owner(path)),
 				Text: pos.Text{ZH: "没有打开设备的权限", EN: "this user may not open the device"},
-				Hint: pos.Text{
-					ZH: "posctl profile udev | sudo tee /etc/udev/rules.d/70-dcpos.rules;sudo udevadm control --reload;重新插拔;用户须在 posagent 组",
-					EN: "posctl profile udev | sudo tee /etc/udev/rules.d/70-dcpos.rules; sudo udevadm control --reload; plug it in again; the user has to be in group posagent",
-				},
+				Hint: mayOpen(),
 			})
 		}
 	}
 	return out
+}
+
+// mayOpen is what to do about a file that may not be opened. The rules are of devices on
+// USB; a serial port of the mainboard belongs to Debian's group dialout.
+func mayOpen() pos.Text {
+	return pos.Text{
+		ZH: "USB 设备:posctl profile udev | sudo tee /etc/udev/rules.d/70-dcpos.rules;sudo udevadm control --reload;重新插拔;用户须在 posagent 组。主板串口 (/dev/ttyS*):sudo usermod -aG dialout posagent;sudo systemctl restart posagent",
+		EN: "on USB: posctl profile udev | sudo tee /etc/udev/rules.d/70-dcpos.rules; sudo udevadm control --reload; plug it in again; the user has to be in group posagent. A serial port of the mainboard (/dev/ttyS*): sudo usermod -aG dialout posagent; sudo systemctl restart posagent",
+	}
 }
 
 // closed lists the files by which the agent would reach a device and that may not be opened.

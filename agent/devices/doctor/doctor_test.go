@@ -79,13 +79,19 @@ func TestEachFinding(t *testing.T) {
 		bench doctor.Bench
 		want  string
 	}{
-		"nothing":             {doctor.Bench{}, ""},
-		"well":                {doctor.Bench{Devices: []doctor.Device{printer}}, "ok device"},
-		"out of paper":        {doctor.Bench{Devices: with(func(d *doctor.Device) { d.State, d.Text, d.Hint = devices.StateError, words, words })}, "error device"},
-		"near the end":        {doctor.Bench{Devices: with(func(d *doctor.Device) { d.State, d.Text, d.Hint = devices.StateDegraded, words, words })}, "warning device"},
-		"pinned, absent":      {doctor.Bench{Devices: with(func(d *doctor.Device) { d.State, d.Hint = devices.StateAbsent, words })}, "error device"},
-		"found, absent":       {doctor.Bench{Devices: with(func(d *doctor.Device) { d.Pinned, d.State, d.Hint = false, devices.StateAbsent, words })}, "warning device"},
-		"wrong baud":          {doctor.Bench{Devices: with(func(d *doctor.Device) { d.State, d.Reason, d.Text = devices.StateError, "E_OFFLINE", words })}, "error baud"},
+		"nothing":        {doctor.Bench{}, ""},
+		"well":           {doctor.Bench{Devices: []doctor.Device{printer}}, "ok device"},
+		"out of paper":   {doctor.Bench{Devices: with(func(d *doctor.Device) { d.State, d.Text, d.Hint = devices.StateError, words, words })}, "error device"},
+		"near the end":   {doctor.Bench{Devices: with(func(d *doctor.Device) { d.State, d.Text, d.Hint = devices.StateDegraded, words, words })}, "warning device"},
+		"pinned, absent": {doctor.Bench{Devices: with(func(d *doctor.Device) { d.State, d.Hint = devices.StateAbsent, words })}, "error device"},
+		"found, absent":  {doctor.Bench{Devices: with(func(d *doctor.Device) { d.Pinned, d.State, d.Hint = false, devices.StateAbsent, words })}, "warning device"},
+		"wrong baud":     {doctor.Bench{Devices: with(func(d *doctor.Device) { d.State, d.Reason, d.Text = devices.StateError, "E_OFFLINE", words })}, "error baud"},
+		"may not be opened": {doctor.Bench{Devices: with(func(d *doctor.Device) {
+			d.State, d.Reason, d.Bound = devices.StateError, devices.ReasonPermission, "path /dev/ttyS0"
+		})}, "error permission"},
+		"is set wrongly": {doctor.Bench{Devices: with(func(d *doctor.Device) {
+			d.State, d.Reason, d.Text, d.Hint = devices.StateDegraded, "E_EXTENDED", words, words
+		})}, "error health"},
 		"ill though it works": {bench: doctor.Bench{Devices: with(func(d *doctor.Device) { d.Ill, d.Advice = words, words })}, want: "error health"},
 		"has hung":            {doctor.Bench{Devices: with(func(d *doctor.Device) { d.Hung = 2 })}, "warning hung,ok device"},
 		"two printers":        {doctor.Bench{Devices: []doctor.Device{printer, {Name: "printer-2", Role: "printer", State: devices.StateReady}}}, "warning two_printers,ok device,ok device"},

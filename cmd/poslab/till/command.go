@@ -114,10 +114,8 @@ func (c *counter) scannerCommands() []command {
 				return one(a, func(s string) error { return c.scanner.ScanSlowly(ctx, s, symbology(s), half) })
 			},
 		}, {
-			usage: "garble CODE", help: pos.Text{ZH: "波特率不符:扫码枪 115200,主机 9600", EN: "wrong speed: the scanner sends at 115200, the host hears at 9600"},
-			do: func(_ context.Context, a []string) error {
-				return one(a, func(s string) error { return c.scanner.Raw(device.Misheard([]byte(s+"\r"), 115_200, 9600)) })
-			},
+			usage: "garble CODE [SENT HEARD]", help: pos.Text{ZH: "波特率不符:默认扫码枪 115200,主机 9600", EN: "wrong speed: the scanner sends at SENT and the host hears at HEARD; 115200 and 9600 unless said"},
+			do: func(_ context.Context, a []string) error { return c.garble(a) },
 		}, {
 			usage: "hidpos CODE", help: pos.Text{ZH: "HID-POS 扫码枪扫一码(先 :plug hidpos)", EN: "scan by the HID-POS scanner (:plug hidpos first)"},
 			do: func(_ context.Context, a []string) error { return c.scanByHID("hidpos", a, c.hidpos.Scan) },
@@ -126,6 +124,24 @@ func (c *counter) scannerCommands() []command {
 			do: func(_ context.Context, a []string) error { return c.scanByHID("keyboard", a, c.keyboard.Scan) },
 		},
 	}
+}
+
+// garble scans a code at a speed that the host does not listen at.
+func (c *counter) garble(a []string) error {
+	sent, heard := 115_200, 9600
+	switch len(a) {
+	case 1:
+	case 3:
+		var wrong1, wrong2 error
+		sent, wrong1 = strconv.Atoi(a[1])
+		heard, wrong2 = strconv.Atoi(a[2])
+		if wrong1 != nil || wrong2 != nil || min(sent, heard) < 300 || max(sent, heard) > 4_000_000 {
+			return errUsage
+		}
+	default:
+		return errUsage
+	}
+	return c.scanner.Raw(device.UART{Baud: heard}.Hears([]byte(a[0]+c.scanner.Options().Suffix), sent))
 }
 
 func (c *counter) printerCommands() []command {

@@ -26,20 +26,16 @@ const (
 	nothingFits   = "unknown_keys"   // codes have bytes that no code has
 )
 
-// How much has to be seen before anything is said.
-const (
-	inARow         = 3  // codes alike
-	noiseInARow    = 2  // pieces of noise, or halves
-	noiseInHundred = 20 // so many bad bytes in a hundred are noise
-)
+// inARow is how many codes or bursts have to be alike before anything is said.
+const inARow = 3
 
-// doctor finds out from what comes in what is set wrongly. It only listens; each code
-// that is well ends its finding.
+// doctor finds out from codes what is set wrongly. It only listens; each code that is well
+// ends its finding.
 type doctor struct {
 	found string // the finding's name
 	byte0 byte   // the control byte of countedPrefix
 
-	halves, noise, controls, aims, returns, unprefixed, strange int // in a row
+	controls, aims, returns, unprefixed, strange int // in a row
 }
 
 // finding is what is wrong, as far as it is sure.
@@ -51,31 +47,17 @@ func (d *doctor) finding() Finding {
 	return f
 }
 
-// half hears of bytes that no end came for.
-func (d *doctor) half(b []byte) {
-	if noisy(b) {
-		d.noisy()
-		return
-	}
-	if d.halves++; d.halves >= noiseInARow {
-		d.found = missingEnd
-	}
-}
-
-func (d *doctor) noisy() {
-	if d.noise++; d.noise >= noiseInARow {
-		d.found = wrongSpeed
-	}
-}
-
 // code hears of a code as it came, with prefix and AIM identifier; well: it could be opened.
+// Codes of binary contents say nothing, they are refused one by one.
 func (d *doctor) code(raw []byte, r profiles.Framing, well bool) {
-	d.halves = 0
 	control := raw[0] < 0x20 && broken(raw[:1]) == 0
 	sign := func(count *int, is bool, name string) bool {
-		if !is {
+		switch {
+		case !is:
 			*count = 0
 			return false
+		case len(raw) < shortest: // may be a crumb of noise
+			return true
 		}
 		if *count++; *count >= inARow {
 			d.found = name
@@ -85,37 +67,17 @@ func (d *doctor) code(raw []byte, r profiles.Framing, well bool) {
 	if control && d.byte0 != raw[0] {
 		d.byte0, d.controls = raw[0], 0
 	}
-	unknown := sign(&d.controls, control && r.Prefix == "" && !noisy(raw[1:]), countedPrefix)
+	unknown := sign(&d.controls, control && r.Prefix == "" && plain(raw[1:]), countedPrefix)
 	unknown = sign(&d.aims, !r.AIM && symbology.IsAIM(raw), countedAIM) || unknown
 	unknown = sign(&d.returns, bytes.HasSuffix(raw, []byte("\r")), countedReturn) || unknown
-	unknown = sign(&d.unprefixed, r.Prefix != "" && !bytes.Contains(raw, []byte(r.Prefix)) && !noisy(raw), missingPrefix) || unknown
+	unknown = sign(&d.unprefixed, r.Prefix != "" && !bytes.Contains(raw, []byte(r.Prefix)) && plain(raw), missingPrefix) || unknown
 	switch {
 	case unknown:
 	case well:
 		*d = doctor{}
-	case noisy(raw):
-		d.noisy()
-	default:
+	case plain(raw):
 		sign(&d.strange, true, nothingFits)
 	}
-}
-
-// noisy reports whether bytes look like those of another baud rate: many that no code has.
-func noisy(b []byte) bool {
-	bad := 0
-	for i, c := range b {
-		if c < 0x20 && broken(b[i:i+1]) == 0 || c == 0x7f || c == 0xff {
-			bad++
-		}
-	}
-	if bad == 0 && broken(b) >= 0 { // neither UTF-8 nor GB 18030
-		for _, c := range b {
-			if c >= 0x80 {
-				bad++
-			}
-		}
-	}
-	return bad*100 > len(b)*noiseInHundred
 }
 
 // Text says the finding in two languages, and what to do about it. port is where the
@@ -125,14 +87,14 @@ func (f Finding) Text(port string) (text, hint pos.Text) {
 	case wrongSpeed:
 		return pos.Text{ZH: "扫码枪有数据,但不是条码内容", EN: "the scanner sends data that is no code"},
 			pos.Text{
-				ZH: "波特率可能不一致:本机为 " + port + ",请按扫码枪说明书改为相同波特率,或修改本机设备配置",
-				EN: "the baud rates differ: this till listens at " + port + "; set the scanner to that by its manual, or change this till's device configuration",
+				ZH: "多半是波特率不一致:本机为 " + port + "。请按扫码枪说明书设成相同的波特率(8N1),或在 posagent.yaml 中该设备的 transport 写 baud: 115200(扫码枪的实际值);若波特率无误,请扫说明书中“后缀:回车 (CR)”设置码",
+				EN: "most likely the baud rates differ: this till listens at " + port + ". Set the scanner to that (8N1) by its manual, or write what the scanner is set to, such as baud: 115200, in its transport in posagent.yaml; if they are equal, scan \"suffix CR\" of its manual",
 			}
 	case missingEnd:
 		return pos.Text{ZH: "扫码枪有数据,但条码没有结束符", EN: "the scanner sends data, but nothing ends a code"},
 			pos.Text{
-				ZH: "请扫描说明书中“后缀:回车 (CR)”设置码,或将设备型号改为 serial-auto",
-				EN: "scan \"suffix CR\" of the scanner's manual, or use the profile serial-auto",
+				ZH: "请扫描说明书中“后缀:回车 (CR)”设置码,或在 posagent.yaml 将该扫码枪写为 profile: serial-auto",
+				EN: "scan \"suffix CR\" of the scanner's manual, or name it profile: serial-auto in posagent.yaml",
 			}
 	case countedPrefix:
 		return pos.Text{
@@ -154,7 +116,10 @@ func (f Finding) Text(port string) (text, hint pos.Text) {
 			pos.Text{ZH: "请用说明书的设置码打开前缀,或清空型号文件的 framing.prefix", EN: "switch the prefix on by the scanner's manual, or empty framing.prefix in the profile"}
 	case nothingFits:
 		return pos.Text{ZH: "条码内有无法识别的字符", EN: "codes have characters that no code has"},
-			pos.Text{ZH: "请恢复扫码枪出厂设置,并确认键盘语言为美国英语", EN: "reset the scanner to its factory settings and its keyboard country to USA"}
+			pos.Text{
+				ZH: "请扫一件普通商品的条码;若仍如此,恢复扫码枪出厂设置,并确认键盘语言为美国英语",
+				EN: "scan an ordinary goods code; if it is the same, reset the scanner to its factory settings and its keyboard country to USA",
+			}
 	}
 	return pos.Text{}, pos.Text{}
 }

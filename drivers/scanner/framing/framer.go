@@ -28,6 +28,7 @@ type Framer struct {
 	afterCR  bool      // the last code ended with CR: an LF belongs to it
 	counts   bool      // that code was not empty
 	dropped  int       // half codes thrown away
+	line     line
 	doctor   doctor
 	learner  *learner // nil: the profile says how codes are framed
 }
@@ -56,44 +57,66 @@ func New(rules profiles.Framing, past *drivers.LearnedFraming) *Framer {
 	return f
 }
 
+// Typed makes a framer for what is typed: no speed of a line can be wrong.
+func Typed(rules profiles.Framing) *Framer {
+	f := New(rules, nil)
+	f.line.typed = true
+	return f
+}
+
 // Waiting is after how much silence the framer wants to hear of it; 0: never.
 func (f *Framer) Waiting() time.Duration {
+	whole := len(f.buf) == 0 && !f.skipping
 	switch {
-	case len(f.buf) == 0 && !f.skipping:
-		return 0
-	case f.rules.Idle() > 0:
+	case !whole && f.rules.Idle() > 0:
 		return f.rules.Idle()
-	case f.learner != nil:
-		return pause // it may have been set anew
-	default:
+	case f.line.open() || !whole && f.learner != nil: // a learner's scanner may have been set anew
+		return pause
+	case !whole:
 		return f.rules.Stale()
 	}
+	return 0
 }
 
 // pause is a silence that an end is followed by, and the bytes within a code are not.
 const pause = learnIdleMS * time.Millisecond
+
+// timed reports whether silence may end a code.
+func (f *Framer) timed() bool { return f.rules.Idle() > 0 || f.learner != nil }
 
 // Silence tells the framer that nothing came up to now, and returns the code that it ended.
 // Without idle framing a half code is kept until it is stale: a slow bridge may deliver the
 // rest later.
 func (f *Framer) Silence(now time.Time) []drivers.ScanEvent {
 	quiet := now.Sub(f.last)
+	out := f.silent(now, quiet)
+	if quiet >= pause {
+		f.line.end(f.last, f.timed())
+		if f.line.found != "" && len(f.buf) > 0 { // it is no half code, and would spoil the first good one
+			f.dropped++
+			f.buf = f.buf[:0]
+		}
+	}
+	return out
+}
+
+func (f *Framer) silent(now time.Time, quiet time.Duration) []drivers.ScanEvent {
 	switch {
-	case f.Waiting() == 0:
+	case len(f.buf) == 0 && !f.skipping:
 		return nil
 	case f.rules.Idle() > 0 && quiet >= f.rules.Idle():
-		f.ended("", len(f.buf) > 0 && !f.skipping)
+		f.ended("", len(f.buf) > 0 && !f.skipping && plain(f.buf))
 		return f.end(f.last)
 	case f.learner != nil && quiet >= pause && !f.skipping && f.otherEnd() != "":
 		by := f.otherEnd()
 		f.buf = f.buf[:len(f.buf)-len(by)]
+		f.line.inStep = true
 		f.relearn()
 		f.ended(by, len(f.buf) > 0)
 		return f.end(f.last)
 	case quiet >= f.rules.Stale(), f.learner != nil && quiet >= pause && now.Sub(f.began) >= f.rules.Stale():
 		if !f.skipping { // otherwise it was counted when it was given up
 			f.dropped++
-			f.doctor.half(f.buf)
 		}
 		f.relearn()
 		f.buf, f.skipping = f.buf[:0], false
@@ -114,6 +137,9 @@ func (f *Framer) otherEnd() string {
 // Known tells what the framer found out besides codes.
 func (f *Framer) Known() Known {
 	k := Known{Dropped: f.dropped, Finding: f.doctor.finding()}
+	if f.line.found != "" { // what no code can be cut from says nothing of how codes are set
+		k.Finding = Finding{Name: f.line.found}
+	}
 	k.Framing, k.Sure = f.learner.learned()
 	return k
 }
@@ -137,9 +163,13 @@ func (f *Framer) Lose(at time.Time) {
 }
 
 func (f *Framer) take(b byte, at time.Time) []drivers.ScanEvent {
+	if f.line.heard(b); f.line.full() {
+		f.line.end(at, f.timed()) // who never pauses is to be judged too
+	}
 	if f.afterCR {
 		f.afterCR = false
 		if b == '\n' && len(f.buf) == 0 {
+			f.line.inStep = true
 			f.ended("\r\n", f.counts)
 			return nil
 		}
@@ -154,7 +184,7 @@ func (f *Framer) take(b byte, at time.Time) []drivers.ScanEvent {
 			if f.learner != nil && end == "\n" {
 				body = bytes.TrimSuffix(body, []byte("\r")) // it sends CRLF now
 			}
-			f.buf = body
+			f.buf, f.line.inStep = body, true
 			f.afterCR, f.counts = b == '\r', len(body) > 0 && !f.skipping
 			if !f.afterCR {
 				f.ended(end, f.counts)
@@ -168,7 +198,6 @@ func (f *Framer) take(b byte, at time.Time) []drivers.ScanEvent {
 		return nil
 	}
 	if len(f.buf) > f.rules.MaxBytes+len(f.rules.Prefix)+3 { // 3: the AIM identifier
-		f.doctor.half(f.buf)
 		f.buf, f.skipping = f.buf[:0], true
 		return []drivers.ScanEvent{{
 			Data: drivers.ScanData{At: at},
@@ -188,7 +217,10 @@ func (f *Framer) end(at time.Time) []drivers.ScanEvent {
 	}
 	data, err := f.open(code)
 	f.doctor.code(code, f.rules, err == nil)
-	if f.learner != nil {
+	if err == nil {
+		f.line.understood(data.Bytes)
+	}
+	if f.learner != nil && !f.line.doubtful() {
 		f.rules = f.learner.prefixed(code, f.rules)
 	}
 	data.At = at
@@ -200,7 +232,7 @@ func (f *Framer) end(at time.Time) []drivers.ScanEvent {
 
 // ended tells the learner what ended a code; counts is false for what was no code.
 func (f *Framer) ended(by string, counts bool) {
-	if f.learner != nil && counts {
+	if f.learner != nil && counts && !f.line.doubtful() {
 		f.rules = f.learner.ended(by, f.rules)
 	}
 }

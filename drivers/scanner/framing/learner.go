@@ -91,7 +91,7 @@ func (l *learner) prefixed(code []byte, r profiles.Framing) profiles.Framing {
 		if l.prefixes--; l.prefixes <= 0 {
 			r.Prefix, l.prefix = "", "" // the box was set anew
 		}
-	case broken(code[:1]) < 0 || code[0] >= 0x20:
+	case broken(code[:1]) < 0 || code[0] >= 0x20 || !plain(code[1:]):
 		l.prefix, l.prefixes = "", 0
 	case first == l.prefix:
 		if l.prefixes++; l.prefixes >= surePrefixes {
