@@ -163,10 +163,16 @@ func (f *fates) life() {
 		f.sleep(2 * time.Second)
 		f.end <- struct{}{}
 	}
-	select {
-	case <-f.end:
-	case <-time.After(patience):
-		f.Fatalf("the centre asks nobody anything for %s", patience)
+	for end, over := time.Now().Add(patience), false; !over; {
+		select {
+		case <-f.end:
+			over = true
+		case <-time.After(time.Second):
+			over = f.progress().Standing == "reclaimed" // nobody is asked any more
+			if time.Now().After(end) {
+				f.Fatalf("the centre asks nobody anything for %s", patience)
+			}
+		}
 	}
 	_ = f.centre.Process.Kill()
 	if err := f.centre.Wait(); err == nil || err.Error() != "signal: killed" {
