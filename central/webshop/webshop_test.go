@@ -503,7 +503,7 @@ func TestWhatEverybodyMaySee(t *testing.T) {
 		return res.StatusCode, string(b)
 	}
 	status, text := get("/shop/v1/openapi.json")
-	for _, want := range []string{`"/shop/v1/payments"`, `"/shop/v1/payments/{id}/cancel"`, `"/shop/v1/payments/{id}/refunds"`, `"/shop/v1/events"`, `"Idempotency-Key"`} {
+	for _, want := range []string{`"/shop/v1/payments"`, `"/shop/v1/payments/{id}/cancel"`, `"/shop/v1/payments/{id}/refunds"`, `"/shop/v1/events"`, `"Idempotency-Key"`, `"recalled_fen"`} {
 		if status != http.StatusOK || !strings.Contains(text, want) {
 			t.Errorf("the description is %d and lacks %s", status, want)
 		}
