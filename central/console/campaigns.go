@@ -43,6 +43,9 @@ type Campaigns interface {
 	Propose(ctx context.Context, what, campaign, payment, reason, by string) error
 	Decide(ctx context.Context, number int64, confirm bool, by string) error
 
+	// Plausibility counts a campaign's registrations by score and by its reasons.
+	Plausibility(ctx context.Context, name string) (Plausibility, error)
+
 	Statement(ctx context.Context, name string) (CampaignStatement, error)
 	// Export writes the statement as csv, xlsx, pdf or json.
 	Export(ctx context.Context, w io.Writer, name, format, lang string) error
@@ -170,6 +173,30 @@ type CampaignProposal struct {
 	AtMS     int64    `json:"at_ms"`
 }
 
+// Plausibility is how doubtful a campaign's registrations are. It decides nothing.
+type Plausibility struct {
+	CampaignLine
+	Scores  []ScoreCount `json:"scores"`
+	Reasons []DoubtCount `json:"reasons"`
+}
+
+// ScoreCount is how many registrations have a score from From to To, both included.
+type ScoreCount struct {
+	From      int   `json:"from"`
+	To        int   `json:"to"`
+	Count     int64 `json:"registrations"`
+	Confirmed int64 `json:"confirmed"`
+}
+
+// DoubtCount is how many registrations have a reason to be doubted.
+type DoubtCount struct {
+	Doubt     string   `json:"doubt"`
+	Text      pos.Text `json:"-"`
+	Points    int      `json:"points"`
+	Count     int64    `json:"registrations"`
+	Confirmed int64    `json:"confirmed"`
+}
+
 // OfferTerms are what no definition fixes of an issuance.
 type OfferTerms struct {
 	ClaimUntil time.Time     // zero: the end of the spend window
@@ -185,6 +212,7 @@ func (c *Console) campaignRoutes() {
 	c.mux.Handle("POST /console/campaigns/{name}/pace", c.form(Operator, c.withCampaigns(c.paceCampaign)))
 	c.mux.Handle("POST /console/campaigns/{name}/propose", c.form(Operator, c.withCampaigns(c.proposeCampaign)))
 	c.mux.Handle("POST /console/campaigns/{name}/decide", c.form(Approver, c.withCampaigns(c.decideCampaign)))
+	c.mux.Handle("GET /console/campaigns/{name}/plausibility", c.page(Viewer, c.withCampaigns(c.plausibility)))
 	c.mux.Handle("GET /console/campaigns/{name}/statement", c.page(Viewer, c.withCampaigns(c.campaignStatement)))
 	c.mux.Handle("GET /console/campaigns/{name}/statement/{file}", c.page(Viewer, c.withCampaigns(c.exportStatement)))
 	c.mux.Handle("GET /console/draft", c.page(Operator, c.withCampaigns(c.draftPage)))
@@ -238,6 +266,19 @@ func (c *Console) campaign(w http.ResponseWriter, r *http.Request, s Session) {
 		return
 	}
 	c.show(w, r, http.StatusOK, "campaign", s, file)
+}
+
+func (c *Console) plausibility(w http.ResponseWriter, r *http.Request, s Session) {
+	p, err := c.cfg.Campaigns.Plausibility(r.Context(), r.PathValue("name"))
+	if err != nil {
+		c.fail(w, r, s, err)
+		return
+	}
+	if wantsJSON(r) {
+		c.json(w, r, p)
+		return
+	}
+	c.show(w, r, http.StatusOK, "plausibility", s, p)
 }
 
 // act does something to a campaign and shows it again.

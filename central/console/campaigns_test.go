@@ -110,6 +110,13 @@ func (f *fair) Decide(_ context.Context, number int64, confirm bool, by string) 
 	return f.did("decide %d %v by %s", number, confirm, by)
 }
 
+func (f *fair) Plausibility(_ context.Context, name string) (console.Plausibility, error) {
+	return console.Plausibility{
+		CampaignLine: f.line, Scores: []console.ScoreCount{{Count: 7, Confirmed: 5}, {From: 30, To: 59, Count: 2}},
+		Reasons: []console.DoubtCount{{Doubt: "mock_location", Text: pos.Text{ZH: "位置来自模拟定位", EN: "from a mock provider"}, Points: 40, Count: 2}},
+	}, f.find(name)
+}
+
 func (f *fair) Statement(_ context.Context, name string) (console.CampaignStatement, error) {
 	g := console.StatementGroup{Key: "district", Title: pos.Text{ZH: "按区域", EN: "by district"}}
 	for i := range 600 {
@@ -133,10 +140,11 @@ func TestCampaignPagesInBothLanguages(t *testing.T) {
 	f := newFair()
 	b := newDesk(t, func(c *console.Config) { c.Campaigns = f }).sign("approver")
 	for path, wants := range map[string][2][]string{
-		"/console/campaigns":               {{"红包活动", "王府井", "发放中", "等待双人裁定", "迟到支付"}, {"Wangfujing", "being given out", "Two people decide"}},
-		"/console/campaigns/wfj":           {{"已通知 / 红包", "各机构进度与速度", "ICBC", "失败重试", "待第二人裁定", "暂停发放", "&lt;fraud&gt;", "已公布的版本"}, {"By institution", "order: failed busy", "Confirm", "to be claimed"}},
-		"/console/campaigns/wfj/statement": {{"结算表", "红包净支出", "按区域", "district-000", "Excel", "100"}, {"net payout", "by district", "The rest is in the files"}},
-		"/console/draft?from=wfj":          {{"活动草案", "name: wfj", "发布后不可更改", "演练信标"}, {"Draft a campaign", "Publish for good"}},
+		"/console/campaigns":                  {{"红包活动", "王府井", "发放中", "等待双人裁定", "迟到支付"}, {"Wangfujing", "being given out", "Two people decide"}},
+		"/console/campaigns/wfj":              {{"已通知 / 红包", "各机构进度与速度", "ICBC", "失败重试", "待第二人裁定", "暂停发放", "&lt;fraud&gt;", "已公布的版本"}, {"By institution", "order: failed busy", "Confirm", "to be claimed"}},
+		"/console/campaigns/wfj/plausibility": {{"报名可信度", "不影响能否报名", "30–59", "位置来自模拟定位"}, {"Plausibility", "never a verdict", "from a mock provider", "40"}},
+		"/console/campaigns/wfj/statement":    {{"结算表", "红包净支出", "按区域", "district-000", "Excel", "100"}, {"net payout", "by district", "The rest is in the files"}},
+		"/console/draft?from=wfj":             {{"活动草案", "name: wfj", "发布后不可更改", "演练信标"}, {"Draft a campaign", "Publish for good"}},
 	} {
 		for i, lang := range []string{"zh", "en"} {
 			w := b.do(http.MethodGet, path, nil, "Accept-Language", lang)

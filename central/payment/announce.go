@@ -27,7 +27,7 @@ type Event struct {
 	Payment        pos.PaymentID
 	Refund         pos.RefundID // zero for a step of the payment itself
 	Amount         pos.Money
-	Envelope       pos.Money // the part that red envelopes paid
+	Envelope       pos.Money // the part that red envelopes paid, or that goes back to them
 	Reason         pos.Code
 	Institution    string
 	Txn            string
@@ -79,6 +79,6 @@ func (t *turn) PutRefund(ctx context.Context, r Refund) error {
 	}
 	return t.Announce(ctx, Event{
 		ID: r.ID.String() + "." + string(r.State), Shop: strings.TrimPrefix(r.Terminal, onlinePrefix), Kind: "refund." + string(r.State),
-		Payment: r.Payment, Refund: r.ID, Amount: r.Amount, Reason: r.Reason, Txn: r.Txn, SettlementDate: r.Date, AtMS: t.now,
+		Payment: r.Payment, Refund: r.ID, Amount: r.Amount, Envelope: r.Envelope, Reason: r.Reason, Txn: r.Txn, SettlementDate: r.Date, AtMS: t.now,
 	})
 }

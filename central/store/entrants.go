@@ -3,10 +3,10 @@ package store
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"dcpos/central/campaign/register"
 )
@@ -84,28 +84,37 @@ func (t *Tx) sheets(ctx context.Context, campaign string, jobs []*job[change]) (
 	for i, j := range jobs {
 		refs[i] = j.what.ref[:]
 	}
-	rows, err := t.Query(ctx, selectRegistrations+`campaign = ? AND ref IN `+listOf(len(refs)), append([]any{campaign}, padded(refs)...)...)
+	in, args := t.among(refs)
+	rows, err := t.Query(ctx, selectRegistrations+`campaign = ? AND ref `+in, append([]any{campaign}, args...)...)
 	found, err := list(rows, err, "registrations", scanRegistration)
 	if err != nil {
 		return nil, err
 	}
-	var persons, numbers [][]byte // of those that may become entries
+	var persons, phones [][]byte // of those that may become entries
 	for _, r := range found {
 		l.records[r.Ref] = r
 		if r.ConfirmedMS == 0 {
-			persons, numbers = append(persons, r.Person[:]), append(numbers, r.Phone[:])
+			persons, phones = append(persons, r.Person[:]), append(phones, r.Phone[:])
 		}
 	}
-	return l, errors.Join(t.taken(ctx, campaign, "person", persons, l.taken), t.taken(ctx, campaign, "phone", numbers, l.taken))
+	return l, t.taken(ctx, campaign, persons, phones, l.taken)
 }
 
-// taken adds those hashes that an entry has in a column.
-func (t *Tx) taken(ctx context.Context, campaign, column string, hashes [][]byte, into map[[32]byte]bool) error {
-	if len(hashes) == 0 {
+// taken adds those persons and phones that have an entry.
+func (t *Tx) taken(ctx context.Context, campaign string, persons, phones [][]byte, into map[[32]byte]bool) error {
+	if len(persons) == 0 {
 		return nil
 	}
-	rows, err := t.Query(ctx, `SELECT `+column+` FROM registrations WHERE campaign = ? AND confirmed_ms > 0 AND `+column+` IN `+listOf(len(hashes)),
-		append([]any{campaign}, padded(hashes)...)...)
+	query, args := "", []any{}
+	for _, part := range []struct {
+		column string
+		hashes [][]byte
+	}{{"person", persons}, {"phone", phones}} {
+		in, more := t.among(part.hashes)
+		query += ` UNION ALL SELECT ` + part.column + ` FROM registrations WHERE campaign = ? AND confirmed_ms > 0 AND ` + part.column + ` ` + in
+		args = append(append(args, campaign), more...)
+	}
+	rows, err := t.Query(ctx, strings.TrimPrefix(query, ` UNION ALL `), args...)
 	all, err := list(rows, err, "entrants", func(row interface{ Scan(...any) error }) (hash []byte, err error) {
 		return hash, row.Scan(&hash)
 	})
@@ -115,19 +124,20 @@ func (t *Tx) taken(ctx context.Context, campaign, column string, hashes [][]byte
 	return err
 }
 
+// among is "one of these" and its arguments: on PostgreSQL an array, so that it is one
+// statement to plan however many there are.
+func (t *Tx) among(hashes [][]byte) (in string, args []any) {
+	if t.store.engine == Postgres {
+		return `= ANY(?)`, []any{hashes}
+	}
+	return `IN ` + listOf(len(hashes)), padded(hashes)
+}
+
 // putRegistrations writes records of different refs; a second entry of a person or phone is an error.
 func (t *Tx) putRegistrations(ctx context.Context, all []register.Record) error {
-	const columns = 23
 	for len(all) > 0 {
-		n := rowsAtOnce(len(all))
-		args := make([]any, 0, n*columns)
-		for i := range all[:n] {
-			r := &all[i]
-			args = append(args,
-				r.Campaign, r.Ref[:], r.Person[:], r.Phone[:], r.Institution, r.Stratum, string(r.Place), blob(r.LastFix), r.FixMS, r.Score, r.Doubts, blob(r.Sealed),
-				r.Code[:], r.CodeUntilMS, r.SentMS, r.Sends, r.Tries, r.CreatedMS, r.ConfirmedMS, r.PlacedMS, r.Salt[:], r.Ticket[:], r.Query[:])
-		}
-		_, err := t.Exec(ctx, `INSERT INTO registrations (`+registrationColumns+`) VALUES `+rowsOf(columns, n)+`
+		n, from, args := t.registrationRows(all)
+		_, err := t.Exec(ctx, `INSERT INTO registrations (`+registrationColumns+`) `+from+`
 			ON CONFLICT (campaign, ref) DO UPDATE SET institution = excluded.institution, stratum = excluded.stratum, place = excluded.place,
 				last_fix = excluded.last_fix, fix_ms = excluded.fix_ms, score = excluded.score, doubts = excluded.doubts,
 				sealed = excluded.sealed, code = excluded.code, code_until_ms = excluded.code_until_ms, sent_ms = excluded.sent_ms,
@@ -139,4 +149,56 @@ func (t *Tx) putRegistrations(ctx context.Context, all []register.Record) error 
 		all = all[n:]
 	}
 	return nil
+}
+
+// registrationRows are the next n records as rows to insert. SQLite prepares statements of
+// few sizes; PostgreSQL is sent a column as an array, all records at once.
+func (t *Tx) registrationRows(all []register.Record) (n int, from string, args []any) {
+	if t.store.engine == Postgres {
+		return len(all), registrationArrays, registrationColumnsOf(all)
+	}
+	n = rowsAtOnce(len(all))
+	for i := range all[:n] {
+		args = append(args, registrationValues(&all[i])...)
+	}
+	return n, `VALUES ` + rowsOf(registrationWidth, n), args
+}
+
+// registrationWidth is how many registrationColumns there are.
+const registrationWidth = 23
+
+const registrationArrays = `SELECT * FROM unnest(?::text[], ?::bytea[], ?::bytea[], ?::bytea[], ?::text[], ?::text[], ?::text[], ?::bytea[],
+	?::bigint[], ?::bigint[], ?::text[], ?::bytea[], ?::bytea[], ?::bigint[], ?::bigint[], ?::bigint[], ?::bigint[], ?::bigint[],
+	?::bigint[], ?::bigint[], ?::bytea[], ?::bytea[], ?::bytea[])`
+
+// registrationValues are a record's, in the order of registrationColumns: texts, bytes and int64.
+func registrationValues(r *register.Record) []any {
+	return []any{
+		r.Campaign, r.Ref[:], r.Person[:], r.Phone[:], r.Institution, r.Stratum, string(r.Place), blob(r.LastFix), r.FixMS, int64(r.Score), r.Doubts,
+		blob(r.Sealed), r.Code[:], r.CodeUntilMS, r.SentMS, int64(r.Sends), int64(r.Tries), r.CreatedMS, r.ConfirmedMS, r.PlacedMS, r.Salt[:], r.Ticket[:],
+		r.Query[:],
+	}
+}
+
+// registrationColumnsOf turns records into columns.
+func registrationColumnsOf(all []register.Record) []any {
+	columns := make([]any, registrationWidth)
+	for i := range all {
+		for c, v := range registrationValues(&all[i]) {
+			switch v := v.(type) {
+			case string:
+				columns[c] = appendTo(columns[c], v)
+			case []byte:
+				columns[c] = appendTo(columns[c], v)
+			case int64:
+				columns[c] = appendTo(columns[c], v)
+			}
+		}
+	}
+	return columns
+}
+
+func appendTo[T any](column any, v T) []T {
+	have, _ := column.([]T) // nil at first
+	return append(have, v)
 }

@@ -195,7 +195,7 @@ func (t webshopTx) addRefunds(ctx context.Context, p *webshop.Payment) error {
 	refunds, err := paymentTx(t).RefundsOf(ctx, p.ID)
 	for _, r := range refunds {
 		p.Refunds = append(p.Refunds, webshop.Refund{
-			ID: r.ID, Amount: r.Amount, State: r.State, Auto: r.Auto, Reason: r.Reason, Txn: r.Txn, Date: r.Date, CreatedMS: r.CreatedMS,
+			ID: r.ID, Amount: r.Amount, Envelope: r.Envelope, Recalled: r.Recalled, State: r.State, Auto: r.Auto, Reason: r.Reason, Txn: r.Txn, Date: r.Date, CreatedMS: r.CreatedMS,
 		})
 	}
 	return err
@@ -242,14 +242,14 @@ func (t webshopTx) DayTotal(ctx context.Context, shop string, date pos.Date, now
 }
 
 const eventColumns = `e.number, e.id, e.shop, e.kind, e.payment, e.refund, COALESCE(w.order_id, ''), e.amount, e.envelope, e.reason,
-	e.institution, e.txn, e.settlement_date, e.at_ms, e.tries, e.next_ms, e.done_ms`
+	e.institution, e.txn, e.settlement_date, e.at_ms, e.tries, e.next_ms, e.done_ms, COALESCE(r.recalled, 0)`
 
-const eventFrom = ` FROM webshop_events e LEFT JOIN webshop_payments w ON w.id = e.payment `
+const eventFrom = ` FROM webshop_events e LEFT JOIN webshop_payments w ON w.id = e.payment LEFT JOIN refunds r ON r.id = e.refund `
 
 func scanEvent(row scanner) (e webshop.Event, err error) {
 	var id, refund string
 	if err = row.Scan(&e.Number, &e.ID, &e.Shop, &e.Kind, &id, &refund, &e.Order, &e.Amount, &e.Envelope, &e.Reason, &e.Institution,
-		&e.Txn, &e.SettlementDate, &e.AtMS, &e.Tries, &e.NextMS, &e.DoneMS); err != nil {
+		&e.Txn, &e.SettlementDate, &e.AtMS, &e.Tries, &e.NextMS, &e.DoneMS, &e.Recalled); err != nil {
 		return e, err
 	}
 	if e.Payment, err = pos.ParsePaymentID(id); err == nil && refund != "" {

@@ -28,7 +28,8 @@ type Event struct {
 	Refund         pos.RefundID
 	Order          string
 	Amount         pos.Money
-	Envelope       pos.Money
+	Envelope       pos.Money // what red envelopes paid, or what goes back to them
+	Recalled       pos.Money // of a refund's Envelope: what the fund takes back, as it is over
 	Reason         pos.Code
 	Institution    string
 	Txn            string
@@ -225,7 +226,9 @@ type Message struct {
 	Order          string          `json:"order_id"`
 	Refund         string          `json:"refund,omitempty"`
 	Amount         pos.Money       `json:"amount_fen" doc:"of the payment, or of the refund"`
-	Envelope       pos.Money       `json:"envelope_fen,omitempty" doc:"the part that red envelopes paid"`
+	Envelope       pos.Money       `json:"envelope_fen,omitempty" doc:"the part that red envelopes paid; of a refund, what goes back to them"`
+	Own            pos.Money       `json:"own_fen,omitempty" doc:"of a refund that is done: what goes back as the customer's own money"`
+	Recalled       pos.Money       `json:"recalled_fen,omitempty" doc:"of a refund's envelope_fen: what the fund takes back, because the envelope is over"`
 	Reason         pos.Code        `json:"reason,omitempty"`
 	Institution    string          `json:"institution,omitempty"`
 	Txn            string          `json:"institution_txn,omitempty"`
@@ -241,6 +244,9 @@ func Said(e Event, env pos.Environment) Message {
 	}
 	if !e.Refund.IsZero() {
 		m.Refund = e.Refund.String()
+	}
+	if e.Kind == "refund."+string(pos.RefundRefunded) {
+		m.Own, m.Recalled = e.Amount-e.Envelope, e.Recalled
 	}
 	return m
 }

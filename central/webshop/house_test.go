@@ -116,6 +116,13 @@ func (h *house) heard() map[string]int {
 	return m
 }
 
+// last is what was heard last.
+func (h *house) last() shop.Event {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.events[len(h.events)-1]
+}
+
 // open starts a centre over the database, as a process does that starts.
 func (h *house) open() {
 	h.t.Helper()

@@ -99,6 +99,8 @@ type Payment struct {
 type Refund struct {
 	ID        pos.RefundID
 	Amount    pos.Money
+	Envelope  pos.Money // of Amount: what goes back to red envelopes; the rest is own money
+	Recalled  pos.Money // of Envelope: what the fund takes back, as it is over
 	State     pos.RefundState
 	Auto      bool
 	Reason    pos.Code

@@ -53,11 +53,11 @@ func TestAnOrderFromQRToRefund(t *testing.T) {
 		refused(t, err, 409, pos.ErrOrderPaid)
 
 		r, _, err := h.client.Refund(t.Context(), "r1", p.ID, 120_00)
-		if err != nil || r.Amount != 120_00 {
+		if err != nil || r.Amount != 120_00 || r.Own != 100_00 || r.Envelope != 20_00 || r.Recalled != 0 { // own money first
 			t.Fatalf("refund is %+v, %v", r, err)
 		}
 		again, _, err := h.client.Refund(t.Context(), "r1", p.ID, 120_00)
-		if err != nil || again.ID != r.ID {
+		if err != nil || again != r {
 			t.Errorf("refund again is %+v, %v", again, err)
 		}
 		_, _, err = h.client.Refund(t.Context(), "r1", p.ID, 121_00)
@@ -67,6 +67,9 @@ func TestAnOrderFromQRToRefund(t *testing.T) {
 		_, _, err = h.client.Refund(t.Context(), "r2", p.ID, 181_00)
 		refused(t, err, 422, pos.ErrRefundTooMuch)
 		h.until("refund's webhook", func() bool { return h.heard()["refund.refunded"] == 1 })
+		if e := h.last(); e.Refund != r.ID || e.Amount != 120_00 || e.Own != 100_00 || e.Envelope != 20_00 || e.Recalled != 0 {
+			t.Errorf("the webhook says %+v", e)
+		}
 		m := h.balances()
 		if m["receivable:ICBC"] != 180_00 {
 			t.Errorf("the institution owes %s, want 180.00; %v", m["receivable:ICBC"], m)
@@ -500,7 +503,7 @@ func TestWhatEverybodyMaySee(t *testing.T) {
 		return res.StatusCode, string(b)
 	}
 	status, text := get("/shop/v1/openapi.json")
-	for _, want := range []string{`"/shop/v1/payments"`, `"/shop/v1/payments/{id}/cancel"`, `"/shop/v1/payments/{id}/refunds"`, `"/shop/v1/events"`, `"Idempotency-Key"`} {
+	for _, want := range []string{`"/shop/v1/payments"`, `"/shop/v1/payments/{id}/cancel"`, `"/shop/v1/payments/{id}/refunds"`, `"/shop/v1/events"`, `"Idempotency-Key"`, `"recalled_fen"`} {
 		if status != http.StatusOK || !strings.Contains(text, want) {
 			t.Errorf("the description is %d and lacks %s", status, want)
 		}

@@ -15,6 +15,7 @@ import (
 	"dcpos/central/campaign"
 	"dcpos/central/campaign/draw"
 	"dcpos/central/campaign/office"
+	"dcpos/central/campaign/register"
 	"dcpos/central/console"
 	"dcpos/central/issuance"
 	"dcpos/cmd/poscentral/envelopes"
@@ -166,6 +167,32 @@ func (p *campaignPages) Waiting(ctx context.Context) (lates []console.LateEnvelo
 		open = append(open, out)
 	}
 	return lates, open, err
+}
+
+// Plausibility implements console.Campaigns.
+func (p *campaignPages) Plausibility(ctx context.Context, name string) (out console.Plausibility, err error) {
+	c, err := p.office.Campaign(ctx, name)
+	if err != nil {
+		return out, err
+	}
+	groups, err := p.centre.store.Doubts(ctx, name)
+	out = console.Plausibility{CampaignLine: p.line(c), Scores: []console.ScoreCount{{}, {From: 1, To: 29}, {From: 30, To: 59}, {From: 60, To: 100}}}
+	for _, d := range register.AllDoubts() {
+		out.Reasons = append(out.Reasons, console.DoubtCount{Doubt: string(d), Text: d.Text(), Points: d.Weight()})
+	}
+	for _, g := range groups {
+		for i := range out.Scores {
+			if s := &out.Scores[i]; s.From <= g.Score && g.Score <= s.To {
+				s.Count, s.Confirmed = s.Count+g.Count, s.Confirmed+g.Confirmed
+			}
+		}
+		for i := range out.Reasons {
+			if r := &out.Reasons[i]; slices.Contains(strings.Fields(g.Doubts), r.Doubt) {
+				r.Count, r.Confirmed = r.Count+g.Count, r.Confirmed+g.Confirmed
+			}
+		}
+	}
+	return out, err
 }
 
 // Drafts implements console.Campaigns.

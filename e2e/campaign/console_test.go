@@ -112,10 +112,12 @@ func TestACampaignInTheConsole(t *testing.T) {
 			t.FailNow()
 		}
 	}
+	path := "campaigns/" + name
+	w.look(ann, path+"/plausibility", "报名可信度", "位置来自模拟定位", "12")
+	ann.Shot("console-plausibility")
 	w.closed()
 	w.drawable()
 	w.central("campaign", "draw", name)
-	path := "campaigns/" + name
 	w.look(ann, path, "已抽签", "开始发放")
 	ann.Shot("console-drawn")
 	ann.Do("the grace", chromedp.SetValue(chromedp.CSS("#grace_hours"), "96"))

@@ -19,9 +19,10 @@ import (
 	"dcpos/internal/testpg"
 )
 
-// TestKilledCampaign kills the centre in the rush of registrations, and closing and
-// drawing at random moments. Every receipt that was given out is kept, nobody is in the
-// list twice, and the draw verifies.
+// TestKilledCampaign kills the centre in the rush of registrations, closing and drawing
+// at random moments, and the centre again and again while it gives envelopes out and takes
+// them back. Every receipt that was given out is kept, nobody is in the list twice, the draw
+// verifies and stays what it was, and each winner has one envelope.
 func TestKilledCampaign(t *testing.T) {
 	t.Parallel()
 	for _, engine := range []string{"sqlite", "postgres"} {
@@ -33,36 +34,45 @@ func TestKilledCampaign(t *testing.T) {
 			if engine == "postgres" {
 				url = testpg.Start(t)
 			}
-			w := newWorld(t, url)
+			f := &fates{rng: rng}
+			w := newWorldWith(t, url, f.prepare)
 			w.start()
 			w.set(at("2021-02-07 10:00:00"))
 			entries := w.rush(rng)
+			for n := 1; len(entries) < f.people(); n++ {
+				if _, in := entries[n]; !in {
+					entries[n], _ = w.enter(n)
+				}
+			}
 			w.kill() // nobody closes by itself now
 			w.set(at("2021-02-09 00:00:00"))
 			w.repeat(rng, "close")
 			w.drawable()
 			w.repeat(rng, "draw")
 			w.judge(entries)
+			f.issue(entries)
 		})
 	}
 }
 
-// rush registers people from several sides and kills the centre three times meanwhile.
-func (w *world) rush(rng *rand.Rand) []portal.Entry {
+// rush registers people from several sides and kills the centre three times meanwhile. The
+// n-th person has the n-th entry.
+func (w *world) rush(rng *rand.Rand) map[int]portal.Entry {
 	w.Helper()
 	var next, stop atomic.Int64
 	var mu sync.Mutex
-	var all []portal.Entry
+	all := map[int]portal.Entry{}
 	var group sync.WaitGroup
 	for range 4 {
 		group.Go(func() {
 			for stop.Load() == 0 {
-				e, ok := w.enter(int(next.Add(1)))
+				n := int(next.Add(1))
+				e, ok := w.enter(n)
 				if !ok {
 					return
 				}
 				mu.Lock()
-				all = append(all, e)
+				all[n] = e
 				mu.Unlock()
 			}
 		})
@@ -105,7 +115,7 @@ func (w *world) repeat(rng *rand.Rand, command string) {
 }
 
 // judge holds what was published against what people were given.
-func (w *world) judge(entries []portal.Entry) {
+func (w *world) judge(entries map[int]portal.Entry) {
 	w.Helper()
 	s := w.standing()
 	if s.State != "drawn" || s.Entries != int64(len(entries)) {

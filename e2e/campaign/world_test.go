@@ -3,6 +3,7 @@ package campaign_test
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -35,6 +36,9 @@ type world struct {
 	centre             *exec.Cmd
 	url                string            // of the campaigns' page
 	banks              map[string]string // base URLs with their keys, as the configuration has them; nil: nobody answers
+	sms                string            // where the centre posts messages; empty: to the phones
+	definition         string            // file of the campaign; empty: the one that ships under its name
+	choose             []string          // the institutions that people choose, in turns; nil: ICBC
 	client             http.Client
 
 	mu  sync.Mutex
@@ -138,9 +142,11 @@ func newWorldWith(t *testing.T, database string, prepare func(w *world)) *world 
 	w.configure(database, "")
 	watch := w.central("campaign", "key", name)
 	other := w.central("campaign", "key", draftName)
-	_, said := w.program(1, "poslab", "phone", "--listen", "127.0.0.1:0")
-	w.phones = said[0]
-	_, said = w.program(2, "poslab", "witness", "--state", filepath.Join(w.dir, "witness.json"), "--listen", "127.0.0.1:0", "--clock", w.clock, "--watch", watch, "--watch", other)
+	if w.phones == "" {
+		_, said := w.program(1, "poslab", "phone", "--listen", "127.0.0.1:0")
+		w.phones = said[0]
+	}
+	_, said := w.program(2, "poslab", "witness", "--state", filepath.Join(w.dir, "witness.json"), "--listen", "127.0.0.1:0", "--clock", w.clock, "--watch", watch, "--watch", other)
 	w.witness = said[0]
 	w.witnessKey = said[1]
 	w.configure(database, said[1])
@@ -149,7 +155,7 @@ func newWorldWith(t *testing.T, database string, prepare func(w *world)) *world 
 	for _, merchant := range []string{"wangfujing", "jd-wangfujing"} {
 		w.central("shop", "S-"+merchant[:2], "--merchant", merchant, "--name-zh", "王府井", "--name-en", "Wangfujing")
 	}
-	w.central("campaign", "publish", name, "--beacon", "practice")
+	w.central("campaign", "publish", cmp.Or(w.definition, name), "--beacon", "practice")
 	return w
 }
 
@@ -173,7 +179,7 @@ institutions:
 %scampaign: {clock: %s, per_source: 1000000, look_ups: 1000000`, filepath.Join(w.dir, "data"), database, w.consoleAddress(), banks.String(), w.clock)
 	if witness != "" {
 		text += fmt.Sprintf(`, listen: 127.0.0.1:0, address_file: %s, witness: %q, witness_url: %q, sms: %q`,
-			w.address(), witness, w.witness, w.phones+"/messages")
+			w.address(), witness, w.witness, cmp.Or(w.sms, w.phones)+"/messages")
 	}
 	if err := os.WriteFile(w.config, []byte(text+"}\n"), 0o600); err != nil {
 		w.Fatal(err)
@@ -187,19 +193,7 @@ func (w *world) address() string { return filepath.Join(w.dir, "address") }
 // start runs the centre and waits for its page.
 func (w *world) start() {
 	w.Helper()
-	_ = os.Remove(w.address())
-	w.centre = exec.Command(filepath.Join(testbin.Dir(w.T), "poscentral"), "--config", w.config) //nolint:noctx // ended by a signal
-	log, err := os.OpenFile(filepath.Join(w.dir, "centre.log"), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
-	if err != nil {
-		w.Fatal(err)
-	}
-	w.centre.Stderr = log
-	if err := w.centre.Start(); err != nil {
-		w.Fatal(err)
-	}
-	_ = log.Close()
-	cmd := w.centre
-	w.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	w.launch()
 	w.until("the page is up", func() bool {
 		b, err := os.ReadFile(w.address())
 		if err != nil || !bytes.HasSuffix(b, []byte("\n")) {
@@ -214,6 +208,24 @@ func (w *world) start() {
 		}
 		return r.Body.Close() == nil && r.StatusCode == http.StatusNoContent
 	})
+}
+
+// launch runs the centre.
+func (w *world) launch() {
+	w.Helper()
+	_ = os.Remove(w.address())
+	w.centre = exec.Command(filepath.Join(testbin.Dir(w.T), "poscentral"), "--config", w.config) //nolint:noctx // ended by a signal
+	log, err := os.OpenFile(filepath.Join(w.dir, "centre.log"), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		w.Fatal(err)
+	}
+	w.centre.Stderr = log
+	if err := w.centre.Start(); err != nil {
+		w.Fatal(err)
+	}
+	_ = log.Close()
+	cmd := w.centre
+	w.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
 }
 
 // page is the page's address, which changes when the centre is started anew.
@@ -288,13 +300,21 @@ func idNumber(n int) string {
 	return s + string("10X98765432"[sum%11])
 }
 
+// choice is the institution that the n-th person chooses.
+func (w *world) choice(n int) string {
+	if len(w.choose) == 0 {
+		return "ICBC"
+	}
+	return w.choose[n%len(w.choose)]
+}
+
 func phoneNumber(n int) string { return fmt.Sprintf("139%08d", n) }
 
 // enter registers the n-th person by the API, whatever happens to the centre meanwhile:
 // what was not answered is sent again, a code that never came asked for a minute later.
 func (w *world) enter(n int) (e portal.Entry, ok bool) {
 	in := portal.Submission{
-		Name: "张三", Document: "resident_id", Number: idNumber(n), Phone: phoneNumber(n), Institution: "ICBC",
+		Name: "张三", Document: "resident_id", Number: idNumber(n), Phone: phoneNumber(n), Institution: w.choice(n),
 		Position: &portal.Position{Datum: "gcj02", Lat: 39.9164, Lon: 116.4174, Accuracy: 20},
 	}
 	var a struct {

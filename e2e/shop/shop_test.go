@@ -232,5 +232,6 @@ func TestACustomerInABrowser(t *testing.T) {
 		p.Do("look again", chromedp.Navigate(p.Address()), chromedp.WaitVisible(`.status`))
 		return strings.Contains(p.Text(), "refunded ¥50.00")
 	})
+	p.Sees("own money first", "of it own money ¥15.50", "to the envelope ¥34.50")
 	p.Shot("refunded")
 }

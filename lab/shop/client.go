@@ -106,10 +106,13 @@ type Payment struct {
 
 // Refund is a refund of a payment.
 type Refund struct {
-	ID     string    `json:"id"`
-	Status string    `json:"status"`
-	Amount pos.Money `json:"amount_fen"`
-	Auto   bool      `json:"auto"`
+	ID       string    `json:"id"`
+	Status   string    `json:"status"`
+	Amount   pos.Money `json:"amount_fen"`
+	Own      pos.Money `json:"own_fen"`
+	Envelope pos.Money `json:"envelope_fen"`
+	Recalled pos.Money `json:"recalled_fen"`
+	Auto     bool      `json:"auto"`
 }
 
 // Problem is the centre's error.

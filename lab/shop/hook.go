@@ -29,6 +29,8 @@ type Event struct {
 	Refund   string    `json:"refund"`
 	Amount   pos.Money `json:"amount_fen"`
 	Envelope pos.Money `json:"envelope_fen"`
+	Own      pos.Money `json:"own_fen"`      // of a refund
+	Recalled pos.Money `json:"recalled_fen"` // of a refund
 }
 
 // hookWindow is how far a webhook's signature may be from now.

@@ -224,6 +224,8 @@ func TestFairness(t *testing.T) {
 	}
 	wins := make([]float64, entrants)
 	pairs := make([]float64, entrants) // how often an entrant and the next win together
+	again := make([]float64, entrants) // how often an entrant wins in two draws one after the other
+	last := make([]bool, entrants)
 	keys := make([][]byte, entrants)
 	order := make([]int, entrants)
 	for d := range draws {
@@ -243,7 +245,11 @@ func TestFairness(t *testing.T) {
 			if won[i] && won[(i+1)%entrants] {
 				pairs[i]++
 			}
+			if won[i] && last[i] {
+				again[i]++
+			}
 		}
+		last = won
 	}
 	p := float64(envelopes) / entrants
 	chi := chiSquare(wins, draws*p) / (1 - p)
@@ -253,6 +259,9 @@ func TestFairness(t *testing.T) {
 	both := p * float64(envelopes-1) / (entrants - 1)
 	if chi, limit := chiSquare(pairs, draws*both)/(1-both), entrants+5*math.Sqrt(2*entrants); chi > limit {
 		t.Errorf("neighbours: chi-square %.1f, limit %.1f", chi, limit)
+	}
+	if chi, limit := chiSquare(again, (draws-1)*p*p)/(1-p*p), entrants+5*math.Sqrt(2*entrants); chi > limit {
+		t.Errorf("draws one after the other: chi-square %.1f, limit %.1f", chi, limit)
 	}
 }
 

@@ -32,6 +32,11 @@ const (
 	DoubtSpeed     Doubt = "impossible_speed"
 )
 
+// AllDoubts lists every doubt, the gravest first.
+func AllDoubts() []Doubt {
+	return []Doubt{DoubtMock, DoubtSpeed, DoubtEmulator, DoubtElsewhere, DoubtTooGood, DoubtRooted, DoubtRound}
+}
+
 // Weight is how many points of 100 a doubt is worth.
 func (d Doubt) Weight() int {
 	switch d {

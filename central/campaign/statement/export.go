@@ -3,6 +3,7 @@ package statement
 import (
 	"encoding/csv"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"strconv"
@@ -102,103 +103,99 @@ func (s Sum) figures() []Figure {
 	}
 }
 
-// sheet writes rows of one page of the workbook.
-type sheet struct {
-	book *excelize.File
-	name string
-	yuan int
-	bold int
-	row  int
-	err  error
+// workbook is a statement in Excel, for people: yuan with two decimals, words in a language.
+type workbook struct {
+	*excelize.File
+	lang       string
+	yuan, bold int // styles
 }
 
-func (s *sheet) put(style int, cells ...any) {
-	s.row++
-	for i, v := range cells {
-		at, err := excelize.CoordinatesToCellName(i+1, s.row)
-		if s.err == nil {
-			s.err = err
-		}
-		money, ok := v.(pos.Money)
-		if ok {
-			v = float64(money) / 100 //nolint:mnd // yuan, for eyes: JSON and CSV have fen
-		}
-		if s.err == nil {
-			s.err = s.book.SetCellValue(s.name, at, v)
-		}
-		if ok {
-			style = s.yuan
-		}
-		if s.err == nil && (style != 0 || ok) {
-			s.err = s.book.SetCellStyle(s.name, at, at, style)
-		}
-		if ok {
-			style = 0
-		}
-	}
-}
-
-// excel is for people: a page with the figures, and one for each group with its chart.
-func (s Statement) excel(w io.Writer, lang string) (err error) {
-	book := excelize.NewFile()
-	defer func() { _ = book.Close() }() // it lives in memory
+// excel writes a page with the figures and a chart of each group, and a page for each group.
+// Those grow with a campaign's days and merchants, so they are streamed.
+func (s Statement) excel(w io.Writer, lang string) error {
+	book := workbook{File: excelize.NewFile(), lang: lang}
+	defer func() { _ = book.Close() }() // what it had on disk is only the streams'
 	format := `#,##0.00;[Red]-#,##0.00`
-	yuan, err := book.NewStyle(&excelize.Style{CustomNumFmt: &format})
-	if err != nil {
-		return err
-	}
-	bold, err := book.NewStyle(&excelize.Style{Font: &excelize.Font{Bold: true}})
-	if err != nil {
-		return err
-	}
+	var err0, err1 error
+	book.yuan, err0 = book.NewStyle(&excelize.Style{CustomNumFmt: &format})
+	book.bold, err1 = book.NewStyle(&excelize.Style{Font: &excelize.Font{Bold: true}})
 	first := pos.Text{ZH: "总览", EN: "overview"}.In(lang)
-	if err := book.SetSheetName("Sheet1", first); err != nil {
+	if err := errors.Join(err0, err1, book.SetSheetName("Sheet1", first), book.overview(first, s)); err != nil {
 		return err
 	}
-	page := &sheet{book: book, name: first, yuan: yuan, bold: bold}
-	page.put(bold, s.Title.In(lang), s.Campaign)
-	for _, f := range s.Figures() {
-		if f.Money {
-			page.put(0, f.Text.In(lang), pos.Money(f.Value))
-		} else {
-			page.put(0, f.Text.In(lang), f.Value)
+	for n, g := range s.Groups {
+		if err := book.group(g); err != nil {
+			return err
 		}
-	}
-	if page.err == nil {
-		page.err = book.SetColWidth(first, "A", "B", 26)
-	}
-	if page.err != nil {
-		return page.err
-	}
-	for _, g := range s.Groups {
-		if err := s.group(book, g, lang, yuan, bold); err != nil {
+		if err := book.chart(first, n, s, g); err != nil {
 			return err
 		}
 	}
 	return book.Write(w)
 }
 
-func (s Statement) group(book *excelize.File, g Group, lang string, yuan, bold int) error {
-	name := g.Title.In(lang)
-	if _, err := book.NewSheet(name); err != nil {
+// overview lists the figures.
+func (b workbook) overview(page string, s Statement) error {
+	err := errors.Join(b.SetCellStr(page, "A1", s.Title.In(b.lang)), b.SetCellStr(page, "B1", s.Campaign),
+		b.SetCellStyle(page, "A1", "B1", b.bold), b.SetColWidth(page, "A", "B", 26))
+	for i, f := range s.Figures() {
+		name, value := fmt.Sprintf("A%d", i+2), fmt.Sprintf("B%d", i+2)
+		err = errors.Join(err, b.SetCellStr(page, name, f.Text.In(b.lang)))
+		if f.Money {
+			err = errors.Join(err, b.SetCellFloat(page, value, yuan(pos.Money(f.Value)), 2, 64), b.SetCellStyle(page, value, value, b.yuan))
+		} else {
+			err = errors.Join(err, b.SetCellInt(page, value, f.Value))
+		}
+	}
+	return err
+}
+
+// yuan is for eyes: JSON and CSV have fen.
+func yuan(m pos.Money) float64 { return float64(m) / 100 } //nolint:mnd // fen in a yuan
+
+// group streams the rows of a group; its titles stay in sight.
+func (b workbook) group(g Group) error {
+	name := g.Title.In(b.lang)
+	if _, err := b.NewSheet(name); err != nil {
 		return err
 	}
-	page := &sheet{book: book, name: name, yuan: yuan, bold: bold}
+	page, err := b.NewStreamWriter(name)
+	if err != nil {
+		return err
+	}
 	var titles []any
-	for _, t := range head(lang) {
-		titles = append(titles, t)
+	for _, t := range head(b.lang) {
+		titles = append(titles, excelize.Cell{StyleID: b.bold, Value: t})
 	}
-	page.put(bold, titles...)
-	for _, r := range g.Rows {
-		page.put(0, g.Label(r.Name).In(lang), r.Payments, r.Price, r.Envelope, r.Own(), r.Returned, r.Basket(), r.Multiplier())
+	// The library writes the last width that it is told first; readers want them in order.
+	err = errors.Join(page.SetColWidth(2, len(titles), 16), page.SetColWidth(1, 1, 26),
+		page.SetPanes(&excelize.Panes{Freeze: true, YSplit: 1, TopLeftCell: "A2", ActivePane: "bottomLeft"}), page.SetRow("A1", titles))
+	if err != nil {
+		return err
 	}
-	if page.err == nil {
-		page.err = book.SetColWidth(name, "A", "H", 16)
+	for i, r := range g.Rows {
+		row := []any{g.Label(r.Name).In(b.lang)}
+		for _, f := range r.figures() {
+			if f.Money {
+				row = append(row, excelize.Cell{StyleID: b.yuan, Value: yuan(pos.Money(f.Value))})
+			} else {
+				row = append(row, f.Value)
+			}
+		}
+		if err := page.SetRow(fmt.Sprintf("A%d", i+2), row); err != nil {
+			return err
+		}
 	}
-	if page.err != nil || len(g.Rows) == 0 {
-		return page.err
+	return page.Flush()
+}
+
+// chart draws the n-th group beside the figures: what envelopes and what own money paid.
+func (b workbook) chart(page string, n int, s Statement, g Group) error {
+	if len(g.Rows) == 0 {
+		return nil
 	}
-	last := len(g.Rows) + 1
+	const height = 16 // rows that a chart covers
+	name, last := g.Title.In(b.lang), len(g.Rows)+1
 	series := func(column string) excelize.ChartSeries {
 		return excelize.ChartSeries{
 			Name:       fmt.Sprintf("'%s'!$%s$1", name, column),
@@ -206,8 +203,8 @@ func (s Statement) group(book *excelize.File, g Group, lang string, yuan, bold i
 			Values:     fmt.Sprintf("'%s'!$%s$2:$%s$%d", name, column, column, last),
 		}
 	}
-	return book.AddChart(name, "J2", &excelize.Chart{
+	return b.AddChart(page, fmt.Sprintf("D%d", 2+n*height), &excelize.Chart{
 		Type: excelize.ColStacked, Series: []excelize.ChartSeries{series("D"), series("E")},
-		Title: []excelize.RichTextRun{{Text: s.Title.In(lang) + " " + name}},
+		Title: []excelize.RichTextRun{{Text: s.Title.In(b.lang) + " " + name}},
 	})
 }

@@ -3,6 +3,8 @@ package statement_test
 import (
 	"bytes"
 	"encoding/csv"
+	"errors"
+	"math"
 	"regexp"
 	"strconv"
 	"testing"
@@ -62,6 +64,7 @@ func TestExports(t *testing.T) {
 		if err != nil || len(book.GetSheetList()) != 6 {
 			t.Fatalf("workbook: %v", err)
 		}
+		checkBook(t, book, s, lang)
 		b.Reset()
 		if err := s.Export(&b, "pdf", lang); err != nil {
 			t.Fatal(err)
@@ -70,6 +73,25 @@ func TestExports(t *testing.T) {
 	}
 	if err := s.Export(new(bytes.Buffer), "doc", "zh"); pos.CodeOf(err) != pos.ErrBadRequest {
 		t.Errorf("doc: %v", err)
+	}
+}
+
+// checkBook reads the cells back: fen as yuan, counts whole, words in their language.
+func checkBook(t *testing.T, book *excelize.File, s statement.Statement, lang string) {
+	t.Helper()
+	for i, g := range s.Groups {
+		rows, err := book.GetRows(book.GetSheetList()[i+1], excelize.Options{RawCellValue: true})
+		if err != nil || len(rows) != len(g.Rows)+1 || len(rows[0]) != 8 {
+			t.Fatalf("%s: %v, %v", g.Key, rows, err)
+		}
+		for n, r := range g.Rows {
+			price, err0 := strconv.ParseFloat(rows[n+1][2], 64)
+			percent, err1 := strconv.ParseInt(rows[n+1][7], 10, 64)
+			if err := errors.Join(err0, err1); err != nil || int64(math.Round(price*100)) != int64(r.Price) || percent != r.Multiplier() ||
+				rows[n+1][0] != g.Label(r.Name).In(lang) {
+				t.Errorf("%s: %v, want %+v, %v", g.Key, rows[n+1], r, err)
+			}
+		}
 	}
 }
 

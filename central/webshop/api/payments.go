@@ -51,15 +51,23 @@ type Refund struct {
 	ID     pos.RefundID    `json:"id"`
 	Status pos.RefundState `json:"status" doc:"asking, refunded, declined or unknown"`
 	Amount pos.Money       `json:"amount_fen"`
-	Auto   bool            `json:"auto,omitempty" doc:"by the centre, of money that came late"`
-	Reason pos.Code        `json:"reason,omitempty"`
-	Txn    string          `json:"institution_txn,omitempty"`
-	Date   pos.Date        `json:"settlement_date,omitempty"`
-	Text   pos.Text        `json:"text"`
+	Own    pos.Money       `json:"own_fen,omitempty" doc:"of one that is done: what goes back as the customer's own money, which is first"`
+	// Envelope and Recalled are of one that is done, too.
+	Envelope pos.Money `json:"envelope_fen,omitempty" doc:"of one that is done: what goes back to red envelopes"`
+	Recalled pos.Money `json:"recalled_fen,omitempty" doc:"of envelope_fen: what the fund takes back, because the envelope is over; the customer does not get it"`
+	Auto     bool      `json:"auto,omitempty" doc:"by the centre, of money that came late"`
+	Reason   pos.Code  `json:"reason,omitempty"`
+	Txn      string    `json:"institution_txn,omitempty"`
+	Date     pos.Date  `json:"settlement_date,omitempty"`
+	Text     pos.Text  `json:"text"`
 }
 
 func refundOf(r webshop.Refund) Refund {
-	return Refund{ID: r.ID, Status: r.State, Amount: r.Amount, Auto: r.Auto, Reason: r.Reason, Txn: r.Txn, Date: r.Date, Text: r.State.Text()}
+	out := Refund{ID: r.ID, Status: r.State, Amount: r.Amount, Auto: r.Auto, Reason: r.Reason, Txn: r.Txn, Date: r.Date, Text: r.State.Text()}
+	if r.State == pos.RefundRefunded {
+		out.Own, out.Envelope, out.Recalled = r.Amount-r.Envelope, r.Envelope, r.Recalled
+	}
+	return out
 }
 
 func paymentOf(p webshop.Payment, nowMS int64) Payment {
