@@ -146,7 +146,7 @@ func (c *ReconcileCmd) Run(ctx context.Context, out *cli.Streams) error {
 // the memory that was asked for: half of that is pages of the engine's own, outside of the heap, unless the run is in
 // parts, and the program itself is in memory too. Below 64 MiB the program and its garbage come on top.
 func (c *ReconcileCmd) heapLimit() int64 {
-	const program, least = 16 << 20, 16 << 20
+	const program, least = 20 << 20, 16 << 20
 	if c.Segments != "" {
 		return max(int64(c.Memory)-program, least)
 	}
