@@ -320,8 +320,18 @@ func (r *run) prepare(dir string) error {
 			return err
 		}
 	}
-	r.store = spill.NewStore(dir, r.tuning.page, r.tuning.ram)
+	r.store = spill.NewStore(dir, r.tuning.page, r.pageMemory())
 	return nil
+}
+
+// pageMemory is what finished pages may take. Ours come first and are within it; the page that is open of every
+// list of theirs is not.
+func (r *run) pageMemory() int64 {
+	lists := int64(1) << r.tuning.depth
+	if r.branches != nil {
+		lists = int64(r.branches.tree.shards)
+	}
+	return max(r.tuning.ram-lists*int64(r.tuning.workers*r.tuning.page), 0)
 }
 
 // planBranches builds the rule tree from a sample of the inputs.

@@ -79,17 +79,14 @@ func (r *run) joinAll(ctx context.Context, leaves []leaf) error {
 // shardJoin is one worker of the joining phase. Its memory is used again and again.
 type shardJoin struct {
 	*run
+	*joinMemory
 	tolerance pos.Money
 	ranks     map[pos.BreakKind]byte
 	indexes   map[pos.BreakKind]int
 	totals    *ledgerTotals
 	tally     tally
 	pages     spill.Buffer
-	records   [2][][]byte // the shard's pages
-	sums      []uint64
-	seen      []uint64
-	suspects  suspects
-	unsettled unsettled
+	pagesOf   [2][][]byte // the shard's records
 	parsers   map[*input]statement.Parser
 	view      *view
 	lines     []line
@@ -100,7 +97,7 @@ type shardJoin struct {
 
 func (r *run) newShardJoin() *shardJoin {
 	j := &shardJoin{
-		run: r, tolerance: r.job.Rules.AmountToleranceFen,
+		run: r, joinMemory: new(joinMemory), tolerance: r.job.Rules.AmountToleranceFen,
 		ranks: map[pos.BreakKind]byte{}, indexes: map[pos.BreakKind]int{},
 		totals:  newLedgerTotals(r.tuning.totals, r.totals),
 		parsers: map[*input]statement.Parser{}, view: newView(),
@@ -157,9 +154,9 @@ func (j *shardJoin) hashJoin(l leaf) error {
 	j.pages.Keep = true
 	j.pages.Reset()
 	for side := range l.sides {
-		j.records[side] = j.records[side][:0]
+		j.pagesOf[side] = j.pagesOf[side][:0]
 		err := j.each(&l, side, func(records []byte) error {
-			j.records[side] = append(j.records[side], records)
+			j.pagesOf[side] = append(j.pagesOf[side], records)
 			return nil
 		})
 		if err != nil {

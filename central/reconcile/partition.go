@@ -79,7 +79,8 @@ func (r *run) partition(ctx context.Context) error {
 
 // readPart is what one worker reads.
 func (r *run) readPart(ctx context.Context, w, shards int) error {
-	p := r.newPartitioner(shards)
+	p := r.newPartitioner()
+	p.pages = r.store.NewAppender(2 * shards)
 	if err := p.all(ctx, w); err != nil {
 		return err
 	}
@@ -155,7 +156,8 @@ func (r *run) where(side int, p place) (*input, int64) {
 type partitioner struct {
 	*run
 	shift  uint
-	pages  *spill.Appender
+	pages  *spill.Appender // nil while a part's lines are gathered
+	sheaf  *sheaf          // of a part
 	totals *sideTotals
 	tally  tally
 	row    statement.Row
@@ -167,10 +169,9 @@ type partitioner struct {
 	print  *segment.Print // of the text that is read; nil unless it is a part's
 }
 
-func (r *run) newPartitioner(shards int) *partitioner {
+func (r *run) newPartitioner() *partitioner {
 	p := &partitioner{
-		run: r, shift: 64 - uint(r.tuning.depth), pages: r.store.NewAppender(2 * shards),
-		totals: newSideTotals(r.tuning.totals, r.totals),
+		run: r, shift: 64 - uint(r.tuning.depth), totals: newSideTotals(r.tuning.totals, r.totals),
 	}
 	if r.branches != nil {
 		p.fields = r.branches.worker(r.store)
@@ -290,7 +291,7 @@ func (p *partitioner) take(side int, at place) error {
 			return err
 		}
 	}
-	return p.pages.Add(list*2+side, r.first, r.second)
+	return p.put([]uint32{uint32(list*2 + side)}, []uint64{r.first}, []uint64{r.second})
 }
 
 // rowNames are the names of one row.
@@ -323,7 +324,15 @@ func (p *partitioner) takeBatch(in *input, lines *statement.Lines) error {
 			return err
 		}
 	}
-	return p.pages.Scatter(p.hashed.lists[:b.N], p.hashed.first[:b.N], p.hashed.second[:b.N])
+	return p.put(p.hashed.lists[:b.N], p.hashed.first[:b.N], p.hashed.second[:b.N])
+}
+
+// put puts records into their lists.
+func (p *partitioner) put(lists []uint32, first, second []uint64) error {
+	if p.sheaf != nil {
+		return p.gather(lists, first, second)
+	}
+	return p.pages.Scatter(lists, first, second)
 }
 
 // takeRows takes the lines of the batch one by one.

@@ -26,7 +26,7 @@ func RunInParts(ctx context.Context, job Job, depot Depot, crew Crew) (Summary, 
 		return Summary{}, err
 	}
 	s, err := p.all(ctx)
-	return s, roomless(job.Out, err)
+	return s, roomless(job.Out, advised(err))
 }
 
 // Prepare partitions our side before the institutions' statements are there, so that the run
@@ -49,7 +49,18 @@ func Prepare(ctx context.Context, job Job, depot Depot, crew Crew) error {
 	if _, err = p.partition(ctx); err == nil {
 		err = p.keepTotals(ctx, tmp)
 	}
-	return roomless(tmp, err)
+	return roomless(tmp, advised(err))
+}
+
+// advised says what to do when something that was kept does not hold what its hash promises.
+func advised(err error) error {
+	if !errors.Is(err, segment.ErrDamaged) {
+		return err
+	}
+	return &InputError{Why: pos.Text{
+		EN: "what was kept of earlier work is damaged: delete the object that is named, or the whole folder of segments, and run again (it is made again from the files)",
+		ZH: "先前保存的分段数据已损坏:请删除所指对象或整个分段目录后重试(将由原文件重新生成)",
+	}, Err: err}
 }
 
 // parts is one run in parts.

@@ -280,6 +280,9 @@ func TestDamageIsSeenWhereverItIs(t *testing.T) {
 			w := NewWorker(notes, filepath.Join(depotDir, "tmp"), minMemory, 1)
 			job.Out = filepath.Join(dir, kind+strconv.Itoa(i))
 			s, err := RunInParts(t.Context(), job, notes, Local{Worker: w, AtOnce: 1})
+			if err != nil && errors.Is(err, segment.ErrDamaged) && !strings.Contains(err.Error(), "delete the object that is named") {
+				t.Errorf("a damaged %s is refused without saying what to do: %v", kind, err)
+			}
 			if err == nil { // the damaged bytes were not asked for, or made again
 				if diff := cmp.Diff(want, results(t, job.Out, s)); diff != "" {
 					t.Errorf("a damaged %s was taken for good:\n%s", kind, diff)
@@ -290,6 +293,60 @@ func TestDamageIsSeenWhereverItIs(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestThePreparedSideIsCheckedNotTrusted: records of ours that were changed where they lie are refused, a
+// segment that is deleted is made again, and one of a file that has changed since is not used.
+func TestThePreparedSideIsCheckedNotTrusted(t *testing.T) {
+	dir := t.TempDir()
+	a, b, _ := truth(5000, 9)
+	job := Job{Ours: save(t, dir, "o", [][]entry{a}), Theirs: save(t, dir, "t", [][]entry{b}), Memory: 16 << 20, Workers: 2}
+	folder := filepath.Join(dir, "segments")
+	// A file that was just written may be written to again, and so is always read.
+	if err := os.Chtimes(job.Ours[0].Path, time.Time{}, time.Now().Add(-time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	if err := PrepareIn(t.Context(), folder, job); err != nil {
+		t.Fatal(err)
+	}
+	made, err := filepath.Glob(filepath.Join(folder, "data", kindSegment, "*", "*"))
+	if err != nil || len(made) != 1 {
+		t.Fatalf("segments of ours: %v, %v", made, err)
+	}
+	text := []byte(read(t, filepath.Dir(made[0]), filepath.Base(made[0])))
+	text[100] ^= 1 // of a record: they come first
+	write(t, made[0], string(text))
+	job.Out = filepath.Join(dir, "out")
+	_, err = RunIn(t.Context(), folder, job)
+	if bad, ok := errors.AsType[*InputError](err); !ok || !errors.Is(err, segment.ErrDamaged) || bad.Why.ZH == "" || !strings.Contains(err.Error(), filepath.Base(made[0])) {
+		t.Errorf("a changed record of ours: %v", err)
+	}
+	if _, err := os.Stat(job.Out); err == nil {
+		t.Error("something was written")
+	}
+	same := func(name string) {
+		t.Helper()
+		single := job
+		single.Out, job.Out = filepath.Join(dir, name+"-single"), filepath.Join(dir, name)
+		want, err := Run(t.Context(), single)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := RunIn(t.Context(), folder, job)
+		if err != nil {
+			t.Fatal(name, err)
+		}
+		if diff := cmp.Diff(results(t, single.Out, want), results(t, job.Out, got)); diff != "" {
+			t.Error(name, diff)
+		}
+	}
+	if err := os.Remove(made[0]); err != nil {
+		t.Fatal(err)
+	}
+	same("deleted")
+	a[17].amount += "0"
+	job.Ours = save(t, dir, "o", [][]entry{a})
+	same("stale")
 }
 
 func TestATextThatChangesIsToldAndNothingIsWritten(t *testing.T) {

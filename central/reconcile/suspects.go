@@ -22,7 +22,7 @@ func (j *shardJoin) weigh(rows int64) {
 	marks := max(uint64(1)<<bits.Len64(n/2*bitsPerLine), 64)
 	j.sums = sized(j.sums, cells)
 	j.seen = sized(j.seen, marks/64)
-	for _, page := range j.records[ours] {
+	for _, page := range j.pagesOf[ours] {
 		for ; len(page) >= recordSize; page = page[recordSize:] {
 			r := readRecord(page)
 			id := r.id()
@@ -35,7 +35,7 @@ func (j *shardJoin) weigh(rows int64) {
 			*word |= 1 << (mark % 64)
 		}
 	}
-	for _, page := range j.records[theirs] {
+	for _, page := range j.pagesOf[theirs] {
 		for ; len(page) >= recordSize; page = page[recordSize:] {
 			r := readRecord(page)
 			j.sums[r.id()&(cells-1)] -= j.secret.balance(r.first, r.second)
@@ -76,8 +76,8 @@ type suspects struct {
 func (s *suspects) collect(j *shardJoin) error {
 	s.all = s.all[:0]
 	mask := uint64(len(j.sums) - 1)
-	for side := range j.records {
-		for _, page := range j.records[side] {
+	for side := range j.pagesOf {
+		for _, page := range j.pagesOf[side] {
 			for ; len(page) >= recordSize; page = page[recordSize:] {
 				if r := readRecord(page); j.sums[r.id()&mask] != 0 {
 					s.all = append(s.all, suspect{r, side})

@@ -66,9 +66,11 @@ func (j *shardJoin) settle() error {
 		}
 		begin = end
 	}
-	u.lines, u.groups, u.text = u.lines[:0], u.groups[:0], u.text[:0]
+	u.forget()
 	return nil
 }
+
+func (u *unsettled) forget() { u.lines, u.groups, u.text = u.lines[:0], u.groups[:0], u.text[:0] }
 
 // read reads all lines again, in the order of their places.
 func (u *unsettled) read(j *shardJoin) error {

@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
@@ -31,7 +32,8 @@ type Worker struct {
 	open  *opened
 	files map[string]*os.File // texts in place, until Close
 
-	records sync.Pool // of *[]byte: memory of the shards that are joined
+	sheaves sync.Pool // of *sheaf: memory of the portions that are partitioned
+	joins   sync.Pool // of *joinMemory: of the shards that are joined
 }
 
 // NewWorker makes a worker that does up to atOnce tasks within memory bytes (at least 8 MiB),
@@ -205,16 +207,41 @@ type segmentIndex struct {
 	Lines  int64             `json:"lines"`  // of the portion, titles among them
 	Rows   int64             `json:"rows"`   // that take part
 	Counts []byte            `json:"counts"` // records of every list, 32 bits each
-	Shards []segment.Section `json:"shards"` // each a run of lists
+	Hashes []byte            `json:"hashes"` // fingerprints of the shards' records, each a run of lists
 	Marks  segment.Section   `json:"marks"`  // where every 32nd line begins, from Begin on
 	Wide   bool              `json:"wide"`   // marks of 64 bits
 	Totals []segment.Section `json:"totals"` // of ours; pairs: level and key, total
 	Tally  []int64           `json:"tally"`
 	Sum    uint64            `json:"sum"` // of a statement's records' weights: its lines in any order
+
+	shards []segment.Section // the object begins with them
 }
 
 func (x *segmentIndex) rowsOf(list int) int64 {
 	return int64(binary.LittleEndian.Uint32(x.Counts[4*list:]))
+}
+
+// readSegment reads a segment's index.
+func (s *spec) readSegment(ctx context.Context, d *Depot, n int) (*segmentIndex, error) {
+	x := new(segmentIndex)
+	if err := segment.ReadIndex(ctx, d.Store, s.Segments[n], x); err != nil {
+		return nil, err
+	}
+	const hash = sha256.Size
+	if len(x.Counts) != 4<<s.Depth || len(x.Hashes) != hash<<s.Shards {
+		return nil, fmt.Errorf("read index of %s: %w", s.Segments[n].Object, segment.ErrDamaged)
+	}
+	x.shards = make([]segment.Section, 1<<s.Shards)
+	each, at := 1<<(s.Depth-s.Shards), int64(0)
+	for i := range x.shards {
+		size := int64(0)
+		for list := i * each; list < (i+1)*each; list++ {
+			size += x.rowsOf(list) * recordSize
+		}
+		x.shards[i] = segment.Section{At: at, Size: size, Hash: x.Hashes[hash*i : hash*(i+1) : hash*(i+1)]}
+		at += size
+	}
+	return x, nil
 }
 
 // partRun is the part of a run that one task needs.
@@ -254,7 +281,12 @@ func (w *Worker) partition(ctx context.Context, o *opened, part *portion) (outco
 	}
 	in.Part(part.Begin, part.End)
 	in.last = placesPerSide
-	p := r.newPartitioner(1 << o.Depth)
+	p := r.newPartitioner()
+	if p.sheaf, _ = w.sheaves.Get().(*sheaf); p.sheaf == nil {
+		p.sheaf = new(sheaf)
+	}
+	defer w.sheaves.Put(p.sheaf)
+	p.sheaf.reset(int(min((part.End-part.Begin)/bytesPerLine, r.tuning.ram/bytesPerSheafed)), 1<<o.Depth)
 	p.print = o.key.Print()
 	lines := in.NewLines()
 	lines.Mark()
@@ -299,21 +331,12 @@ func (r *run) faultOf(in *input) (*inputFault, error) {
 }
 
 func (w *Worker) writeSegment(ctx context.Context, o *opened, p *partitioner, in *input, part *portion, lines *statement.Lines) (segment.Ref, error) {
-	lists, err := p.pages.Finish()
-	if err != nil {
-		return segment.Ref{}, err
-	}
 	out := segment.NewWriter(w.depot.Store, w.tmp, o.key)
 	defer out.Close()
 	x := &segmentIndex{Lines: lines.Ordinal(), Wide: part.End-part.Begin > 1<<32-1, Tally: p.tally.numbers()}
-	for shard := range 1 << o.Shards {
-		s, err := out.Section(func(to io.Writer) error {
-			return p.writeShard(to, x, lists, in.side, shard, 1<<(o.Depth-o.Shards), in.Whole())
-		})
-		if err != nil {
-			return segment.Ref{}, err
-		}
-		x.Shards = append(x.Shards, s)
+	err := p.writeRecords(out, x, in, o.Shards)
+	if err != nil {
+		return segment.Ref{}, err
 	}
 	if x.Marks, err = out.Section(func(to io.Writer) error { return writeMarks(to, lines.Marks(), part.Begin, x.Wide) }); err != nil {
 		return segment.Ref{}, err
@@ -327,26 +350,71 @@ func (w *Worker) writeSegment(ctx context.Context, o *opened, p *partitioner, in
 	return out.Finish(ctx, kindSegment, x, 0)
 }
 
-// writeShard writes the lists of a shard one after the other.
-func (p *partitioner) writeShard(to io.Writer, x *segmentIndex, lists []spill.List, side, shard, each int, whole bool) error {
-	for i := shard * each; i < (shard+1)*each; i++ {
-		l := lists[2*i+side]
-		x.Counts = binary.LittleEndian.AppendUint32(x.Counts, uint32(l.Rows))
-		x.Rows += l.Rows
-		err := p.store.Each(l, &spill.Buffer{}, func(records []byte) error {
-			for at := 0; whole && at < len(records); at += recordSize {
-				r := readRecord(records[at:])
-				x.Sum += p.secret.balance(r.first, r.second)
+// writeRecords writes all lists, a section for every shard.
+func (p *partitioner) writeRecords(out *segment.Writer, x *segmentIndex, in *input, shards int) error {
+	each := len(p.sheaf.ends) >> shards
+	if p.pages != nil {
+		return p.writeLists(out, x, in, each)
+	}
+	records := p.sheaf.sort()
+	p.weighStatement(x, in, records)
+	var ends []int
+	before := uint32(0)
+	for i, end := range p.sheaf.ends {
+		x.Counts = binary.LittleEndian.AppendUint32(x.Counts, end-before)
+		if before = end; (i+1)%each == 0 {
+			ends = append(ends, int(end)*recordSize)
+		}
+	}
+	x.Rows = int64(before)
+	sections, err := out.Sections(records, ends)
+	for _, s := range sections {
+		x.Hashes = append(x.Hashes, s.Hash...)
+	}
+	return err
+}
+
+// writeLists is writeRecords for what went to pages.
+func (p *partitioner) writeLists(out *segment.Writer, x *segmentIndex, in *input, each int) error {
+	if err := p.overflow(); err != nil { // the rest
+		return err
+	}
+	lists, err := p.pages.Finish()
+	if err != nil {
+		return err
+	}
+	for i := 0; i < len(lists)/2; i += each {
+		s, err := out.Section(func(to io.Writer) error {
+			for k := i; k < i+each; k++ {
+				l := lists[2*k+in.side]
+				x.Counts = binary.LittleEndian.AppendUint32(x.Counts, uint32(l.Rows))
+				x.Rows += l.Rows
+				err := p.store.Each(l, &spill.Buffer{}, func(records []byte) error {
+					p.weighStatement(x, in, records)
+					_, err := to.Write(records)
+					return err
+				})
+				if err != nil {
+					return err
+				}
+				p.store.Release(l)
 			}
-			_, err := to.Write(records)
-			return err
+			return nil
 		})
 		if err != nil {
 			return err
 		}
-		p.store.Release(l)
+		x.Hashes = append(x.Hashes, s.Hash...)
 	}
 	return nil
+}
+
+// weighStatement adds up what the lines of an institution's statement weigh.
+func (p *partitioner) weighStatement(x *segmentIndex, in *input, records []byte) {
+	for at := 0; in.Whole() && at < len(records); at += recordSize {
+		r := readRecord(records[at:])
+		x.Sum += p.secret.balance(r.first, r.second)
+	}
 }
 
 func writeMarks(to io.Writer, marks []int64, begin int64, wide bool) error {

@@ -28,15 +28,9 @@ func (o *opened) index(ctx context.Context, n int) (*segmentIndex, error) {
 	if o.indexes[n] != nil {
 		return o.indexes[n], nil
 	}
-	x := new(segmentIndex)
-	if err := segment.ReadIndex(ctx, o.worker.depot.Store, o.Segments[n], x); err != nil {
-		return nil, err
-	}
-	if len(x.Counts) != 4<<o.Depth || len(x.Shards) != 1<<o.Shards {
-		return nil, fmt.Errorf("read index of %s: %w", o.Segments[n].Object, segment.ErrDamaged)
-	}
+	x, err := o.readSegment(ctx, &o.worker.depot, n)
 	o.indexes[n] = x
-	return x, nil
+	return x, err
 }
 
 // mark gives where a portion's lines begin.
@@ -113,16 +107,18 @@ func (w *Worker) join(ctx context.Context, o *opened, shard int) (outcome, error
 	}
 	defer r.close()
 	r.texts = partTexts{o, ctx}
-	memory, _ := w.records.Get().(*[]byte)
+	memory, _ := w.joins.Get().(*joinMemory)
 	if memory == nil {
-		memory = new([]byte)
+		memory = new(joinMemory)
 	}
-	defer w.records.Put(memory)
-	leaves, err := o.leaves(ctx, shard, memory)
+	defer w.joins.Put(memory)
+	memory.unsettled.forget() // a task that failed may have left some
+	leaves, err := o.leaves(ctx, shard, &memory.records)
 	if err != nil {
 		return outcome{}, err
 	}
 	j := r.newShardJoin()
+	j.joinMemory = memory
 	x := resultIndex{}
 	for i := range leaves {
 		l := &leaves[i]
@@ -154,6 +150,15 @@ func (w *Worker) join(ctx context.Context, o *opened, shard int) (outcome, error
 	return outcome{Result: &ref}, err
 }
 
+// joinMemory is what joining one shard after the other uses again.
+type joinMemory struct {
+	records   []byte // of a part's shard
+	sums      []uint64
+	seen      []uint64
+	suspects  suspects
+	unsettled unsettled
+}
+
 // leaves are the lists of a shard, with the records of all portions in memory.
 func (o *opened) leaves(ctx context.Context, shard int, memory *[]byte) ([]leaf, error) {
 	size, err := o.shardSize(ctx, shard)
@@ -171,7 +176,7 @@ func (o *opened) leaves(ctx context.Context, shard int, memory *[]byte) ([]leaf,
 		if err != nil {
 			return nil, err
 		}
-		section := &x.Shards[shard]
+		section := &x.shards[shard]
 		records := rest[:section.Size:section.Size]
 		rest = rest[section.Size:]
 		if err := section.ReadInto(ctx, o.worker.depot.Store, o.Segments[n], o.key, records); err != nil {
@@ -214,7 +219,7 @@ func (o *opened) shardSize(ctx context.Context, shard int) (size int64, err erro
 		if err != nil {
 			return 0, err
 		}
-		s := x.Shards[shard].Size
+		s := x.shards[shard].Size
 		if s < 0 || s > segment.MaxSection {
 			return 0, fmt.Errorf("read %s: a section of %d bytes: %w", o.Segments[n].Object, s, segment.ErrDamaged)
 		}

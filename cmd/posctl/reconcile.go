@@ -113,11 +113,8 @@ func (c *ReconcileCmd) Run(ctx context.Context, out *cli.Streams) error {
 	if err != nil {
 		return cli.Exit(cli.Usage, err)
 	}
-	// The collector keeps garbage down once the budget and the program itself are used up.
-	const program = 8 << 20
-	if limit := debug.SetMemoryLimit(-1); limit-program > int64(c.Memory) {
-		debug.SetMemoryLimit(int64(c.Memory) + program)
-		defer debug.SetMemoryLimit(limit)
+	if limit := c.heapLimit(); limit < debug.SetMemoryLimit(-1) {
+		defer debug.SetMemoryLimit(debug.SetMemoryLimit(limit))
 	}
 	lang := cli.Language()
 	progress, finish := progressOn(out.Err, lang)
@@ -143,6 +140,17 @@ func (c *ReconcileCmd) Run(ctx context.Context, out *cli.Streams) error {
 		return cli.Exit(cli.Negative, nil)
 	}
 	return nil
+}
+
+// heapLimit is where the collector begins to keep garbage down, so that the process stays within
+// the memory that was asked for: half of that is pages of the engine's own, outside of the heap, unless the run is in
+// parts, and the program itself is in memory too. Below 64 MiB the program and its garbage come on top.
+func (c *ReconcileCmd) heapLimit() int64 {
+	const program, least = 20 << 20, 16 << 20
+	if c.Segments != "" {
+		return max(int64(c.Memory)-program, least)
+	}
+	return max(int64(c.Memory)/2-program, least)
 }
 
 func (c *ReconcileCmd) job() (reconcile.Job, error) {

@@ -37,7 +37,7 @@ func (r Ref) read(ctx context.Context, s Store, b []byte, at int64) error {
 type Section struct {
 	At   int64  `json:"at"`
 	Size int64  `json:"size"`
-	Hash string `json:"hash"` // Print under the owner's key
+	Hash []byte `json:"hash"` // Print under the owner's key
 }
 
 // Limits of what an index may promise.
@@ -73,20 +73,28 @@ func NewWriter(store Store, tmp string, key Key) *Writer {
 // Write implements io.Writer.
 func (w *Writer) Write(b []byte) (int, error) {
 	const inMemory = 256 << 10
+	if len(b) >= inMemory { // need not be copied
+		return len(b), errors.Join(w.flush(), w.write(b))
+	}
 	if w.b = append(w.b, b...); len(w.b) < inMemory {
 		return len(b), nil
 	}
 	return len(b), w.flush()
 }
 
-func (w *Writer) flush() (err error) {
+func (w *Writer) flush() error {
+	err := w.write(w.b)
+	w.b = w.b[:0]
+	return err
+}
+
+func (w *Writer) write(b []byte) (err error) {
 	if w.file == nil {
 		if w.file, err = w.begin(); err != nil {
 			return err
 		}
 	}
-	_, err = w.file.Write(w.b)
-	w.b = w.b[:0]
+	_, err = w.file.Write(b)
 	return err
 }
 
@@ -113,9 +121,23 @@ func (w *Writer) Section(fill func(io.Writer) error) (Section, error) {
 	if err := fill(&count); err != nil {
 		return s, fmt.Errorf("write segment: %w", err)
 	}
-	s.Size, s.Hash = count.n, hex.EncodeToString(sum.Sum())
+	s.Size, s.Hash = count.n, sum.Sum()
 	w.at += s.Size
 	return s, nil
+}
+
+// Sections writes b as sections that end at ends.
+func (w *Writer) Sections(b []byte, ends []int) ([]Section, error) {
+	all, begin := make([]Section, 0, len(ends)), 0
+	for _, end := range ends {
+		all = append(all, Section{At: w.at + int64(begin), Size: int64(end - begin), Hash: w.key.Of(b[begin:end])})
+		begin = end
+	}
+	w.at += int64(len(b))
+	if _, err := w.Write(b); err != nil {
+		return nil, fmt.Errorf("write segment: %w", err)
+	}
+	return all, nil
 }
 
 // Finish writes the index and keeps the object in the store; one of at most inline bytes is
@@ -190,7 +212,7 @@ func (s Section) ReadInto(ctx context.Context, store Store, ref Ref, key Key, b 
 			return err
 		}
 	}
-	if s.Hash != hex.EncodeToString(key.Of(b)) {
+	if !bytes.Equal(s.Hash, key.Of(b)) {
 		return fmt.Errorf("read %s at %d: %w", ref.Object, s.At, ErrDamaged)
 	}
 	return nil

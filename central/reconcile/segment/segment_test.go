@@ -187,13 +187,22 @@ func keeps(t *testing.T, s segment.Store) {
 	if index.B, err = w.Section(func(io.Writer) error { return nil }); err != nil {
 		t.Fatal(err)
 	}
+	large := bytes.Repeat([]byte("0123456789abcdef"), 20_000) // written past the buffer
+	several, err := w.Sections(large, []int{16, 16, len(large)})
+	if err != nil {
+		t.Fatal(err)
+	}
 	ref, err := w.Finish(ctx, "segment", index, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := index
-	got.A.Size = 0
-	if err := segment.ReadIndex(ctx, s, ref, &got); err != nil || got != index {
+	for i, want := range []string{string(large[:16]), "", string(large[16:])} {
+		if b, err := several[i].Read(ctx, s, ref, printKey(t, 1)); err != nil || string(b) != want {
+			t.Errorf("section %d of several: %d bytes, %v", i, len(b), err)
+		}
+	}
+	got := struct{ A, B segment.Section }{}
+	if err := segment.ReadIndex(ctx, s, ref, &got); err != nil || !cmp.Equal(got, index) {
 		t.Errorf("index %+v, %v", got, err)
 	}
 	if b, err := index.A.Read(ctx, s, ref, printKey(t, 1)); err != nil || string(b) != "first" {
@@ -339,4 +348,13 @@ func FuzzPairs(f *testing.F) {
 			t.Error(err)
 		}
 	})
+}
+
+func BenchmarkPrint(b *testing.B) {
+	text := make([]byte, 128<<10)
+	b.SetBytes(int64(len(text)))
+	p := printKey(b, 1).Print()
+	for b.Loop() {
+		_, _ = p.Write(text)
+	}
 }

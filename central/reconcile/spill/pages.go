@@ -71,7 +71,7 @@ func (s *Store) Close() error {
 	return s.file.Close()
 }
 
-// Spilled is how many bytes went to disk.
+// Spilled is how many bytes went to disk, or are kept free there for the pages that follow.
 func (s *Store) Spilled() int64 { return s.end.Load() }
 
 // page is page number i of the memory.
@@ -122,17 +122,47 @@ func (s *Store) another() int64 {
 	return number
 }
 
-// write puts a page into the file and returns its position.
-func (s *Store) write(page []byte) (int64, error) {
+// batchPages is how many pages are written at once: what a write costs is mostly not its bytes.
+const batchPages = 16
+
+// batch is pages on their way to the file, whose positions there are known already.
+type batch struct {
+	at    int64
+	pages []byte
+}
+
+// write puts a page into the file, soon, and returns its position.
+func (b *batch) write(s *Store, page []byte) (int64, error) {
+	size := batchPages * s.pageSize
+	if b.pages == nil {
+		b.pages = make([]byte, 0, size)
+	}
+	if len(b.pages) == 0 {
+		b.at = s.end.Add(int64(size)) - int64(size)
+	}
+	from := len(b.pages)
+	b.pages = b.pages[:from+s.pageSize]
+	copy(b.pages[from:], page)
+	if len(b.pages) < size {
+		return b.at + int64(from), nil
+	}
+	return b.at + int64(from), b.flush(s)
+}
+
+// flush writes what waits. A page that is not there yet cannot be read.
+func (b *batch) flush(s *Store) error {
+	if len(b.pages) == 0 {
+		return nil
+	}
 	file, err := s.temporary()
 	if err != nil {
-		return 0, err
+		return err
 	}
-	at := s.end.Add(int64(len(page))) - int64(len(page))
-	if _, err := file.WriteAt(page, at); err != nil {
-		return 0, fmt.Errorf("write temporary file: %w", bare(err))
+	if _, err := file.WriteAt(b.pages, b.at); err != nil {
+		return fmt.Errorf("write temporary file: %w", bare(err))
 	}
-	return at, nil
+	b.pages = b.pages[:0]
+	return nil
 }
 
 func (s *Store) temporary() (file *os.File, err error) {
@@ -233,6 +263,7 @@ type Appender struct {
 	next   []uint32           // of every list, in records from the first chunk on; at the end of a page there is none
 	last   uint32             // record of a page
 	state  []listState
+	batch  batch
 }
 
 // listState is what is needed once a page.
@@ -329,7 +360,7 @@ func (a *Appender) page(number int64) []byte {
 }
 
 func (a *Appender) spill(st *listState, used int) error {
-	at, err := a.store.write(a.seal(st, used))
+	at, err := a.batch.write(a.store, a.seal(st, used))
 	st.before = inFile(at)
 	return err
 }
@@ -357,6 +388,9 @@ func (a *Appender) Finish() ([]List, error) {
 			st.before = inMemory(st.number)
 		}
 		lists[i] = List{heads: []int64{st.before}, Rows: st.rows}
+	}
+	if err := a.batch.flush(a.store); err != nil {
+		return nil, err
 	}
 	a.store.mu.Lock()
 	defer a.store.mu.Unlock()

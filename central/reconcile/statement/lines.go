@@ -73,9 +73,11 @@ func (l *Lines) Reset(b Block) {
 	}
 }
 
-// Done tells the file's index how many lines began where.
+// Done tells the file's index how many lines began where, unless they are marked.
 func (l *Lines) Done() {
-	l.index.add(l.cell, l.counts)
+	if !l.mark {
+		l.index.add(l.cell, l.counts)
+	}
 	if p, ok := l.parser.(*describedParser); ok {
 		p.flush()
 	}
