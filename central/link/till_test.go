@@ -227,7 +227,7 @@ func (c *centre) dial(tb testing.TB, t *till, inbox string, more ...nats.Option)
 	tb.Helper()
 	nc, err := nats.Connect(c.link.URL(), append([]nats.Option{
 		nats.Nkey(must(t.user.PublicKey())(tb), t.user.Sign), nats.CustomInboxPrefix(wire.InboxPrefix(inbox)),
-		nats.Timeout(30*time.Second), nats.NoReconnect(),
+		nats.Timeout(30 * time.Second), nats.NoReconnect(),
 	}, more...)...)
 	if nc != nil {
 		tb.Cleanup(nc.Close)
