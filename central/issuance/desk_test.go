@@ -108,7 +108,6 @@ type draw struct {
 	waiting  []issuance.Winner
 	messages map[string]int
 	mute     int
-	unknown  [32]byte // a ticket of whom nobody tells the phone
 }
 
 func (d *draw) Winners(_ context.Context, _ string, after int64, limit int) ([]issuance.Winner, error) {
@@ -122,9 +121,7 @@ func (d *draw) Waiting(_ context.Context, _, _ string, after int64, limit int) (
 func (d *draw) Phones(_ context.Context, _ string, tickets [][32]byte) (map[[32]byte]string, error) {
 	all := map[[32]byte]string{}
 	for _, t := range tickets {
-		if t != d.unknown {
-			all[t] = string(t[:3])
-		}
+		all[t] = string(t[:3])
 	}
 	return all, nil
 }
