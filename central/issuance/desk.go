@@ -30,9 +30,10 @@ type Source interface {
 	Waiting(ctx context.Context, campaign, stratum string, after int64, limit int) ([]Winner, error)
 }
 
-// People tells the phone behind a ticket, for as long as personal data is kept. Each look is audited.
+// People tells the phones behind tickets, for as long as personal data is kept. Each look is
+// audited; who cannot be told is left out.
 type People interface {
-	Phone(ctx context.Context, campaign string, ticket [32]byte) (string, error)
+	Phones(ctx context.Context, campaign string, tickets [][32]byte) (map[[32]byte]string, error)
 }
 
 // SMS sends messages to phones.

@@ -118,8 +118,12 @@ func (d *draw) Waiting(_ context.Context, _, _ string, after int64, limit int) (
 	return d.waiting[after:min(len(d.waiting), int(after)+limit)], nil
 }
 
-func (d *draw) Phone(_ context.Context, _ string, ticket [32]byte) (string, error) {
-	return string(ticket[:3]), nil
+func (d *draw) Phones(_ context.Context, _ string, tickets [][32]byte) (map[[32]byte]string, error) {
+	all := map[[32]byte]string{}
+	for _, t := range tickets {
+		all[t] = string(t[:3])
+	}
+	return all, nil
 }
 
 func (d *draw) Send(_ context.Context, phone string, _ pos.Text) error {

@@ -109,14 +109,7 @@ func (d *Desk) offerBatch(ctx context.Context, p Plan, code string, rows []Issue
 	if err != nil {
 		return err
 	}
-	phones := make([]string, len(rows))
-	failed := make([]string, len(rows))
-	parallel(len(rows), func(i int) {
-		phone, err := d.cfg.People.Phone(ctx, p.Campaign, rows[i].Ticket)
-		if phones[i] = phone; err != nil {
-			failed[i] = "phone: " + err.Error()
-		}
-	})
+	phones, failed := d.phones(ctx, p.Campaign, rows)
 	var orders []institution.EnvelopeOrder
 	for i, e := range rows {
 		if failed[i] == "" {
@@ -148,6 +141,27 @@ func (d *Desk) offerBatch(ctx context.Context, p Plan, code string, rows []Issue
 		}
 	})
 	return d.offered(ctx, p, rows, failed)
+}
+
+// phones are those of rows, and why some have none.
+func (d *Desk) phones(ctx context.Context, campaign string, rows []Issued) (phones, failed []string) {
+	tickets := make([][32]byte, len(rows))
+	for i, e := range rows {
+		tickets[i] = e.Ticket
+	}
+	known, err := d.cfg.People.Phones(ctx, campaign, tickets)
+	phones, failed = make([]string, len(rows)), make([]string, len(rows))
+	for i, t := range tickets {
+		switch phone, ok := known[t]; {
+		case err != nil:
+			failed[i] = "phone: " + err.Error()
+		case !ok:
+			failed[i] = "phone: not in the registration"
+		default:
+			phones[i] = phone
+		}
+	}
+	return phones, failed
 }
 
 // offered keeps how a batch ended.

@@ -100,8 +100,8 @@ func (m mortal) PaymentTx(ctx context.Context, fn func(payment.Tx) error) error 
 	return m.within(ctx, m.Store.PaymentTx, fn)
 }
 
-func (m mortal) AnswerTx(ctx context.Context, fn func(payment.Tx) error) error {
-	return m.within(ctx, m.Store.AnswerTx, fn)
+func (m mortal) SharedTx(ctx context.Context, fn func(payment.Tx) error) error {
+	return m.within(ctx, m.Store.SharedTx, fn)
 }
 
 func (m mortal) within(ctx context.Context, do func(context.Context, func(payment.Tx) error) error, fn func(payment.Tx) error) error {

@@ -114,9 +114,9 @@ func (d *Desk) turn(ctx context.Context, fn func(t *turn) error) error {
 	return d.turnIn(ctx, d.cfg.Store.PaymentTx, fn)
 }
 
-// answer is turn in a transaction that other answers share.
-func (d *Desk) answer(ctx context.Context, fn func(t *turn) error) error {
-	return d.turnIn(ctx, d.cfg.Store.AnswerTx, fn)
+// shared is turn in a transaction that others share: for what a till waits for.
+func (d *Desk) shared(ctx context.Context, fn func(t *turn) error) error {
+	return d.turnIn(ctx, d.cfg.Store.SharedTx, fn)
 }
 
 func (d *Desk) turnIn(ctx context.Context, within func(context.Context, func(Tx) error) error, fn func(t *turn) error) error {

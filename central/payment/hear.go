@@ -69,7 +69,7 @@ func (h heard) reason(w word) (pos.Code, string) {
 // hear applies an answer. What was final before stays as it is.
 func (d *Desk) hear(ctx context.Context, id pos.PaymentID, h heard) (Record, error) {
 	var out Record
-	err := d.answer(ctx, func(t *turn) error {
+	err := d.shared(ctx, func(t *turn) error {
 		r, found, err := t.Payment(ctx, id)
 		if err != nil {
 			return err

@@ -167,7 +167,7 @@ func (d *Desk) start(ctx context.Context, rec Record, m institution.Member,
 // begin inserts the row, or finds that the question was asked before. Nothing may be
 // asked unless fresh is true and the transaction is committed.
 func (d *Desk) begin(ctx context.Context, rec Record, patience time.Duration) (out Record, fresh bool, err error) {
-	err = d.turn(ctx, func(t *turn) error {
+	err = d.shared(ctx, func(t *turn) error {
 		out, fresh = rec, false
 		have, found, err := t.Payment(ctx, rec.ID)
 		if err != nil {

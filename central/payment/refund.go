@@ -57,7 +57,7 @@ func (d *Desk) checkRefund(ask pos.AskRefund) error {
 
 // reserve writes the refund down against its payment, or finds it.
 func (d *Desk) reserve(ctx context.Context, terminal string, ask pos.AskRefund) (r Refund, p Record, fresh bool, err error) {
-	err = d.turn(ctx, func(t *turn) error {
+	err = d.shared(ctx, func(t *turn) error {
 		fresh = false
 		var found bool
 		var err error
@@ -149,7 +149,7 @@ func (d *Desk) askRefund(ctx context.Context, p Record, r Refund) heard {
 // hearRefund applies an answer about a refund. What was final before stays as it is.
 func (d *Desk) hearRefund(ctx context.Context, id pos.RefundID, h heard) (Refund, error) {
 	var out Refund
-	err := d.turn(ctx, func(t *turn) error {
+	err := d.shared(ctx, func(t *turn) error {
 		r, found, err := t.Refund(ctx, id)
 		if err != nil {
 			return err

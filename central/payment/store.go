@@ -12,9 +12,9 @@ type Store interface {
 	// PaymentTx runs fn in one transaction that no other one of the store can
 	// disturb; fn may be run again and has no effect but through tx.
 	PaymentTx(ctx context.Context, fn func(tx Tx) error) error
-	// AnswerTx is PaymentTx for many at once: what waits while one transaction commits shares the next,
+	// SharedTx is PaymentTx for many at once: what waits while one transaction commits shares the next,
 	// at most 256. Each stands or falls by itself, and none returns before the commit.
-	AnswerTx(ctx context.Context, fn func(tx Tx) error) error
+	SharedTx(ctx context.Context, fn func(tx Tx) error) error
 	// FindPayment and FindRefund read one row outside a transaction.
 	FindPayment(ctx context.Context, id pos.PaymentID) (Record, bool, error)
 	FindRefund(ctx context.Context, id pos.RefundID) (Refund, bool, error)

@@ -27,8 +27,8 @@ func (s paymentStore) PaymentTx(ctx context.Context, fn func(tx payment.Tx) erro
 	return s.tx(ctx, func(t *Tx) error { return fn(paymentTx{t}) })
 }
 
-// AnswerTx implements payment.Store.
-func (s paymentStore) AnswerTx(ctx context.Context, fn func(tx payment.Tx) error) error {
+// SharedTx implements payment.Store.
+func (s paymentStore) SharedTx(ctx context.Context, fn func(tx payment.Tx) error) error {
 	return s.answers.do(ctx, s.Store, func(t *Tx) error { return fn(paymentTx{t}) })
 }
 

@@ -40,7 +40,7 @@ type Store struct {
 	intake int // the part of accounts that the taking in of journals moves
 
 	entrants batch[change]            // of registrations
-	answers  batch[func(t *Tx) error] // what institutions have answered
+	answers  batch[func(t *Tx) error] // what tills ask, and what institutions answer
 
 	mu      sync.Mutex
 	stmts   map[string]*sql.Stmt // of SQLite's one writer

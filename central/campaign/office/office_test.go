@@ -252,11 +252,11 @@ func (s *stage) destroyed(t *testing.T, c office.Campaign, entries []register.En
 	due := c.Definition.Spend.Until.AddDate(0, 0, c.Definition.Registration.KeepDays)
 	s.set(due.Add(-time.Millisecond))
 	s.Tend(ctx)
-	must(desk.Reveal(ctx, entries[0].Receipt.Entry.Ticket, "operator"))(t)
+	must(desk.Reveal(ctx, []draw.Ticket{entries[0].Receipt.Entry.Ticket}, "operator"))(t)
 	s.set(due)
 	s.Tend(ctx)
 	s.Tend(ctx)
-	if _, err := desk.Reveal(ctx, entries[0].Receipt.Entry.Ticket, "operator"); pos.CodeOf(err) != pos.ErrNotFound {
+	if _, err := desk.Reveal(ctx, []draw.Ticket{entries[0].Receipt.Entry.Ticket}, "operator"); pos.CodeOf(err) != pos.ErrNotFound {
 		t.Errorf("revealed after its time: %v", err)
 	}
 	s.again(t)

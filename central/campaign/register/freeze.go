@@ -84,37 +84,51 @@ func (d *Desk) Destroy(ctx context.Context, by string) error {
 	return nil
 }
 
-// Reveal reads the personal data behind a ticket, for the offer to a winner; it is
-// audited. It fails once the key is destroyed.
-func (d *Desk) Reveal(ctx context.Context, ticket draw.Ticket, by string) (p Personal, err error) {
-	var rec Record
+// Reveal reads the personal data behind tickets, for the offers to winners; each is audited.
+// Who is not in the registration, or cannot be read, is left out. It fails once the key is
+// destroyed.
+func (d *Desk) Reveal(ctx context.Context, tickets []draw.Ticket, by string) (map[draw.Ticket]Personal, error) {
+	var found []Record
 	var key []byte
-	err = d.cfg.Store.Write(ctx, func(tx Tx) (err error) {
-		var have bool
-		if rec, have, err = tx.ByTicket(ctx, d.rules.Name, ticket); err != nil {
-			return err
-		}
-		if !have {
-			return refuse(NotThere, "ticket", nil)
-		}
-		wrapped, found, err := tx.Key(ctx, d.rules.Name)
+	err := d.cfg.Store.Write(ctx, func(tx Tx) error {
+		wrapped, have, err := tx.Key(ctx, d.rules.Name)
 		if err != nil {
 			return err
 		}
-		if !found {
+		if !have {
 			return pos.NewError(pos.ErrNotFound, errors.New("personal data was destroyed"))
 		}
 		if key, err = unwrap(d.wrap, d.rules.Name, wrapped); err != nil {
 			return err
 		}
-		return tx.Audit(ctx, by, "entrant_revealed", d.rules.Name, rec.Ticket.String())
+		found = nil
+		for _, ticket := range tickets {
+			rec, have, err := tx.ByTicket(ctx, d.rules.Name, ticket)
+			if err != nil {
+				return err
+			}
+			if !have {
+				continue
+			}
+			if err := tx.Audit(ctx, by, "entrant_revealed", d.rules.Name, ticket.String()); err != nil {
+				return err
+			}
+			found = append(found, rec)
+		}
+		return nil
 	})
 	if err != nil {
-		return p, fmt.Errorf("reveal: %w", err)
+		return nil, fmt.Errorf("reveal: %w", err)
 	}
 	k, err := keysOf(key, d.rules.Name)
 	if err != nil {
-		return p, err
+		return nil, err
 	}
-	return k.reveal(rec.Sealed, rec.Ref)
+	people := make(map[draw.Ticket]Personal, len(found))
+	for _, rec := range found {
+		if p, err := k.reveal(rec.Sealed, rec.Ref); err == nil {
+			people[rec.Ticket] = p
+		}
+	}
+	return people, nil
 }

@@ -41,7 +41,8 @@ func TestDoubts(t *testing.T) {
 }
 
 func TestTheLimiterIsBounded(t *testing.T) {
-	var l Limiter
+	const most = 1000
+	l := Limiter{most: most}
 	now := day(2021, 2, 7)
 	for i := range 3 {
 		if got := l.Allow("a", 2, time.Minute, now); got != (i < 2) {
@@ -51,10 +52,10 @@ func TestTheLimiterIsBounded(t *testing.T) {
 	if !l.Allow("b", 2, time.Minute, now) || !l.Allow("a", 2, time.Minute, now.Add(time.Minute)) {
 		t.Error("another key, or the next minute, was refused")
 	}
-	for i := range maxKeys {
+	for i := range most {
 		l.Allow(strconv.Itoa(i), 1, time.Minute, now)
 	}
-	if l.Allow("new", 1, time.Minute, now.Add(time.Second)) || len(l.counts) > maxKeys {
+	if l.Allow("new", 1, time.Minute, now.Add(time.Second)) || len(l.counts) > most {
 		t.Errorf("%d keys are counted", len(l.counts))
 	}
 	if !l.Allow("new", 1, time.Minute, now.Add(2*time.Minute)) || len(l.counts) != 1 {

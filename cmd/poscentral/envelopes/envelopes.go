@@ -135,14 +135,22 @@ func (d *Drawn) read(ctx context.Context, name string) (lists, error) {
 // People is issuance.People over the registrations, each look audited.
 type People struct{ Office *office.Office }
 
-// Phone implements issuance.People.
-func (p People) Phone(ctx context.Context, name string, ticket [32]byte) (string, error) {
+// Phones implements issuance.People.
+func (p People) Phones(ctx context.Context, name string, tickets [][32]byte) (map[[32]byte]string, error) {
 	desk, err := p.Office.Desk(ctx, name)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	who, err := desk.Reveal(ctx, draw.Ticket(ticket), "issuance")
-	return who.Phone, err
+	all := make([]draw.Ticket, len(tickets))
+	for i, t := range tickets {
+		all[i] = t
+	}
+	people, err := desk.Reveal(ctx, all, "issuance")
+	phones := make(map[[32]byte]string, len(people))
+	for ticket, who := range people {
+		phones[ticket] = who.Phone
+	}
+	return phones, err
 }
 
 // Statement makes the account of a campaign.

@@ -38,8 +38,8 @@ type Options struct {
 	Out      io.Writer
 }
 
-// hands work side by side.
-const hands = 32
+// hands work side by side: enough for each bank's books to share their fsyncs, too.
+const hands = 192
 
 // run is one campaign.
 type run struct {
@@ -147,7 +147,7 @@ func (r *run) register(ctx context.Context) error {
 		return err
 	}
 	fix := standsIn(r.def.Fence)
-	err = together(r.o.Entrants, hands*8, func(i int) error { //nolint:mnd // registrations share commits
+	err = together(r.o.Entrants, hands*2, func(i int) error { //nolint:mnd // registrations share commits
 		q := register.Request{
 			Name: "张三", Document: campaign.ResidentID, Number: shoppers.Number(i), Phone: shoppers.Phone(i),
 			Institution: r.def.Institutions[i%len(r.def.Institutions)].Code, Fix: fix, Source: "lab",
@@ -222,7 +222,7 @@ func (r *run) claim(ctx context.Context) error {
 		if !p.Claims {
 			return nil
 		}
-		p.wallet, err = wallet.Create(ctx, wallet.Client{Base: r.url + "/" + p.Institution + "/v1", Key: r.sim.Key(p.Institution)},
+		p.wallet, err = wallet.Create(ctx, wallet.Client{Base: r.url + "/" + p.Institution + "/v1", Key: r.sim.Key(p.Institution), HTTP: r.net},
 			wallet.Opening{Institution: p.Institution, Name: "w", Balance: 100_000_00, Suite: dcep.Ed25519SHA256, Phone: p.Phone})
 		return err
 	})

@@ -44,7 +44,8 @@ type world struct {
 	dir     string
 	clock   atomic.Int64
 	sim     *lab.Simulator
-	url     string // of the institutions
+	url     string       // of the institutions
+	net     *http.Client // of the wallets: a connection for each hand
 	db      *store.Store
 	office  *office.Office
 	issuing *issuance.Desk
@@ -160,6 +161,8 @@ func (w *world) banks(ctx context.Context) (*institution.Set, error) {
 		return nil, err
 	}
 	w.stop = append(w.stop, w.sim.Close)
+	w.net = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: hands}}
+	w.stop = append(w.stop, func() error { w.net.CloseIdleConnections(); return nil })
 	if w.url, err = w.serve(ctx, w.sim.Handler()); err != nil {
 		return nil, err
 	}
