@@ -585,11 +585,11 @@ func TestScoresChangeNoVerdict(t *testing.T) {
 	s := newStage(t, "wangfujing-2021", nil)
 	r := request(1)
 	r.Fix.Accuracy, r.Fix.Lat, r.Fix.Lon = 0.1, 39.9, 116.4
-	r.Signals = register.Signals{Mock: true, Rooted: true, Emulator: true, Elsewhere: true}
+	r.Signals = register.Signals{Mock: true, Rooted: true, Emulator: true}
 	if e := s.enter(t, r); e.Receipt.Standing != register.Entered {
 		t.Errorf("the entry is %s", e.Receipt.Standing)
 	}
-	all := []register.Doubt{register.DoubtMock, register.DoubtRooted, register.DoubtEmulator, register.DoubtElsewhere, register.DoubtTooGood, register.DoubtRound, register.DoubtSpeed}
+	all := []register.Doubt{register.DoubtMock, register.DoubtRooted, register.DoubtEmulator, register.DoubtTooGood, register.DoubtRound, register.DoubtSpeed}
 	if register.Score(all) != 100 || register.Score(nil) != 0 || register.Score(all[1:2]) != 10 {
 		t.Error("the scores do not add up")
 	}

@@ -101,21 +101,8 @@ func (d *Desk) Reveal(ctx context.Context, tickets []draw.Ticket, by string) (ma
 		if key, err = unwrap(d.wrap, d.rules.Name, wrapped); err != nil {
 			return err
 		}
-		found = nil
-		for _, ticket := range tickets {
-			rec, have, err := tx.ByTicket(ctx, d.rules.Name, ticket)
-			if err != nil {
-				return err
-			}
-			if !have {
-				continue
-			}
-			if err := tx.Audit(ctx, by, "entrant_revealed", d.rules.Name, ticket.String()); err != nil {
-				return err
-			}
-			found = append(found, rec)
-		}
-		return nil
+		found, err = d.lookUp(ctx, tx, tickets, by)
+		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("reveal: %w", err)
@@ -131,4 +118,23 @@ func (d *Desk) Reveal(ctx context.Context, tickets []draw.Ticket, by string) (ma
 		}
 	}
 	return people, nil
+}
+
+// lookUp finds the records of tickets; each look is audited.
+func (d *Desk) lookUp(ctx context.Context, tx Tx, tickets []draw.Ticket, by string) ([]Record, error) {
+	var found []Record
+	for _, ticket := range tickets {
+		rec, have, err := tx.ByTicket(ctx, d.rules.Name, ticket)
+		if err != nil {
+			return nil, err
+		}
+		if !have {
+			continue
+		}
+		if err := tx.Audit(ctx, by, "entrant_revealed", d.rules.Name, ticket.String()); err != nil {
+			return nil, err
+		}
+		found = append(found, rec)
+	}
+	return found, nil
 }

@@ -8,14 +8,13 @@ import (
 	"dcpos/pos"
 )
 
-// Signals is what an app or the network says about a phone. Anybody can send what she
+// Signals is what an app says about a phone. Anybody can send what she
 // likes: they make a score, never a verdict.
 type Signals struct {
-	Mock      bool   `json:"mock"`     // the position came from a mock provider (Android isFromMockProvider)
-	Rooted    bool   `json:"rooted"`   // root or jailbreak
-	Emulator  bool   `json:"emulator"` // no real phone
-	Elsewhere bool   `json:"-"`        // the network address belongs to another city; said by the server
-	Device    string `json:"device"`   // an installation's random id
+	Mock     bool   `json:"mock"`     // the position came from a mock provider (Android isFromMockProvider)
+	Rooted   bool   `json:"rooted"`   // root or jailbreak
+	Emulator bool   `json:"emulator"` // no real phone
+	Device   string `json:"device"`   // an installation's random id
 }
 
 // Doubt is one reason of a score.
@@ -23,18 +22,17 @@ type Doubt string
 
 // The doubts.
 const (
-	DoubtMock      Doubt = "mock_location"
-	DoubtRooted    Doubt = "rooted"
-	DoubtEmulator  Doubt = "emulator"
-	DoubtElsewhere Doubt = "network_elsewhere"
-	DoubtTooGood   Doubt = "accuracy_too_good"
-	DoubtRound     Doubt = "round_coordinates"
-	DoubtSpeed     Doubt = "impossible_speed"
+	DoubtMock     Doubt = "mock_location"
+	DoubtRooted   Doubt = "rooted"
+	DoubtEmulator Doubt = "emulator"
+	DoubtTooGood  Doubt = "accuracy_too_good"
+	DoubtRound    Doubt = "round_coordinates"
+	DoubtSpeed    Doubt = "impossible_speed"
 )
 
 // AllDoubts lists every doubt, the gravest first.
 func AllDoubts() []Doubt {
-	return []Doubt{DoubtMock, DoubtSpeed, DoubtEmulator, DoubtElsewhere, DoubtTooGood, DoubtRooted, DoubtRound}
+	return []Doubt{DoubtMock, DoubtSpeed, DoubtEmulator, DoubtTooGood, DoubtRooted, DoubtRound}
 }
 
 // Weight is how many points of 100 a doubt is worth.
@@ -44,7 +42,7 @@ func (d Doubt) Weight() int {
 		return 40
 	case DoubtEmulator:
 		return 30
-	case DoubtElsewhere, DoubtTooGood:
+	case DoubtTooGood:
 		return 15
 	case DoubtRooted, DoubtRound:
 		return 10
@@ -61,8 +59,6 @@ func (d Doubt) Text() pos.Text {
 		return pos.Text{ZH: "手机系统已被破解", EN: "the phone is rooted"}
 	case DoubtEmulator:
 		return pos.Text{ZH: "设备为模拟器", EN: "the phone is an emulator"}
-	case DoubtElsewhere:
-		return pos.Text{ZH: "网络地址位于其他城市", EN: "the network address is of another city"}
 	case DoubtTooGood:
 		return pos.Text{ZH: "定位精度好得不真实", EN: "the accuracy is too good"}
 	case DoubtRound:
@@ -85,7 +81,7 @@ func doubts(s Signals, now *seen, before *seen) []Doubt {
 	for _, c := range []struct {
 		is    bool
 		doubt Doubt
-	}{{s.Mock, DoubtMock}, {s.Rooted, DoubtRooted}, {s.Emulator, DoubtEmulator}, {s.Elsewhere, DoubtElsewhere}} {
+	}{{s.Mock, DoubtMock}, {s.Rooted, DoubtRooted}, {s.Emulator, DoubtEmulator}} {
 		if c.is {
 			all = append(all, c.doubt)
 		}
