@@ -276,7 +276,7 @@ func TestDoctorForPeople(t *testing.T) {
 	if err := (DoctorCmd{}).forPeople(&out, all); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"✗ this user may not open the device", "/dev/hidraw0", "→ posctl profile udev | sudo tee", "! ModemManager", "pid 640", "errors", "5 well"} {
+	for _, want := range []string{"✗ this user may not open the device", "/dev/hidraw0", "posctl profile udev | sudo tee", "dialout", "! ModemManager", "pid 640", "errors", "5 well"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("%q is not said:\n%s", want, out.String())
 		}

@@ -54,6 +54,18 @@ type PN532 struct {
 	chatter  []byte // sent before the next frame
 	silent   bool
 	commands [][]byte // heard, whole
+
+	// One command is under way, whichever line it came by: a host that opens the line anew
+	// talks to the same chip. turn is held from a command's acknowledgement until it is.
+	turn     sync.Mutex
+	underway *pnCommand
+}
+
+// pnCommand is a command that the chip acts on.
+type pnCommand struct {
+	host *pnHost
+	stop context.CancelFunc
+	done chan struct{}
 }
 
 // NewPN532 makes a chip.
@@ -112,12 +124,10 @@ func (p *PN532) Serve(ctx context.Context, rw io.ReadWriteCloser) error {
 	}
 }
 
-// pnHost is the line to one host and the command that is under way for it.
+// pnHost is the line to one host.
 type pnHost struct {
 	chip *PN532
 	rw   io.Writer
-	stop context.CancelFunc
-	done chan struct{}
 }
 
 // take acts on the first frame in buf; whole is false when more bytes are needed.
@@ -173,12 +183,21 @@ func (p *PN532) wake(buf []byte) {
 	}
 }
 
-// abort ends a command that is under way; it is not answered.
+// abort ends the host's command that is under way; it is not answered.
 func (h *pnHost) abort() {
-	if h.stop != nil {
-		h.stop()
-		<-h.done
-		h.stop = nil
+	h.chip.turn.Lock()
+	defer h.chip.turn.Unlock()
+	if u := h.chip.underway; u != nil && u.host == h {
+		h.chip.end()
+	}
+}
+
+// end ends what is under way; turn is held.
+func (p *PN532) end() {
+	if u := p.underway; u != nil {
+		u.stop()
+		<-u.done
+		p.underway = nil
 	}
 }
 
@@ -192,8 +211,10 @@ func (h *pnHost) again() {
 }
 
 func (h *pnHost) command(ctx context.Context, command []byte) {
-	h.abort()
 	p := h.chip
+	p.turn.Lock()
+	defer p.turn.Unlock()
+	p.end()
 	p.mu.Lock()
 	noise := p.chatter
 	p.chatter = nil
@@ -212,14 +233,15 @@ func (h *pnHost) command(ctx context.Context, command []byte) {
 	if ack {
 		_, _ = h.rw.Write(append(noise, 0x00, 0x00, 0xFF, 0x00, 0xFF, 0x00)) // a host that is gone ends Serve
 	}
-	ctx, h.stop = context.WithCancel(ctx)
-	h.done = make(chan struct{})
-	go func(done chan struct{}) {
-		defer close(done)
+	u := &pnCommand{host: h, done: make(chan struct{})}
+	ctx, u.stop = context.WithCancel(ctx)
+	p.underway = u
+	go func() {
+		defer close(u.done)
 		if response := p.act(ctx, command); response != nil {
 			_, _ = h.rw.Write(p.frame(response)) // likewise
 		}
-	}(h.done)
+	}()
 }
 
 // frame wraps a response and, if it is asked to, spoils it.
