@@ -21,8 +21,7 @@ func (r *run) id() pos.PaymentID {
 // buy pays one purchase, brings back what she does not want, and holds each answer against
 // what the notice says.
 func (r *run) buy(ctx context.Context, p *customer, b *shoppers.Purchase) error {
-	id := r.id()
-	a, err := r.ask(ctx, id, p, b)
+	id, a, err := r.insist(ctx, func(id pos.PaymentID) (pos.Answer, error) { return r.ask(ctx, id, p, b) })
 	if err != nil {
 		return err
 	}
@@ -35,9 +34,14 @@ func (r *run) buy(ctx context.Context, p *customer, b *shoppers.Purchase) error 
 	if b.Back == 0 {
 		return nil
 	}
-	back := r.pay.Refund(ctx, till(b.Merchant), pos.AskRefund{
-		Env: pos.Lab, Refund: r.id(), Payment: id, Amount: b.Back, Operator: "07", ExpiresMS: r.now().Add(time.Minute).UnixMilli(),
+	_, back, err := r.insist(ctx, func(refund pos.PaymentID) (pos.Answer, error) {
+		return r.pay.Refund(ctx, till(b.Merchant), pos.AskRefund{
+			Env: pos.Lab, Refund: refund, Payment: id, Amount: b.Back, Operator: "07", ExpiresMS: r.now().Add(time.Minute).UnixMilli(),
+		}), nil
 	})
+	if err != nil {
+		return err
+	}
 	r.truth.Lock()
 	want = r.town.Return(&p.Person, b)
 	r.truth.Unlock()
@@ -46,6 +50,26 @@ func (r *run) buy(ctx context.Context, p *customer, b *shoppers.Purchase) error 
 	}
 	return nil
 }
+
+// insist tries again, as people do at a till that says that the bank cannot be reached now.
+func (r *run) insist(ctx context.Context, do func(pos.PaymentID) (pos.Answer, error)) (id pos.PaymentID, a pos.Answer, err error) {
+	for range patience {
+		id = r.id()
+		if a, err = do(id); err != nil || a.Reason != pos.ErrInstitution {
+			return id, a, err
+		}
+		r.turned.Add(1)
+		select {
+		case <-time.After(time.Second):
+		case <-ctx.Done():
+			return id, a, ctx.Err()
+		}
+	}
+	return id, a, nil
+}
+
+// patience is how often people try.
+const patience = 120
 
 // ask pays in the store by the wallet's code, online by a QR that the wallet scans.
 func (r *run) ask(ctx context.Context, id pos.PaymentID, p *customer, b *shoppers.Purchase) (pos.Answer, error) {
@@ -64,6 +88,9 @@ func (r *run) ask(ctx context.Context, id pos.PaymentID, p *customer, b *shopper
 		Env: pos.Lab, Payment: id, Merchant: b.Merchant, Amount: b.Price, Institution: p.Institution, ExpiresMS: expires,
 		Channel: b.Channel, Lines: lines,
 	})
+	if a.Final() {
+		return a, nil
+	}
 	if _, err := p.wallet.Scan(ctx, a.QR); err != nil {
 		return a, err
 	}

@@ -49,6 +49,7 @@ type run struct {
 	truth  sync.Mutex // guards the town
 	people []*customer
 	began  time.Time
+	turned atomic.Int64 // times that somebody was told to try again, the bank being busy
 }
 
 // customer is a winner with her wallet.
@@ -278,7 +279,7 @@ func (r *run) shop(ctx context.Context) error {
 			return err
 		}
 	}
-	r.say("%d payments", count.Load())
+	r.say("%d payments; %d times the bank was busy, and they tried again", count.Load(), r.turned.Load())
 	return nil
 }
 
