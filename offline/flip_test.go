@@ -18,7 +18,7 @@ import (
 )
 
 var (
-	flips    = flag.Int("flips", 300, "places at which one bit is flipped; 10000 for the long form")
+	flips    = flag.Int("flips", 120, "places at which one bit is flipped; 10000 for the long form")
 	flipSeed = flag.Uint64("seed", uint64(time.Now().UnixNano()), "seed of places and moments")
 )
 

@@ -2,6 +2,8 @@ package checkout_test
 
 import (
 	"context"
+	"flag"
+	"math/rand/v2"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -18,6 +20,11 @@ import (
 	"dcpos/lab/device"
 	"dcpos/lab/wallet"
 	"dcpos/pos"
+)
+
+var (
+	tearStep = flag.Int("tear-step", 5, "a card is torn off at every so many bytes; 1 for the long form")
+	tearFrom = flag.Int("tear-from", rand.IntN(5), "the first of them") //nolint:gosec // a test's
 )
 
 // counter is a till with a contactless reader.
@@ -298,19 +305,21 @@ func TestTapRefusals(t *testing.T) {
 // dialogue: one credit for the payment, one step of the wallet's counter, and the next tap
 // completes. Also when the challenge has expired in between.
 func TestTapTorn(t *testing.T) {
+	t.Logf("-tear-step=%d -tear-from=%d", *tearStep, *tearFrom)
 	for name, tear := range map[string]struct {
 		set  func(*device.Card, int)
 		step int
 		wait time.Duration
 	}{
 		"apdu":                       {(*device.Card).TearAfterAPDUs, 1, 0},
-		"byte":                       {(*device.Card).TearAfterBytes, 1, 0},
+		"byte":                       {(*device.Card).TearAfterBytes, *tearStep, 0},
 		"apdu, and the expiry":       {(*device.Card).TearAfterAPDUs, 1, 2*time.Minute + time.Second},
 		"byte by ten and the expiry": {(*device.Card).TearAfterBytes, 10, 2*time.Minute + time.Second},
 	} {
 		atReader(t, name, func(c *counter) {
 			w := wallet.Of(c.NewWallet(c).Papers())
-			for n, whole := 0, false; !whole; n += tear.step {
+			first := *tearFrom * min(tear.step-1, 1) // not where each is tried
+			for n, whole := first, false; !whole; n += tear.step {
 				if n > 3000 {
 					c.Fatal("the dialogue does not end")
 				}

@@ -22,7 +22,7 @@ import (
 )
 
 var (
-	counterSeeds = flag.Int("counter-seeds", 8, "histories of wallets that spend twice, a seed each, on SQLite; a quarter of them on PostgreSQL")
+	counterSeeds = flag.Int("counter-seeds", 4, "histories of wallets that spend twice, a seed each, on SQLite; a quarter of them on PostgreSQL")
 	counterSeed  = flag.Uint64("counter-seed", 1, "the first seed")
 )
 

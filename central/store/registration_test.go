@@ -255,7 +255,7 @@ func desk(t *testing.T, s *Store, now func() time.Time, sms register.SMS) (*regi
 	return opened, d
 }
 
-var submissions = goflag.Int("submissions", 6_400, "how often one person submits at once; 100000 is the long form")
+var submissions = goflag.Int("submissions", 2_000, "how often one person submits at once; 100000 is the long form")
 
 func TestDoubtsAreCounted(t *testing.T) {
 	engines(t, func(t *testing.T, s *Store) {

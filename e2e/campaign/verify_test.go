@@ -26,8 +26,8 @@ import (
 )
 
 var (
-	cases = flag.Int("cases", 150, "bundles on which both verifiers must agree; 1000 is the long form")
-	kills = flag.Int64("kills", 8, "SIGKILLs of each of close and draw; 24 is the long form")
+	cases = flag.Int("cases", 100, "bundles on which both verifiers must agree; 1000 is the long form")
+	kills = flag.Int64("kills", 5, "SIGKILLs of each of close and draw; 24 is the long form")
 	ends  = flag.Int("ends", 4, "SIGKILLs of the centre while it gives envelopes out and takes them back; 120 is the long form")
 	seed  = flag.Uint64("seed", uint64(time.Now().UnixNano()), "of the cases") //nolint:gosec // any number
 )

@@ -19,7 +19,7 @@ import (
 
 // What an idle agent with five devices may use.
 const (
-	idleFor    = 30 * time.Second
+	idleFor    = 20 * time.Second
 	idleCPU    = 0.5 // percent of one core
 	idleMemory = 40  // MiB resident
 )
@@ -75,7 +75,7 @@ func (c *counter) plug(t *testing.T) map[string]any {
 }
 
 // TestAnIdleAgentIsQuiet runs a real, enrolled agent with five devices, looks at them as
-// store IT does, and then leaves it alone for a minute.
+// store IT does, and then leaves it alone for a while.
 func TestAnIdleAgentIsQuiet(t *testing.T) {
 	bin := programs(t)
 	site, err := drill.Open(t.Context(), drill.SiteOptions{Bin: bin, Dir: t.TempDir(), Seed: 1})

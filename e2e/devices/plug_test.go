@@ -27,7 +27,7 @@ import (
 const bytesOfAll = 700
 
 var (
-	cycles = flag.Int("cycles", 250, "how often the printer is unplugged and plugged in again; 1000 is the long form")
+	cycles = flag.Int("cycles", 150, "how often the printer is unplugged and plugged in again; 1000 is the long form")
 	seed   = flag.Uint64("seed", 1, "seed of the moments at which it is")
 )
 

@@ -14,7 +14,7 @@ import (
 )
 
 var (
-	rounds = flag.Int("rounds", 8, "power cuts per case")
+	rounds = flag.Int("rounds", 4, "power cuts per case")
 	seed   = flag.Uint64("seed", uint64(time.Now().UnixNano()), "seed of moments and torn pages")
 )
 

@@ -23,7 +23,7 @@ func TestMain(m *testing.M) {
 
 var (
 	seed   = flag.Uint64("seed", uint64(time.Now().UnixNano()), "seed of moments")
-	cycles = flag.Int("cycles", 8, "times that devices are plugged in and pulled out; 1000 for the long form")
+	cycles = flag.Int("cycles", 4, "times that devices are plugged in and pulled out; 1000 for the long form")
 )
 
 // lifetime bounds the guest's life. Its tests take less than a minute where the host has

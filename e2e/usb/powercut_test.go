@@ -21,7 +21,7 @@ import (
 	"dcpos/sdk"
 )
 
-var cuts = flag.Int("cuts", 10, "times that the plug of the till's machine is pulled; 100 for the long form")
+var cuts = flag.Int("cuts", 6, "times that the plug of the till's machine is pulled; 100 for the long form")
 
 // Between the host and the machine that loses its power.
 const (
