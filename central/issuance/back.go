@@ -55,7 +55,7 @@ func (d *Desk) withdrawn(ctx context.Context, is Issuance, rows []Issued, words 
 	for _, w := range words {
 		word[w.Envelope] = w
 	}
-	var next map[string][]Winner
+	var next map[string]queue
 	if is.Waiting && is.Standing == Issuing {
 		var err error
 		if next, err = d.followers(ctx, is, rows); err != nil {
@@ -79,49 +79,104 @@ func (d *Desk) withdrawn(ctx context.Context, is Issuance, rows []Issued, words 
 			}
 			have.State, have.NextMS, have.Detail = Recalled, 0, "not claimed"
 			have.Recalled, have.Left = have.Face, 0
-			all = append(all, have)
-			follow, err := follower(ctx, tx, is, have, next)
+			known, err := follow(ctx, tx, is, have, next)
 			if err != nil {
 				return err
 			}
-			all = append(all, follow...)
+			if known {
+				all = append(all, have)
+			} // else in the next round: it is asked for again
 		}
 		return tx.PutEnvelopes(ctx, all)
 	})
 }
 
-// followers reads as many of each stratum's waiting list as could be needed.
-func (d *Desk) followers(ctx context.Context, is Issuance, rows []Issued) (map[string][]Winner, error) {
-	next := map[string][]Winner{}
+// queue is a part of a stratum's waiting list.
+type queue struct {
+	after int64 // places before it
+	list  []Winner
+	end   bool // nobody follows
+}
+
+// followers reads who of each stratum could be next.
+func (d *Desk) followers(ctx context.Context, is Issuance, rows []Issued) (map[string]queue, error) {
+	next := map[string]queue{}
 	for _, r := range rows {
 		if _, ok := next[r.Stratum]; ok {
 			continue
 		}
-		list, err := d.cfg.Source.Waiting(ctx, is.Campaign, r.Stratum, 0, batch)
+		var q queue
+		err := d.cfg.Store.Read(ctx, func(tx Tx) (err error) {
+			q.after, err = tx.NextWaiting(ctx, is.Campaign, r.Stratum)
+			return err
+		})
+		if err == nil {
+			q.list, err = d.cfg.Source.Waiting(ctx, is.Campaign, r.Stratum, q.after, batch)
+		}
 		if err != nil {
 			return nil, err
 		}
-		next[r.Stratum] = list
+		q.end = len(q.list) < batch
+		next[r.Stratum] = q
 	}
 	return next, nil
 }
 
-// follower makes the envelope of who is next, of the same tier and face.
-func follower(ctx context.Context, tx Tx, is Issuance, gone Issued, next map[string][]Winner) ([]Issued, error) {
+// waitsForLog is why an envelope is not offered yet.
+const waitsForLog = "waits for the public log"
+
+// follow logs who is next and makes her envelope, of the same tier and face. It is not
+// offered before the log is public. known is false where the part of the list that was read
+// has run out by others' hands.
+func follow(ctx context.Context, tx Tx, is Issuance, gone Issued, next map[string]queue) (known bool, err error) {
 	if next == nil {
-		return nil, nil
+		return true, nil
 	}
 	n, err := tx.NextWaiting(ctx, is.Campaign, gone.Stratum)
-	if err != nil || n >= int64(len(next[gone.Stratum])) {
-		return nil, err
+	if err != nil {
+		return false, err
 	}
-	w := next[gone.Stratum][n]
+	q := next[gone.Stratum]
+	if at := n - q.after; at < 0 || at >= int64(len(q.list)) {
+		return q.end, nil
+	}
+	w := q.list[n-q.after]
 	w.Tier, w.Rank = gone.Tier, -w.Rank // places of the waiting list are below nothing
 	e, err := is.issue(w)
 	if err != nil {
-		return nil, err
+		return false, err
 	}
-	return []Issued{e}, tx.PutEnvelopes(ctx, []Issued{e}) // so that the next one counts it
+	e.NextMS, e.Detail = is.UntilMS, waitsForLog
+	if err := tx.Advance(ctx, is.Campaign, gone.Ticket, e.Ticket, "unclaimed"); err != nil {
+		return false, err
+	}
+	return true, tx.PutEnvelopes(ctx, []Issued{e}) // now, so that the next one counts it
+}
+
+// announce has moves of the waiting list made public, then lets their envelopes be offered.
+// What it had read before is public after: nothing else is let go.
+func (d *Desk) announce(ctx context.Context, is Issuance) error {
+	_, err := d.each(is.Institutions, func(code string) (bool, error) {
+		for {
+			var rows []Issued
+			if err := d.cfg.Store.Read(ctx, func(tx Tx) (err error) {
+				rows, err = tx.Unannounced(ctx, is.Campaign, code, is.UntilMS, batch)
+				return err
+			}); err != nil || len(rows) == 0 {
+				return false, err
+			}
+			if err := d.cfg.Source.Announce(ctx, is.Campaign); err != nil {
+				return false, err
+			}
+			for i := range rows {
+				rows[i].NextMS, rows[i].Detail = 0, ""
+			}
+			if err := d.write(ctx, rows, Reserved); err != nil {
+				return false, err
+			}
+		}
+	})
+	return err
 }
 
 // expire ends the window: what is left of every envelope waits for late tills. Claims

@@ -28,6 +28,9 @@ type Source interface {
 	Winners(ctx context.Context, campaign string, after int64, limit int) ([]Winner, error)
 	// Waiting lists a stratum's waiting list from a place above after, in order.
 	Waiting(ctx context.Context, campaign, stratum string, after int64, limit int) ([]Winner, error)
+	// Announce makes the moves of the waiting list public that were logged so far: co-signed by
+	// the witness and in the published files. Again, it is a repeat.
+	Announce(ctx context.Context, campaign string) error
 }
 
 // People tells the phones behind tickets, for as long as personal data is kept. Each look is
@@ -215,8 +218,12 @@ func (d *Desk) tend(ctx context.Context, is Issuance, left map[string]*int) (bus
 	if err != nil {
 		return seeded, err
 	}
+	hidden := error(nil)
+	if is.Waiting && now >= is.ClaimUntilMS {
+		hidden = d.announce(ctx, is) // no offer of those who moved up, but those of others
+	}
 	offered, err := d.offer(ctx, is, left)
-	return withdrawn || seeded || offered, err
+	return withdrawn || seeded || offered, errors.Join(hidden, err)
 }
 
 // each runs work for every institution of a plan side by side.

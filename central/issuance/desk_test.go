@@ -5,11 +5,13 @@ import (
 	"errors"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	draws "dcpos/central/campaign/draw"
 	"dcpos/central/institution"
 	"dcpos/central/issuance"
 	"dcpos/central/ledger"
@@ -108,6 +110,19 @@ type draw struct {
 	waiting  []issuance.Winner
 	messages map[string]int
 	mute     int
+	hidden   int // so many times the log cannot be made public
+	public   int // times that it was
+}
+
+func (d *draw) Announce(context.Context, string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.hidden > 0 {
+		d.hidden--
+		return errors.New("no witness")
+	}
+	d.public++
+	return nil
 }
 
 func (d *draw) Winners(_ context.Context, _ string, after int64, limit int) ([]issuance.Winner, error) {
@@ -179,6 +194,13 @@ func newHouse(t *testing.T, winners, waiting int) *house {
 		if _, err := h.db.Ledger().Post(t.Context(), tr); err != nil {
 			t.Fatal(err)
 		}
+	}
+	record, err := draws.Record{Kind: draws.RecordResult, SHA256: strings.Repeat("0", 64)}.Line()
+	if err == nil {
+		err = h.db.Office().Append(t.Context(), "c", 1, record, "op")
+	}
+	if err != nil {
+		t.Fatal(err)
 	}
 	h.again()
 	return h
@@ -450,8 +472,15 @@ func TestTheWaitingListFollowsWhoDoesNotClaim(t *testing.T) {
 	h.settle("told", func(_ issuance.Issuance, p issuance.Progress) bool { return p.Counts[issuance.Offered] == 3 })
 	h.bank.claim(h.id(0), from)
 	h.clock.Store(h.plan.ClaimUntilMS)
+	h.draw.hidden = 5
 	h.settle("withdrawn", func(_ issuance.Issuance, p issuance.Progress) bool {
 		return p.Claimed == 1 && p.Counts[issuance.Recalled] >= 2
+	})
+	if len(h.bank.orders) != 3 || h.draw.public > 0 {
+		t.Errorf("%d orders, announced %d times: who moves up is offered before the log is public", len(h.bank.orders), h.draw.public)
+	}
+	h.settle("told after the log is public", func(_ issuance.Issuance, p issuance.Progress) bool {
+		return p.Counts[issuance.Offered] == 2 && h.draw.public > 0
 	})
 	h.write(func(tx issuance.Tx) error {
 		for _, w := range h.draw.waiting {

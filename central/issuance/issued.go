@@ -279,6 +279,11 @@ type Tx interface {
 	Due(ctx context.Context, campaign, bank string, states []State, nowMS int64, limit int) ([]Issued, error)
 	// NextWaiting counts the envelopes that the waiting list of a stratum has got.
 	NextWaiting(ctx context.Context, campaign, stratum string) (int64, error)
+	// Unannounced lists envelopes of those who moved up that wait for the public log.
+	Unannounced(ctx context.Context, campaign, bank string, untilMS int64, limit int) ([]Issued, error)
+	// Advance appends to the campaign's public log that the envelope of a ticket goes to
+	// another one, the next on the waiting list.
+	Advance(ctx context.Context, campaign string, out, in [32]byte, reason string) error
 	// Paces are how many envelopes institutions are sent in a second, where somebody has said so.
 	Paces(ctx context.Context) (map[string]int, error)
 	PutPace(ctx context.Context, bank string, perSecond int) error

@@ -1,6 +1,10 @@
 package ledger
 
-import "dcpos/pos"
+import (
+	"fmt"
+
+	"dcpos/pos"
+)
 
 // Fund is what we hold for a fund provider and have not promised to a campaign.
 func Fund(provider string) string { return fundPrefix + provider }
@@ -13,6 +17,14 @@ func Budget(campaign string) string { return budgetPrefix + campaign }
 func Deposited(provider, code, reference string, amount pos.Money, date pos.Date) Transaction {
 	return Transaction{"deposit:" + institution(code) + ":" + reference, date, []Posting{
 		{Receivable(code), amount}, {Fund(provider), -amount},
+	}}
+}
+
+// Rebudgeted posts what a campaign's later version has more of a budget than the one before,
+// or less where more is below 0.
+func Rebudgeted(campaign, provider string, version int, more pos.Money, date pos.Date) Transaction {
+	return Transaction{fmt.Sprintf("rebudget:%s:%d", campaign, version), date, []Posting{
+		{Fund(provider), more}, {Budget(campaign), -more},
 	}}
 }
 

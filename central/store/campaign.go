@@ -39,9 +39,10 @@ func (t *Tx) putCampaign(ctx context.Context, p campaign.Published, by string) e
 	return t.Audit(ctx, by, "campaign_published", name, fmt.Sprintf("version %d hash %s", p.Version, p.Hash))
 }
 
-// published reads every published version, verified.
+// published reads the newest version of every published campaign, verified.
 func (t *Tx) published(ctx context.Context) ([]campaign.Published, error) {
-	rows, err := t.Query(ctx, `SELECT text, area FROM campaigns ORDER BY name, version`)
+	rows, err := t.Query(ctx, `SELECT text, area FROM campaigns c
+		WHERE version = (SELECT MAX(version) FROM campaigns n WHERE n.name = c.name) ORDER BY name`)
 	if err != nil {
 		return nil, fmt.Errorf("list campaigns: %w", err)
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"dcpos/central/campaign/draw"
 	"dcpos/central/issuance"
 	"dcpos/central/payment"
 	"dcpos/pos"
@@ -152,6 +153,43 @@ func (t issuanceTx) Due(
 func (t issuanceTx) NextWaiting(ctx context.Context, campaign, stratum string) (n int64, err error) {
 	_, err = one(t.QueryRow(ctx, `SELECT COUNT(*) FROM envelopes WHERE campaign = ? AND stratum = ? AND rank < 0`, campaign, stratum), &n)
 	return n, err
+}
+
+// Unannounced implements issuance.Tx. Those that wait for the log are not due before the end
+// of the window, at its very moment: issuance writes them so.
+func (t issuanceTx) Unannounced(ctx context.Context, campaign, code string, untilMS int64, limit int) ([]issuance.Issued, error) {
+	rows, err := t.Query(ctx, `SELECT `+envelopeColumns+` FROM envelopes
+		WHERE campaign = ? AND state = ? AND institution = ? AND next_ms = ? AND rank < 0 ORDER BY rank DESC LIMIT ?`,
+		campaign, string(issuance.Reserved), code, untilMS, limit)
+	return list(rows, err, "unannounced envelopes", scanEnvelope)
+}
+
+// Advance implements issuance.Tx.
+func (t issuanceTx) Advance(ctx context.Context, campaign string, out, in [32]byte, reason string) error {
+	line, err := draw.Record{Kind: draw.RecordAdvance, Out: draw.Ticket(out).String(), In: draw.Ticket(in).String(), Reason: reason}.Line()
+	if err != nil {
+		return err
+	}
+	last, err := t.logged(ctx, campaign)
+	if err != nil {
+		return err
+	}
+	var before []byte
+	if _, err := one(t.QueryRow(ctx, `SELECT record FROM campaign_log WHERE campaign = ? AND n = ?`, campaign, last), &before); err != nil {
+		return fmt.Errorf("read log: %w", err)
+	}
+	if kind := kindOf(before); kind != draw.RecordResult && kind != draw.RecordAdvance { // else nobody could read the log any more
+		return pos.FieldError(pos.ErrIllegalMove, "log", fmt.Errorf("%.40q was not drawn yet", campaign))
+	}
+	return t.appendLog(ctx, campaign, last+1, line, "centre")
+}
+
+func kindOf(record []byte) draw.RecordKind {
+	var r draw.Record
+	if json.Unmarshal(record, &r) != nil {
+		return ""
+	}
+	return r.Kind
 }
 
 // Feed implements issuance.Tx.

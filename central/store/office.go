@@ -42,7 +42,7 @@ func (s officeStore) Publish(ctx context.Context, p office.Publication) error {
 			return fmt.Errorf("read terms: %w", err)
 		}
 		if found {
-			return same(have, p.Terms, "name", "it is published already, with other terms: they never change; publish under another name")
+			return same(have, p.Terms, "name", "it is published already, with other terms: they never change; propose its next version (campaign revise), or publish under another name")
 		}
 		if err := t.putCampaign(ctx, p.Published, p.By); err != nil {
 			return err
@@ -82,15 +82,26 @@ func same(have, want []byte, field, otherwise string) error {
 // Campaigns implements office.Store.
 func (s officeStore) Campaigns(ctx context.Context) (all []office.Kept, err error) {
 	err = s.view(ctx, func(t *Tx) error {
-		rows, err := t.Query(ctx, `SELECT c.name, c.version, c.text, c.area, c.hash, c.published_ms, x.text, r.text
-			FROM campaign_terms x JOIN campaigns c ON c.name = x.campaign AND c.version = x.version
-			LEFT JOIN campaign_rounds r ON r.campaign = x.campaign ORDER BY c.name`)
-		all, err = list(rows, err, "campaigns", func(row interface{ Scan(...any) error }) (k office.Kept, err error) {
-			k.Checkpoints = map[int64][]byte{}
-			return k, row.Scan(&k.Name, &k.Version, &k.Text, &k.Area, &k.Hash, &k.PublishedMS, &k.Terms, &k.Round)
+		all = nil
+		rows, err := t.Query(ctx, `SELECT c.name, c.version, c.text, c.area, c.hash, c.published_ms, x.text
+			FROM (SELECT campaign, version, text FROM campaign_terms UNION ALL SELECT campaign, version, text FROM campaign_revisions) x
+			JOIN campaigns c ON c.name = x.campaign AND c.version = x.version ORDER BY c.name, c.version`)
+		type edition struct {
+			name string
+			office.KeptEdition
+		}
+		editions, err := list(rows, err, "campaigns", func(row interface{ Scan(...any) error }) (e edition, err error) {
+			return e, row.Scan(&e.name, &e.Version, &e.Text, &e.Area, &e.Hash, &e.PublishedMS, &e.Terms)
 		})
 		if err != nil {
 			return err
+		}
+		for _, e := range editions {
+			if n := len(all); n == 0 || all[n-1].Name != e.name {
+				all = append(all, office.Kept{Name: e.name, Checkpoints: map[int64][]byte{}})
+			}
+			k := &all[len(all)-1]
+			k.Editions = append(k.Editions, e.KeptEdition)
 		}
 		return t.logs(ctx, all)
 	})
@@ -104,7 +115,7 @@ type line struct {
 	text     []byte
 }
 
-// logs adds records and checkpoints.
+// logs adds records, checkpoints and rounds.
 func (t *Tx) logs(ctx context.Context, all []office.Kept) error {
 	at := map[string]int{}
 	for i, k := range all {
@@ -130,6 +141,16 @@ func (t *Tx) logs(ctx context.Context, all []office.Kept) error {
 			all[i].Checkpoints[l.n] = l.text
 		}
 	}
+	if err != nil {
+		return err
+	}
+	rows, err = t.Query(ctx, `SELECT campaign, 0, text FROM campaign_rounds`)
+	rounds, err := list(rows, err, "rounds", scan)
+	for _, l := range rounds {
+		if i, ok := at[l.campaign]; ok {
+			all[i].Round = l.text
+		}
+	}
 	return err
 }
 
@@ -144,18 +165,31 @@ func (s officeStore) Append(ctx context.Context, name string, n int64, record []
 		if found {
 			return same(have, record, "log", fmt.Sprintf("record %d says something else", n))
 		}
-		var last int64
-		if _, err := one(t.QueryRow(ctx, `SELECT COALESCE(MAX(n), 0) FROM campaign_log WHERE campaign = ?`, name), &last); err != nil {
-			return fmt.Errorf("read log: %w", err)
+		last, err := t.logged(ctx, name)
+		if err != nil {
+			return err
 		}
 		if n != last+1 {
 			return pos.FieldError(pos.ErrIllegalMove, "log", fmt.Errorf("record %d does not follow %d", n, last))
 		}
-		if _, err := t.Exec(ctx, `INSERT INTO campaign_log (campaign, n, record) VALUES (?, ?, ?)`, name, n, record); err != nil {
-			return fmt.Errorf("append to log: %w", err)
-		}
-		return t.Audit(ctx, by, "campaign_logged", name, fmt.Sprintf("record %d", n))
+		return t.appendLog(ctx, name, n, record, by)
 	})
+}
+
+// logged is how many records a campaign's log has.
+func (t *Tx) logged(ctx context.Context, name string) (n int64, err error) {
+	if _, err = one(t.QueryRow(ctx, `SELECT COALESCE(MAX(n), 0) FROM campaign_log WHERE campaign = ?`, name), &n); err != nil {
+		err = fmt.Errorf("read log: %w", err)
+	}
+	return n, err
+}
+
+// appendLog keeps the record after those that are there; the caller has looked.
+func (t *Tx) appendLog(ctx context.Context, name string, n int64, record []byte, by string) error {
+	if _, err := t.Exec(ctx, `INSERT INTO campaign_log (campaign, n, record) VALUES (?, ?, ?)`, name, n, record); err != nil {
+		return fmt.Errorf("append to log: %w", err)
+	}
+	return t.Audit(ctx, by, "campaign_logged", name, fmt.Sprintf("record %d", n))
 }
 
 // PutCheckpoint implements office.Store.

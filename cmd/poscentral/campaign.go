@@ -462,6 +462,7 @@ func (k campaignDrawCmd) round(c office.Campaign) (r draw.Round, err error) {
 // standing is a campaign as commands show it.
 type standing struct {
 	Name       string       `json:"name"`
+	Version    int          `json:"version"` // in force
 	State      office.State `json:"state"`
 	Register   string       `json:"register_from"`
 	Until      string       `json:"register_until"`
@@ -484,11 +485,8 @@ func standingOf(c office.Campaign, o *office.Office) standing {
 	}
 	s := standing{
 		Name: c.Definition.Name, State: c.State(o.Now()), Register: when(c.Definition.Register.From), Until: when(c.Definition.Register.Until),
-		TermsSeen: when(c.Seen[1]), ListSeen: when(c.Seen[2]), ResultSeen: when(c.Seen[3]),
-		Chain: c.Terms.Beacon.Chain, Round: c.Terms.Beacon.Round, RoundAt: when(c.RoundAt), Folder: o.Dir(c.Definition.Name),
-	}
-	if len(c.Log.Records) > 1 {
-		s.Entries = c.Log.Records[1].Size
+		TermsSeen: when(c.TermsSeen()), ListSeen: when(c.ListSeen()), ResultSeen: when(c.ResultSeen()),
+		Version: c.Version, Entries: c.Entries(), Chain: c.Terms.Beacon.Chain, Round: c.Terms.Beacon.Round, RoundAt: when(c.RoundAt), Folder: o.Dir(c.Definition.Name),
 	}
 	return s
 }
@@ -512,6 +510,7 @@ func shown(out io.Writer, asJSON bool, o *office.Office, err error, all ...offic
 		}
 		for _, l := range [][2]string{
 			{"campaign 活动", s.Name},
+			{"version 版本", fmt.Sprint(s.Version)},
 			{"state 状态", all[i].State(o.Now()).Text().Both()},
 			{"register 报名", s.Register + " – " + s.Until},
 			{"terms witnessed 规则见证", s.TermsSeen},

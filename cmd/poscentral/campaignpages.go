@@ -106,24 +106,33 @@ func (p *campaignPages) versions(ctx context.Context, name string) (all []consol
 
 // steps are what happened so far, and when the round comes.
 func steps(c office.Campaign) (all []console.CampaignStep) {
-	seen := func(n int64, zh, en, note string) {
+	seen := func(at time.Time, zh, en, note string) {
 		s := console.CampaignStep{Text: pos.Text{ZH: zh, EN: en}, Note: note}
-		if at := c.Seen[n]; !at.IsZero() {
+		if !at.IsZero() {
 			s.AtMS = at.UnixMilli()
 		}
 		all = append(all, s)
 	}
 	entries := ""
-	if len(c.Log.Records) > 1 {
-		entries = fmt.Sprint(c.Log.Records[1].Size)
+	if _, frozen := c.Log.List(); frozen {
+		entries = fmt.Sprint(c.Entries())
 	}
-	all = append(all, console.CampaignStep{Text: pos.Text{ZH: "公布", EN: "published"}, AtMS: c.PublishedMS})
-	seen(1, "规则已见证", "terms witnessed", "")
-	seen(2, "名单已见证", "list witnessed", entries)
+	for _, e := range append(slices.Clone(c.Former), c.Edition) {
+		published := pos.Text{ZH: "公布", EN: "published"}
+		if c.Version > 1 {
+			published = pos.Text{ZH: fmt.Sprintf("公布第 %d 版", e.Version), EN: fmt.Sprintf("version %d published", e.Version)}
+		}
+		all = append(all, console.CampaignStep{Text: published, AtMS: e.PublishedMS})
+		seen(c.Seen[int64(e.Version)], "规则已见证", "terms witnessed", "")
+	}
+	seen(c.ListSeen(), "名单已见证", "list witnessed", entries)
 	all = append(all, console.CampaignStep{
 		Text: pos.Text{ZH: "随机数轮次", EN: "the beacon's round"}, AtMS: c.RoundAt.UnixMilli(), Note: fmt.Sprintf("%d %.16s", c.Terms.Beacon.Round, c.Terms.Beacon.Chain),
 	})
-	seen(3, "结果已见证", "result witnessed", "")
+	seen(c.ResultSeen(), "结果已见证", "result witnessed", "")
+	if n := int64(len(c.Log.Advances())); n > 0 {
+		seen(c.Seen[int64(len(c.Log.Records))], "候补递补已见证", "moves of the waiting list witnessed", fmt.Sprint(n))
+	}
 	return all
 }
 

@@ -62,6 +62,7 @@ func verdictForPeople(out io.Writer, v draw.Verdict) error {
 		line("练习", "PRACTICE", say("练习信标,任何人可预知结果,不作数", "a practice beacon: anybody could know the result; it counts for nothing"))
 	}
 	line("活动", "campaign", v.Campaign)
+	line("规则版本", "terms in force", fmt.Sprintf(say("第 %d 版", "version %d"), v.Version))
 	line("参与", "entries", fmt.Sprint(v.Entries))
 	line("中签", "winners", fmt.Sprint(v.Winners))
 	line("候补", "waiting", fmt.Sprintf(say("%d,已递补 %d", "%d, %d moved up"), v.Waiting, v.Advances))

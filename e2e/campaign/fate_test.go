@@ -18,6 +18,7 @@ import (
 	"dcpos/central/campaign"
 	"dcpos/central/campaign/draw"
 	"dcpos/central/campaign/portal"
+	"dcpos/central/issuance"
 	"dcpos/internal/labclock"
 	"dcpos/lab/institution"
 	"dcpos/lab/institution/api"
@@ -44,6 +45,9 @@ type fates struct {
 	killed map[ending]int
 	end    chan struct{} // now
 	gone   chan struct{} // closed when the centre is dead
+
+	waiting map[string]string // tickets of the waiting list, by envelope
+	folder  string            // of the published files
 }
 
 // ending is where in a request the centre dies.
@@ -82,7 +86,7 @@ func (f *fates) prepare(w *world) {
 	phones := phone.New()
 	f.own, w.phones = f.serve(f.sim.Handler()), f.serve(phones.Handler())
 	w.sms = f.serve(f.fatal(phones.Handler()))
-	banks := f.serve(f.fatal(f.sim.Handler()))
+	banks := f.serve(f.fatal(f.announced(f.sim.Handler())))
 	w.banks, w.choose = map[string]string{}, []string{"ICBC", "BOC", "PSBC"}
 	for _, i := range institution.Institutions() {
 		w.banks[i.Code] = fmt.Sprintf("base_url: %q, api_key: %q", banks+"/"+i.Code+"/v1", f.sim.Key(i.Code))
@@ -133,6 +137,55 @@ func (f *fates) fatal(next http.Handler) http.Handler {
 			<-gone
 		}
 	})
+}
+
+// announced holds each order of somebody who moved up against the published log: she stands
+// in it before anybody is offered anything.
+func (f *fates) announced(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		b, err := io.ReadAll(r.Body)
+		if err != nil {
+			return // the centre is dead
+		}
+		r.Body = io.NopCloser(bytes.NewReader(b))
+		var in struct {
+			Orders []struct {
+				Envelope string `json:"envelope"`
+			} `json:"orders"`
+		}
+		_ = json.Unmarshal(b, &in) // other requests have none
+		f.mu.Lock()
+		waiting, folder := f.waiting, f.folder
+		f.mu.Unlock()
+		for _, o := range in.Orders {
+			ticket, follows := waiting[o.Envelope]
+			if !follows {
+				continue
+			}
+			if lines, err := os.ReadFile(filepath.Join(folder, draw.LogFile)); err != nil || !bytes.Contains(lines, []byte(`"in":"`+ticket+`"`)) {
+				f.Errorf("an order for ticket %s, and the public log does not tell that she moved up, %v", ticket, err)
+			}
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// follow remembers whose envelopes may only come with the log.
+func (f *fates) follow(drawn map[string][]byte) {
+	f.Helper()
+	folder, waiting := f.standing().Folder, map[string]string{}
+	for line := range bytes.Lines(drawn[draw.WaitingFile]) {
+		if text := ticketForm.FindString(string(line)); text != "" {
+			ticket, err := draw.ParseTicket(text)
+			if err != nil {
+				f.Fatal(err)
+			}
+			waiting[issuance.ID(name, ticket)] = text
+		}
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.folder, f.waiting = folder, waiting
 }
 
 // sleep waits a random time below d.
@@ -235,6 +288,7 @@ func (f *fates) through(what string, holds func(p progress) bool) progress {
 func (f *fates) issue(entries map[int]portal.Entry) {
 	f.Helper()
 	drawn := f.published()
+	f.follow(drawn)
 	f.central("campaign", "offer", name, "--claim-until", "2021-02-12 00:00", "--grace", "1h")
 	for _, code := range f.choose {
 		f.central("campaign", "pace", code, "4") // so that a death leaves something to do
@@ -253,17 +307,33 @@ func (f *fates) issue(entries map[int]portal.Entry) {
 	f.through("their claims are booked", func(p progress) bool { return p.Claimed == claims+more })
 	f.set(at("2021-02-18 01:00:00"))
 	p := f.through("everything is back", func(p progress) bool { return p.Standing == "reclaimed" })
-	if again := f.published(); len(again) != len(drawn) {
-		f.Errorf("the published folder had %d files, it has %d", len(drawn), len(again))
-	} else {
-		for file, b := range drawn {
-			if !bytes.Equal(b, again[file]) {
+	f.grown(drawn, unclaimed)
+	f.agree(p, entries, claims+more)
+	f.Logf("issuance: killed %v", f.killed)
+}
+
+// grown holds the published folder against what it was after the draw: what was drawn is as
+// it was, the log has grown by who moved up, and the whole verifies.
+func (f *fates) grown(drawn map[string][]byte, advances int64) {
+	f.Helper()
+	again := f.published()
+	for file, b := range drawn {
+		switch got := again[file]; file {
+		case draw.ManifestFile, draw.SignatureFile:
+		case draw.LogFile:
+			if !bytes.HasPrefix(got, b) {
+				f.Error("the log is not continued")
+			}
+		default:
+			if !bytes.Equal(b, got) {
 				f.Errorf("%s is not what it was after the draw", file)
 			}
 		}
 	}
-	f.agree(p, entries, claims+more)
-	f.Logf("issuance: killed %v", f.killed)
+	var v draw.Verdict
+	if err := json.Unmarshal([]byte(f.run("posctl", "draw", "verify", f.standing().Folder, "--json")), &v); err != nil || v.Advances != advances {
+		f.Errorf("%d moved up, the verdict is %+v, %v", advances, v, err)
+	}
 }
 
 // published are the files of the draw.

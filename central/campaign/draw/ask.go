@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -23,13 +24,15 @@ type Ask struct {
 // askLimit bounds one question to the witness.
 const askLimit = 10 * time.Second
 
-// ErrStale says that the witness has seen another size than the old one: an answer of
-// hers was lost, or somebody else asked.
-var ErrStale = errors.New("the witness has seen another size")
+// Stale says that the witness has seen another size than the old one, and which: an answer
+// of hers was lost, or somebody else asked.
+type Stale struct{ Size int64 }
+
+func (s *Stale) Error() string { return fmt.Sprintf("the witness has seen %d records", s.Size) }
 
 // Cosign sends the checkpoint of the log's first n records, of which the witness saw old
 // before, and returns it with her signature added. Asking again is safe: where her answer
-// was lost it is ErrStale, and she signs the same tree again for old = n.
+// was lost it is a *Stale, and she signs the same tree again for old = n.
 func (a Ask) Cosign(ctx context.Context, l *Log, old, n int64, campaign string, publisher note.Signer) ([]byte, error) {
 	tree, err := l.Tree(n)
 	if err != nil {
@@ -83,7 +86,11 @@ func (a Ask) post(ctx context.Context, body []byte) ([]byte, error) {
 		return nil, err
 	}
 	if answer.StatusCode == http.StatusConflict {
-		return nil, fmt.Errorf("%w: %s", ErrStale, strings.TrimSpace(string(b)))
+		size, err := strconv.ParseInt(strings.TrimSpace(string(b)), 10, 64) // C2SP tlog-witness: the body is her size
+		if err != nil || size < 0 {
+			return nil, fmt.Errorf("%s without her size", answer.Status)
+		}
+		return nil, &Stale{size}
 	}
 	if answer.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("%s: %s", answer.Status, strings.TrimSpace(string(b)))

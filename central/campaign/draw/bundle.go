@@ -1,6 +1,7 @@
 package draw
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -87,12 +88,19 @@ func writeFile(dir, name string, b []byte) error {
 
 // prepared is what stands before the round exists.
 type prepared struct {
-	terms Terms
-	log   *Log
-	seen  []Witnessed // of the terms, of the list
+	terms  Terms   // in force: the last version
+	former []Terms // the versions before it
+	log    *Log
+	seen   []Witnessed // of each version of the terms, then of the list
 }
 
-// readPrepared reads and checks terms, log and the first two checkpoints.
+// list is the log's record of the list, which readPrepared has found.
+func (p prepared) list() Record {
+	r, _ := p.log.List()
+	return r
+}
+
+// readPrepared reads and checks terms, log, and the checkpoints of both.
 func readPrepared(dir string) (prepared, error) {
 	var p prepared
 	b, err := readFile(dir, TermsFile)
@@ -112,13 +120,17 @@ func readPrepared(dir string) (prepared, error) {
 	if p.log, err = DecodeLog(lines); err != nil {
 		return p, fault(LogFile, err)
 	}
-	if len(p.log.Records) < 2 {
+	if _, ok := p.log.List(); !ok {
 		return p, fault(LogFile, errors.New("want the records terms and list"))
 	}
-	if p.log.Records[0].SHA256 != sha256Hex(b) {
-		return p, fault(LogFile, errors.New("record 1: the hash is not that of "+TermsFile))
+	v := p.log.Versions()
+	if p.log.Records[v-1].SHA256 != sha256Hex(b) {
+		return p, fault(LogFile, fmt.Errorf("record %d: the hash is not that of %s", v, TermsFile))
 	}
-	for n := int64(1); n <= 2; n++ {
+	if p.former, err = readFormer(dir, p); err != nil {
+		return p, err
+	}
+	for n := int64(1); n <= v+1; n++ {
 		w, err := readCheckpoint(dir, n, p)
 		if err != nil {
 			return p, err
@@ -126,6 +138,37 @@ func readPrepared(dir string) (prepared, error) {
 		p.seen = append(p.seen, w)
 	}
 	return p, p.inTime()
+}
+
+// readFormer reads the versions of the terms before the one in force. What makes them one
+// campaign's stays the same in all.
+func readFormer(dir string, p prepared) ([]Terms, error) {
+	var all []Terms
+	for n := int64(1); n < p.log.Versions(); n++ {
+		name := FormerTermsFile(n)
+		b, err := readFile(dir, name)
+		if err != nil {
+			return nil, err
+		}
+		t, err := DecodeTerms(b)
+		if err != nil {
+			return nil, fault(name, err)
+		}
+		if p.log.Records[n-1].SHA256 != sha256Hex(b) {
+			return nil, fault(LogFile, fmt.Errorf("record %d: the hash is not that of %s", n, name))
+		}
+		if int64(t.Version) != n {
+			return nil, fault(name, fmt.Errorf("version %d, record %d logs it", t.Version, n))
+		}
+		if err := p.terms.Continues(t); err != nil {
+			return nil, fault(name, err)
+		}
+		all = append(all, t)
+	}
+	if v := p.log.Versions(); int64(p.terms.Version) != v {
+		return nil, fault(TermsFile, fmt.Errorf("version %d, record %d logs it", p.terms.Version, v))
+	}
+	return all, nil
 }
 
 // readCheckpoint verifies the checkpoint after n records against the log.
@@ -145,12 +188,25 @@ func (p prepared) inTime() error {
 	if err != nil {
 		return fault(TermsFile, err)
 	}
-	terms, list := p.seen[0].At, p.seen[1].At
-	if err := p.terms.TermsInTime(terms); err != nil {
-		return fault(CheckpointFile(1), err)
+	v := p.log.Versions()
+	for i, t := range append(slices.Clone(p.former), p.terms) {
+		n := int64(i) + 1
+		if err := t.TermsInTime(p.seen[i].At); err != nil {
+			return fault(CheckpointFile(n), err)
+		}
+		if i > 0 {
+			if err := p.former[i-1].TermsInTime(p.seen[i].At); err != nil { // registration had opened by those before
+				return fault(CheckpointFile(n), err)
+			}
+			if p.seen[i].At.Before(p.seen[i-1].At) {
+				return fault(CheckpointFile(n), errEarlier)
+			}
+		}
 	}
-	return fault(CheckpointFile(2), p.terms.ListInTime(list, round))
+	return fault(CheckpointFile(v+1), p.terms.ListInTime(p.seen[v].At, round))
 }
+
+var errEarlier = errors.New("the witness saw it before the one that it continues")
 
 // drawn is what a seed makes of a list.
 type drawn struct {
@@ -172,7 +228,7 @@ func drawFrom(dir string, p prepared, round Round) (drawn, error) {
 	if err != nil {
 		return drawn{}, err
 	}
-	record := p.log.Records[1]
+	record := p.list()
 	root, err := ParseTicket(record.Root)
 	if err != nil {
 		return drawn{}, fault(LogFile, err)
@@ -188,7 +244,7 @@ func drawFrom(dir string, p prepared, round Round) (drawn, error) {
 		return drawn{}, fault(EntriesFile, err)
 	}
 	if list.Size != record.Size || list.Root != root {
-		return drawn{}, fault(EntriesFile, errors.New("it is not the list that the log's record 2 fixed"))
+		return drawn{}, fault(EntriesFile, fmt.Errorf("it is not the list that the log's record %d fixed", p.log.Versions()+1))
 	}
 	d := drawn{list: list, outcome: selected.decide()}
 	d.files, err = render(p.terms, list, round, randomness, seed, d.outcome)
@@ -209,13 +265,13 @@ func Draw(dir string, round Round) (Outcome, error) {
 		return Outcome{}, err
 	}
 	result := Record{Kind: RecordResult, SHA256: sha256Hex(d.files.transcript)}
-	switch {
-	case len(p.log.Records) == 2:
+	switch logged, ok := p.log.Result(); {
+	case !ok:
 		if _, err := p.log.Append(result); err != nil {
 			return Outcome{}, fault(LogFile, err)
 		}
-	case p.log.Records[2] != result:
-		return Outcome{}, fault(LogFile, errors.New("record 3 is another result"))
+	case logged != result:
+		return Outcome{}, fault(LogFile, fmt.Errorf("record %d is another result", p.log.Versions()+2))
 	}
 	roundBytes, err := encodeJSON(round)
 	if err != nil {
@@ -279,6 +335,45 @@ func Seal(dir string, publisher note.Signer) error {
 		return err
 	}
 	return writeFile(dir, SignatureFile, signed)
+}
+
+// Sealed reports that the signed manifest tells of terms, log and checkpoints as they lie in
+// the folder now. It does not look at what a draw writes once, nor at the signature.
+func Sealed(dir string) bool {
+	b, err := readFile(dir, ManifestFile)
+	if err != nil {
+		return false
+	}
+	var m Manifest
+	signed, err := readFile(dir, SignatureFile)
+	if err != nil || decodeJSON(b, &m) != nil || !bytes.HasPrefix(signed, []byte(manifestText(m.Campaign, b))) {
+		return false
+	}
+	listed := map[string]File{}
+	for _, f := range m.Files {
+		if grows(f.Name) {
+			listed[f.Name] = f
+		}
+	}
+	names, err := fileNames(dir)
+	if err != nil {
+		return false
+	}
+	for _, name := range names {
+		if !grows(name) {
+			continue
+		}
+		if f, err := hashFile(dir, name); err != nil || f != listed[name] {
+			return false
+		}
+		delete(listed, name)
+	}
+	return len(listed) == 0
+}
+
+// grows tells the files that come or change while a campaign goes on.
+func grows(name string) bool {
+	return name == LogFile || strings.HasPrefix(name, "checkpoint-") || strings.HasPrefix(name, "terms")
 }
 
 func manifestText(campaign string, manifest []byte) string {

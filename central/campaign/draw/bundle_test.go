@@ -291,6 +291,67 @@ func TestAdvancesFollowTheWaitingList(t *testing.T) {
 	}
 }
 
+// TestForgedAdvancesAreNamed: whoever has the publisher's key, and even the witness's help,
+// cannot let somebody else move up, leave somebody out or change the order; the record is named.
+func TestForgedAdvancesAreNamed(t *testing.T) {
+	s := newStage(t, nil)
+	s.publish(t, entries(300, s.terms))
+	o := s.draw(t)
+	const moves = 4
+	genuine := make([]draw.Record, moves)
+	for i := range genuine {
+		genuine[i] = draw.Record{Kind: draw.RecordAdvance, Out: o.Winners[3*i].Ticket.String(), In: o.Waiting[i].Ticket.String(), Reason: "unclaimed"}
+	}
+	swapped := func(r []draw.Record) []draw.Record { r[1].In, r[2].In = r[2].In, r[1].In; return r }
+	for name, c := range map[string]struct {
+		change func(r []draw.Record) []draw.Record
+		place  string
+	}{
+		"genuine":             {func(r []draw.Record) []draw.Record { return r }, ""},
+		"the first dropped":   {func(r []draw.Record) []draw.Record { return r[1:] }, "log.jsonl: record 4:"},
+		"one dropped":         {func(r []draw.Record) []draw.Record { return slices.Delete(r, 2, 3) }, "log.jsonl: record 6:"},
+		"two out of order":    {swapped, "log.jsonl: record 5:"},
+		"somebody else":       {func(r []draw.Record) []draw.Record { r[3].In = o.Waiting[7].Ticket.String(); return r }, "log.jsonl: record 7:"},
+		"a winner moves up":   {func(r []draw.Record) []draw.Record { r[0].In = o.Winners[1].Ticket.String(); return r }, "log.jsonl: record 4:"},
+		"nobody moves up":     {func(r []draw.Record) []draw.Record { r[1].In = ""; return r }, "log.jsonl: record 5:"},
+		"who has none is out": {func(r []draw.Record) []draw.Record { r[2].Out = o.Waiting[8].Ticket.String(); return r }, "log.jsonl: record 6:"},
+		"one twice":           {func(r []draw.Record) []draw.Record { return slices.Insert(r, 1, r[0]) }, "log.jsonl: record 5:"},
+	} {
+		for _, help := range []bool{false, true} { // of the witness
+			t.Run(fmt.Sprintf("%s, witnessed %v", name, help), func(t *testing.T) {
+				c2, signed := s.copy(t), s.copy(t)
+				for _, r := range genuine {
+					signed.record(t, r, at("2021-02-10 12:00:00"))
+				}
+				records := c.change(slices.Clone(genuine))
+				if help {
+					for _, r := range records {
+						c2.record(t, r, at("2021-02-10 12:00:00"))
+					}
+				} else {
+					c2 = signed
+					l := &draw.Log{}
+					for _, r := range append(slices.Clone(s.log.Records), records...) {
+						_, err := l.Append(r)
+						must(t, err)
+					}
+					lines, err := l.Encode()
+					must(t, err)
+					c2.write(t, draw.LogFile, lines)
+				}
+				c2.seal(t)
+				if !draw.Sealed(c2.dir) {
+					t.Error("it was sealed just now")
+				}
+				_, err := draw.Verify(c2.dir, nil)
+				if got := fmt.Sprint(err); (c.place == "") != (err == nil) || !strings.HasPrefix(got, c.place) && err != nil {
+					t.Errorf("got %v, want %q", err, c.place)
+				}
+			})
+		}
+	}
+}
+
 // copy is the stage with a folder, a log and a witness of its own, all as they are now.
 func (s *stage) copy(tb testing.TB) *stage {
 	tb.Helper()

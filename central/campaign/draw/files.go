@@ -22,6 +22,11 @@ const (
 	SignatureFile  = "manifest.txt"
 )
 
+// FormerTermsFile is the name of a version of the terms that another one has followed.
+func FormerTermsFile(version int64) string {
+	return "terms-" + strconv.FormatInt(version, 10) + ".json"
+}
+
 // CheckpointFile is the name of the checkpoint after n records.
 func CheckpointFile(n int64) string { return "checkpoint-" + strconv.FormatInt(n, 10) + ".txt" }
 

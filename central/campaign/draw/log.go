@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"golang.org/x/mod/sumdb/tlog"
@@ -12,9 +13,10 @@ import (
 // RecordKind is what a record of the log says.
 type RecordKind string
 
-// The kinds, in the order in which they come; advances may follow.
+// The kinds, in the order in which they come: each version of the terms, list, result;
+// advances may follow.
 const (
-	RecordTerms   RecordKind = "terms"   // the terms are these
+	RecordTerms   RecordKind = "terms"   // the terms are these, instead of any before
 	RecordList    RecordKind = "list"    // the list is this
 	RecordResult  RecordKind = "result"  // the result is this
 	RecordAdvance RecordKind = "advance" // a winner dropped out and the next on the waiting list moved up
@@ -34,16 +36,53 @@ type Record struct {
 	Reason string `json:"reason,omitempty"`
 }
 
-// maxRecords bounds a campaign's log: three decisions and an advance for each envelope.
-const maxRecords = 3 + maxCount
+// MaxVersions bounds the versions of a campaign's terms.
+const MaxVersions = 99
+
+// maxRecords bounds a campaign's log: its versions, list, result, and an advance for each
+// envelope.
+const maxRecords = MaxVersions + 2 + maxCount
+
+// Line is the record as a line of log.jsonl, with its line feed: what the tree is over.
+func (r Record) Line() ([]byte, error) { return encodeJSON(r) }
 
 // Log is one campaign's decisions so far. Its tree (RFC 6962) is over the records'
 // canonical bytes.
 type Log struct {
 	Records []Record
 
-	hashes []tlog.Hash // stored hashes of the tree, in tlog's order
-	leaves int64
+	hashes   []tlog.Hash // stored hashes of the tree, in tlog's order
+	leaves   int64
+	versions int64
+}
+
+// Versions is how many versions of the terms it begins with; the last one is in force.
+func (l *Log) Versions() int64 { return l.versions }
+
+// List is the record of the list, if it is there.
+func (l *Log) List() (Record, bool) { return l.after(1) }
+
+// Result is the record of the result, if it is there.
+func (l *Log) Result() (Record, bool) { return l.after(2) }
+
+// after is the n-th record that follows the terms.
+func (l *Log) after(n int64) (Record, bool) {
+	if at := l.versions + n; l.versions > 0 && at <= l.leaves {
+		return l.Records[at-1], true
+	}
+	return Record{}, false
+}
+
+// Advances are the records after the result, in order.
+func (l *Log) Advances() []Record {
+	return l.Records[min(l.leaves, l.versions+2):]
+}
+
+// Clone is a log of its own with the same records.
+func (l *Log) Clone() *Log {
+	c := *l
+	c.Records, c.hashes = slices.Clone(l.Records), slices.Clone(l.hashes)
+	return &c
 }
 
 // Append adds a record and returns the tree with it.
@@ -61,21 +100,35 @@ func (l *Log) Append(r Record) (tlog.Tree, error) {
 	}
 	l.hashes = append(l.hashes, more...)
 	l.leaves++
+	if r.Kind == RecordTerms {
+		l.versions++
+	}
 	l.Records = append(l.Records, r)
 	return l.Tree(l.leaves)
 }
 
+// next is the kind that follows the last record; after terms others may follow too.
+func (l *Log) next() RecordKind {
+	if l.leaves == 0 {
+		return RecordTerms
+	}
+	switch l.Records[l.leaves-1].Kind {
+	case RecordTerms:
+		return RecordList
+	case RecordList:
+		return RecordResult
+	case RecordResult, RecordAdvance:
+	}
+	return RecordAdvance
+}
+
 // fits holds the records to their order: terms, list, result, then advances.
 func (l *Log) fits(r Record) error {
-	n := len(l.Records)
-	want := RecordAdvance
-	if n < 3 {
-		want = []RecordKind{RecordTerms, RecordList, RecordResult}[n]
-	}
+	n, want := len(l.Records), l.next()
 	if n >= maxRecords {
 		return fmt.Errorf("log: more than %d records", maxRecords)
 	}
-	if r.Kind != want {
+	if another := r.Kind == RecordTerms && l.versions == l.leaves && l.versions < MaxVersions; r.Kind != want && !another {
 		return fmt.Errorf("log: record %d is %.20q, want %s", n+1, r.Kind, want)
 	}
 	blank := Record{Kind: r.Kind}
@@ -153,21 +206,27 @@ func (l *Log) Encode() ([]byte, error) {
 // DecodeLog reads log.jsonl.
 func DecodeLog(b []byte) (*Log, error) {
 	l := &Log{}
-	for n := 1; len(b) > 0; n++ {
+	return l, l.Extend(b)
+}
+
+// Extend appends lines of log.jsonl. After an error the log holds those before it.
+func (l *Log) Extend(b []byte) error {
+	for len(b) > 0 {
+		n := l.leaves + 1
 		end := bytes.IndexByte(b, '\n') + 1
 		if end == 0 {
-			return nil, fmt.Errorf("log.jsonl:%d: no line feed at its end", n)
+			return fmt.Errorf("log.jsonl:%d: no line feed at its end", n)
 		}
 		var r Record
 		if err := decodeJSON(b[:end], &r); err != nil {
-			return nil, fmt.Errorf("log.jsonl:%d: %w", n, err)
+			return fmt.Errorf("log.jsonl:%d: %w", n, err)
 		}
 		if _, err := l.Append(r); err != nil {
-			return nil, fmt.Errorf("log.jsonl:%d: %w", n, err)
+			return fmt.Errorf("log.jsonl:%d: %w", n, err)
 		}
 		b = b[end:]
 	}
-	return l, nil
+	return nil
 }
 
 // Origin is the first line of the log's checkpoints (C2SP tlog-checkpoint): what the

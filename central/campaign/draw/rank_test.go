@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
-	"math"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -212,63 +211,4 @@ func TestThreadsDoNotMatter(t *testing.T) {
 			t.Errorf("%d threads: other winners", n)
 		}
 	}
-}
-
-// TestFairness draws many times: each entrant wins as often as chance lets her. The test
-// is a fixed computation (no randomness of its own), so it cannot fail by bad luck.
-func TestFairness(t *testing.T) {
-	const entrants, envelopes, draws = 200, 20, 5000
-	list := make([]draw.Ticket, entrants)
-	for i := range list {
-		list[i] = sha256.Sum256(binary.BigEndian.AppendUint32(nil, uint32(i)))
-	}
-	wins := make([]float64, entrants)
-	pairs := make([]float64, entrants) // how often an entrant and the next win together
-	again := make([]float64, entrants) // how often an entrant wins in two draws one after the other
-	last := make([]bool, entrants)
-	keys := make([][]byte, entrants)
-	order := make([]int, entrants)
-	for d := range draws {
-		seed := draw.Seed([32]byte{1}, [32]byte{2}, entrants, sha256.Sum256(binary.BigEndian.AppendUint32(nil, uint32(d))))
-		for i, ticket := range list {
-			m := hmac.New(sha256.New, seed[:])
-			m.Write(ticket[:])
-			keys[i], order[i] = m.Sum(nil), i
-		}
-		slices.SortFunc(order, func(a, b int) int { return bytes.Compare(keys[a], keys[b]) })
-		won := make([]bool, entrants)
-		for _, i := range order[:envelopes] {
-			won[i] = true
-			wins[i]++
-		}
-		for i := range entrants {
-			if won[i] && won[(i+1)%entrants] {
-				pairs[i]++
-			}
-			if won[i] && last[i] {
-				again[i]++
-			}
-		}
-		last = won
-	}
-	p := float64(envelopes) / entrants
-	chi := chiSquare(wins, draws*p) / (1 - p)
-	if limit := entrants + 5*math.Sqrt(2*entrants); chi > limit {
-		t.Errorf("wins: chi-square %.1f, limit %.1f", chi, limit)
-	}
-	both := p * float64(envelopes-1) / (entrants - 1)
-	if chi, limit := chiSquare(pairs, draws*both)/(1-both), entrants+5*math.Sqrt(2*entrants); chi > limit {
-		t.Errorf("neighbours: chi-square %.1f, limit %.1f", chi, limit)
-	}
-	if chi, limit := chiSquare(again, (draws-1)*p*p)/(1-p*p), entrants+5*math.Sqrt(2*entrants); chi > limit {
-		t.Errorf("draws one after the other: chi-square %.1f, limit %.1f", chi, limit)
-	}
-}
-
-func chiSquare(got []float64, want float64) float64 {
-	sum := 0.0
-	for _, g := range got {
-		sum += (g - want) * (g - want) / want
-	}
-	return sum
 }

@@ -26,7 +26,7 @@ const (
 )
 
 // Terms say what is drawn. They are signed and witnessed before registration opens and
-// never change.
+// never change; until then another version may follow, and is witnessed in time as well.
 type Terms struct {
 	Format     string          `json:"format"`
 	Campaign   string          `json:"campaign"`
@@ -125,7 +125,7 @@ func (t Terms) Check() error {
 		return fmt.Errorf("terms: format %.20q, want %s", t.Format, Format)
 	case !nameForm.MatchString(t.Campaign):
 		return fmt.Errorf("terms: campaign %.40q", t.Campaign)
-	case t.Version < 1:
+	case t.Version < 1 || t.Version > MaxVersions:
 		return fmt.Errorf("terms: version %d", t.Version)
 	case !t.Env.Valid():
 		return fmt.Errorf("terms: env %.8q, want live or lab", t.Env)
@@ -242,6 +242,20 @@ func decodeJSON[T any](b []byte, into *T) error {
 }
 
 func hexOf(b [32]byte) string { return hex.EncodeToString(b[:]) }
+
+// Continues refuses to be a later version of other terms: a campaign keeps its name, its
+// world, the two who sign, and whether it is practice.
+func (t Terms) Continues(former Terms) error {
+	switch {
+	case t.Campaign != former.Campaign:
+		return fmt.Errorf("terms: campaign %.40q, the next version is of %.40q", former.Campaign, t.Campaign)
+	case t.Env != former.Env || t.Practice != former.Practice:
+		return errors.New("terms: env and practice are the same in all versions")
+	case t.Publisher != former.Publisher || t.Witness != former.Witness:
+		return errors.New("terms: publisher and witness are the same in all versions")
+	}
+	return nil
+}
 
 // TermsInTime refuses terms that the witness saw after registration had opened.
 func (t Terms) TermsInTime(seen time.Time) error {

@@ -49,6 +49,7 @@ func ParseTrust(r io.Reader) (Trust, error) {
 // Verdict is what verification found of a bundle in which everything fits.
 type Verdict struct {
 	Campaign      string    `json:"campaign"`
+	Version       int64     `json:"version"` // of the terms that were in force: the last one
 	Practice      bool      `json:"practice"`
 	Authenticated bool      `json:"authenticated"` // both keys are those of the trust
 	Publisher     string    `json:"publisher"`     // fingerprint
@@ -98,8 +99,11 @@ func Verify(dir string, trust *Trust) (Verdict, error) {
 	if err := compareResult(dir, p, d); err != nil {
 		return Verdict{}, err
 	}
-	if err := replay(p.log.Records[3:], d.outcome); err != nil {
+	if err := replay(p.log, d.outcome); err != nil {
 		return Verdict{}, fault(LogFile, err)
+	}
+	if err := compareCheckpoints(dir, p); err != nil {
+		return Verdict{}, err
 	}
 	return verdict(p, d, trust != nil)
 }
@@ -111,11 +115,11 @@ func verdict(p prepared, d drawn, authenticated bool) (Verdict, error) {
 	}
 	at, err := TimeOf(p.terms.Beacon.Chain, p.terms.Beacon.Round)
 	return Verdict{
-		Campaign: p.terms.Campaign, Practice: p.terms.Practice, Authenticated: authenticated,
+		Campaign: p.terms.Campaign, Version: p.log.Versions(), Practice: p.terms.Practice, Authenticated: authenticated,
 		Publisher: Fingerprint(p.terms.Publisher), Witness: Fingerprint(p.terms.Witness),
-		Entries: d.list.Size, Winners: t.Winners, Waiting: t.Waiting, Advances: int64(len(p.log.Records) - 3),
+		Entries: d.list.Size, Winners: t.Winners, Waiting: t.Waiting, Advances: int64(len(p.log.Advances())),
 		Round: t.Round, Root: t.Root, Seed: t.Seed,
-		TermsSeen: p.seen[0].At.UTC(), ListSeen: p.seen[1].At.UTC(), RoundTime: at.UTC(),
+		TermsSeen: p.seen[p.log.Versions()-1].At.UTC(), ListSeen: p.seen[p.log.Versions()].At.UTC(), RoundTime: at.UTC(),
 	}, fault(TermsFile, err)
 }
 
@@ -196,8 +200,7 @@ func checkSignature(dir string, t Terms, manifest []byte) error {
 	return nil
 }
 
-// compareResult compares the published result with the one that was computed, and the
-// checkpoints of the log's later records with the log.
+// compareResult compares the published result with the one that was computed.
 func compareResult(dir string, p prepared, d drawn) error {
 	for _, f := range []struct {
 		name string
@@ -211,14 +214,14 @@ func compareResult(dir string, p prepared, d drawn) error {
 			return fault(f.name+":"+strconv.Itoa(differs(got, f.want)), errors.New("it is not what the draw gives"))
 		}
 	}
-	records := p.log.Records
-	if len(records) < 3 {
+	result, ok := p.log.Result()
+	if !ok {
 		return fault(LogFile, errors.New("want the record result"))
 	}
-	if records[2].SHA256 != sha256Hex(d.files.transcript) {
-		return fault(LogFile, errors.New("record 3: the hash is not that of "+TranscriptFile))
+	if result.SHA256 != sha256Hex(d.files.transcript) {
+		return fault(LogFile, fmt.Errorf("record %d: the hash is not that of %s", p.log.Versions()+2, TranscriptFile))
 	}
-	return compareCheckpoints(dir, p)
+	return nil
 }
 
 // compareCheckpoints wants a checkpoint of the result and of the log's end, each seen by
@@ -232,10 +235,10 @@ func compareCheckpoints(dir string, p prepared) error {
 	for _, name := range names {
 		there[name] = true
 	}
-	last := p.seen[1].At
-	end := int64(len(p.log.Records))
-	for n := int64(3); n <= end; n++ {
-		if !there[CheckpointFile(n)] && n != 3 && n != end {
+	v, end := p.log.Versions(), int64(len(p.log.Records))
+	last := p.seen[v].At
+	for n := v + 2; n <= end; n++ {
+		if !there[CheckpointFile(n)] && n != v+2 && n != end {
 			continue
 		}
 		w, err := readCheckpoint(dir, n, p)
@@ -243,19 +246,25 @@ func compareCheckpoints(dir string, p prepared) error {
 			return err
 		}
 		if w.At.Before(last) {
-			return fault(CheckpointFile(n), errors.New("the witness saw it before the one that it continues"))
+			return fault(CheckpointFile(n), errEarlier)
 		}
 		last = w.At
 		delete(there, CheckpointFile(n))
 	}
 	for _, name := range []string{
 		TermsFile, EntriesFile, LogFile, RoundFile, WinnersFile, WaitingFile, TranscriptFile,
-		ManifestFile, SignatureFile, CheckpointFile(1), CheckpointFile(2),
+		ManifestFile, SignatureFile, CheckpointFile(v), CheckpointFile(v + 1),
 	} {
 		delete(there, name)
 	}
-	for name := range there {
-		return fault(name, errors.New("a file that belongs to no bundle"))
+	for n := int64(1); n < v; n++ {
+		delete(there, FormerTermsFile(n))
+		delete(there, CheckpointFile(n))
+	}
+	for _, name := range names {
+		if there[name] {
+			return fault(name, errors.New("a file that belongs to no bundle"))
+		}
 	}
 	return nil
 }
@@ -276,7 +285,7 @@ func differs(a, b []byte) int {
 
 // replay holds each advance to the rule: who drops out had an envelope, and the first
 // who waits in the same stratum moves up. There is never a second draw.
-func replay(advances []Record, o Outcome) error {
+func replay(l *Log, o Outcome) error {
 	holds := map[string]string{} // ticket → stratum
 	for _, w := range o.Winners {
 		holds[w.Ticket.String()] = w.Stratum
@@ -285,10 +294,11 @@ func replay(advances []Record, o Outcome) error {
 	for _, w := range o.Waiting {
 		waiting[w.Stratum] = append(waiting[w.Stratum], w.Ticket.String())
 	}
-	for i, a := range advances {
+	first := int(l.Versions()) + 3
+	for i, a := range l.Advances() {
 		stratum, ok := holds[a.Out]
 		if !ok {
-			return fmt.Errorf("record %d: %s has no envelope to lose", i+4, a.Out)
+			return fmt.Errorf("record %d: %s has no envelope to lose", first+i, a.Out)
 		}
 		delete(holds, a.Out)
 		next := ""
@@ -297,7 +307,7 @@ func replay(advances []Record, o Outcome) error {
 			holds[next] = stratum
 		}
 		if a.In != next {
-			return fmt.Errorf("record %d: %q moves up, the next on the waiting list is %q", i+4, a.In, next)
+			return fmt.Errorf("record %d: %q moves up, the next on the waiting list is %q", first+i, a.In, next)
 		}
 	}
 	return nil

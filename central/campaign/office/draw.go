@@ -22,7 +22,7 @@ func (o *Office) Close(ctx context.Context, name, by string) (Campaign, error) {
 		return c, err
 	}
 	switch now := o.now(); {
-	case !c.Seen[2].IsZero():
+	case !c.ListSeen().IsZero():
 		return c, o.lay(c)
 	case c.State(now) == Void:
 		return c, pos.FieldError(pos.ErrIllegalMove, "campaign", errors.New("terms or list were not witnessed in time: no draw would verify"))
@@ -35,7 +35,7 @@ func (o *Office) Close(ctx context.Context, name, by string) (Campaign, error) {
 	if err := sweep(o.Dir(name)); err != nil {
 		return c, err
 	}
-	if len(c.Log.Records) == 1 {
+	if _, frozen := c.Log.List(); !frozen {
 		list, err := o.entries(ctx, c, by, true)
 		if err != nil {
 			return c, err
@@ -46,7 +46,7 @@ func (o *Office) Close(ctx context.Context, name, by string) (Campaign, error) {
 		}
 	}
 	inTime := func(seen time.Time) error { return c.Terms.ListInTime(seen, c.RoundAt) }
-	if c, err = o.cosign(ctx, c, 2, inTime); err != nil {
+	if c, err = o.cosign(ctx, c, int64(c.Version)+1, inTime); err != nil {
 		return c, err
 	}
 	return c, o.lay(c)
@@ -60,7 +60,7 @@ func (o *Office) Draw(ctx context.Context, name string, round draw.Round, by str
 		return c, err
 	}
 	switch now := o.now(); {
-	case c.Seen[2].IsZero():
+	case c.ListSeen().IsZero():
 		return c, pos.FieldError(pos.ErrIllegalMove, "campaign", errors.New("the list was not co-signed: close registration first"))
 	case now.Before(c.RoundAt):
 		return c, pos.FieldError(pos.ErrIllegalMove, "round", fmt.Errorf("nobody can know round %d before %s", c.Terms.Beacon.Round, shanghai(c.RoundAt)))
@@ -80,13 +80,30 @@ func (o *Office) Draw(ctx context.Context, name string, round draw.Round, by str
 	if c, err = o.decide(ctx, c, round, by); err != nil {
 		return c, err
 	}
-	if c, err = o.cosign(ctx, c, 3, nil); err != nil {
+	if c, err = o.cosign(ctx, c, int64(c.Version)+2, nil); err != nil {
 		return c, err
 	}
-	if err := o.lay(c); err != nil {
-		return c, err
+	return c, o.seal(c)
+}
+
+// Announce makes public what was logged since the draw, moves of the waiting list: it has the
+// log co-signed as it is now, and lays and seals the bundle with it. Again, it is a repeat.
+func (o *Office) Announce(ctx context.Context, name string) error {
+	c, err := o.again(ctx, name) // another room has logged it
+	if err != nil {
+		return err
 	}
-	return c, draw.Seal(o.Dir(name), o.cfg.Desk.Publisher)
+	if c.ResultSeen().IsZero() {
+		return pos.FieldError(pos.ErrIllegalMove, "campaign", errors.New("it was not drawn yet"))
+	}
+	if c, err = o.cosign(ctx, c, int64(len(c.Log.Records)), nil); err != nil {
+		return err
+	}
+	if _, err := os.Stat(filepath.Join(o.Dir(name), draw.ManifestFile)); err != nil && c.Round != nil { // the folder is of another machine
+		_, err := o.Draw(ctx, name, *c.Round, "centre")
+		return err
+	}
+	return o.tidy(c)
 }
 
 // decide computes the result in the folder and logs it.
@@ -99,7 +116,7 @@ func (o *Office) decide(ctx context.Context, c Campaign, round draw.Round, by st
 		return c, err
 	}
 	list, err := o.entries(ctx, c, by, false)
-	if err != nil || hex.EncodeToString(list.Root[:]) != c.Log.Records[1].Root { // a damaged file: the store makes it again
+	if fixed, _ := c.Log.List(); err != nil || hex.EncodeToString(list.Root[:]) != fixed.Root { // a damaged file: the store makes it again
 		if _, err = o.entries(ctx, c, by, true); err != nil {
 			return c, err
 		}
@@ -107,7 +124,7 @@ func (o *Office) decide(ctx context.Context, c Campaign, round draw.Round, by st
 	if _, err := draw.Draw(dir, round); err != nil {
 		return c, err
 	}
-	if len(c.Log.Records) > 2 {
+	if _, logged := c.Log.Result(); logged {
 		return c, nil
 	}
 	transcript, err := os.ReadFile(filepath.Join(dir, draw.TranscriptFile)) //nolint:gosec // our folder

@@ -13,17 +13,62 @@ import (
 	"dcpos/central/campaign/draw"
 )
 
+// shown is how many records the folder tells of: no move of the waiting list before it is
+// witnessed, so that a bundle always verifies.
+func (c Campaign) shown() int64 {
+	n := min(int64(len(c.Log.Records)), int64(c.Version)+2)
+	for seen := range c.Seen {
+		n = max(n, seen)
+	}
+	return n
+}
+
+// tidy lays the folder and, where a bundle was sealed in it, seals it with what is new.
+func (o *Office) tidy(c Campaign) error {
+	dir := o.Dir(c.Definition.Name)
+	if _, err := os.Stat(filepath.Join(dir, draw.ManifestFile)); err != nil || draw.Sealed(dir) && !o.stale(c) {
+		return o.lay(c)
+	}
+	return o.seal(c)
+}
+
+// stale reports that the folder does not tell of the last record yet.
+func (o *Office) stale(c Campaign) bool {
+	_, err := os.Stat(filepath.Join(o.Dir(c.Definition.Name), draw.CheckpointFile(c.shown())))
+	return err != nil
+}
+
+// seal lays the folder and signs what is there.
+func (o *Office) seal(c Campaign) error {
+	o.folder.Lock()
+	defer o.folder.Unlock()
+	if err := o.layAll(c); err != nil {
+		return err
+	}
+	return draw.Seal(o.Dir(c.Definition.Name), o.cfg.Desk.Publisher)
+}
+
 // lay puts into the campaign's folder what may be known now: terms, log, checkpoints.
 func (o *Office) lay(c Campaign) error {
+	o.folder.Lock()
+	defer o.folder.Unlock()
+	return o.layAll(c)
+}
+
+func (o *Office) layAll(c Campaign) error {
 	dir := o.Dir(c.Definition.Name)
 	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // it is published
 		return fmt.Errorf("folder of campaign: %w", err)
 	}
-	lines, err := c.Log.Encode()
+	shown := draw.Log{Records: c.Log.Records[:c.shown()]}
+	lines, err := shown.Encode()
 	if err != nil {
 		return err
 	}
 	files := map[string][]byte{draw.TermsFile: c.TermsText, draw.LogFile: lines}
+	for _, e := range c.Former {
+		files[draw.FormerTermsFile(int64(e.Version))] = e.TermsText
+	}
 	for n, text := range c.Checkpoints {
 		files[draw.CheckpointFile(n)] = text
 	}

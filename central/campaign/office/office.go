@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"path/filepath"
 	"sync"
 	"time"
@@ -47,10 +48,13 @@ type Office struct {
 	cfg Config
 	now func() time.Time
 
+	folder  sync.Mutex // held while published files are written
 	mu      sync.Mutex
 	known   map[string]campaign.Published // by hash: opening one checks its fence
+	logs    map[string]readLog            // by campaign: what was verified before
 	desks   map[string]*register.Desk
 	results map[string]Results
+	moved   map[string]moved
 	all     []Campaign
 	readAt  time.Time
 }
@@ -67,7 +71,9 @@ func New(cfg Config) (*Office, error) {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	return &Office{
-		cfg: cfg, now: cfg.Desk.Now, known: map[string]campaign.Published{}, desks: map[string]*register.Desk{}, results: map[string]Results{},
+		cfg: cfg, now: cfg.Desk.Now, known: map[string]campaign.Published{}, logs: map[string]readLog{},
+		desks: map[string]*register.Desk{}, results: map[string]Results{},
+		moved: map[string]moved{},
 	}, nil
 }
 
@@ -104,28 +110,67 @@ func (s State) Text() pos.Text {
 	return pos.Text{ZH: string(s), EN: string(s)}
 }
 
-// Campaign is a published campaign and what its log says.
-type Campaign struct {
+// Edition is one version as it was published, with its terms.
+type Edition struct {
 	campaign.Published
 	PublishedMS int64
 	Terms       draw.Terms
 	TermsText   []byte
-	Log         *draw.Log
+}
+
+// Campaign is a published campaign and what its log says.
+type Campaign struct {
+	Edition               // the newest version: the one in force
+	Former      []Edition // those before it, the first first
+	Log         *draw.Log // everybody's: not to be appended to
 	Checkpoints map[int64][]byte
 	Seen        map[int64]time.Time // when the witness saw so many records
 	RoundAt     time.Time           // when the round can be known
 	Round       *draw.Round         // nil before the draw
+}
 
-	records [][]byte
+// TermsSeen is when the witness saw the version in force; zero: not yet.
+func (c Campaign) TermsSeen() time.Time { return c.Seen[int64(c.Version)] }
+
+// ListSeen is when she saw the list.
+func (c Campaign) ListSeen() time.Time { return c.Seen[int64(c.Version)+1] }
+
+// ResultSeen is when she saw the result.
+func (c Campaign) ResultSeen() time.Time { return c.Seen[int64(c.Version)+2] }
+
+// Entries is how many the frozen list has; 0 before.
+func (c Campaign) Entries() int64 {
+	r, _ := c.Log.List()
+	return r.Size
+}
+
+// opening is the moment by which the version in force must have been witnessed: nobody may
+// have registered by it, nor by the one that it follows.
+func (c Campaign) opening() time.Time {
+	from := c.Definition.Register.From
+	if n := len(c.Former); n > 0 && c.Former[n-1].Definition.Register.From.Before(from) {
+		return c.Former[n-1].Definition.Register.From
+	}
+	return from
+}
+
+// termsInTime refuses terms that the witness saw when registration had opened.
+func (c Campaign) termsInTime(seen time.Time) error {
+	if n := len(c.Former); n > 0 {
+		if err := c.Former[n-1].Terms.TermsInTime(seen); err != nil {
+			return err
+		}
+	}
+	return c.Terms.TermsInTime(seen)
 }
 
 // State is where it stands at a moment.
 func (c Campaign) State(now time.Time) State {
 	w := c.Definition.Register
 	switch {
-	case !c.Seen[3].IsZero():
+	case !c.ResultSeen().IsZero():
 		return Drawn
-	case c.Seen[1].IsZero() && !now.Before(w.From), c.Seen[2].IsZero() && !now.Before(c.RoundAt):
+	case c.TermsSeen().IsZero() && !now.Before(c.opening()), c.ListSeen().IsZero() && !now.Before(c.RoundAt):
 		return Void
 	case now.Before(w.From):
 		return Published
@@ -174,32 +219,23 @@ func (o *Office) Campaign(ctx context.Context, name string) (Campaign, error) {
 
 // open verifies what lies in the store.
 func (o *Office) open(k Kept) (c Campaign, err error) {
-	p, ok := o.known[k.Hash]
-	if !ok {
-		if p, err = campaign.Open(k.Text, k.Area); err != nil {
-			return c, err
+	for i, e := range k.Editions {
+		if i > 0 {
+			c.Former = append(c.Former, c.Edition)
 		}
-		o.known[k.Hash] = p
+		if c.Edition, err = o.edition(e); err != nil {
+			return c, fmt.Errorf("version %d: %w", e.Version, err)
+		}
+		if c.Version != i+1 {
+			return c, fmt.Errorf("version %d in the place of %d", c.Version, i+1)
+		}
 	}
-	c = Campaign{Published: p, PublishedMS: k.PublishedMS, TermsText: k.Terms, Checkpoints: k.Checkpoints, Seen: map[int64]time.Time{}, records: k.Records}
-	if c.Terms, err = draw.DecodeTerms(k.Terms); err != nil {
-		return c, err
-	}
-	if c.Terms.Definition != p.Hash {
-		return c, errors.New("its terms are of another definition")
-	}
+	c.Checkpoints = k.Checkpoints
 	if c.RoundAt, err = draw.TimeOf(c.Terms.Beacon.Chain, c.Terms.Beacon.Round); err != nil {
 		return c, err
 	}
-	if c.Log, err = draw.DecodeLog(bytes.Join(k.Records, nil)); err != nil {
+	if c.Log, c.Seen, err = o.readLog(k, c.Terms); err != nil {
 		return c, err
-	}
-	for n, text := range k.Checkpoints {
-		w, err := c.Log.Witnessed(text, n, c.Terms)
-		if err != nil {
-			return c, fmt.Errorf("checkpoint %d: %w", n, err)
-		}
-		c.Seen[n] = w.At
 	}
 	if len(k.Round) > 0 {
 		c.Round = new(draw.Round)
@@ -208,6 +244,64 @@ func (o *Office) open(k Kept) (c Campaign, err error) {
 		}
 	}
 	return c, nil
+}
+
+func (o *Office) edition(k KeptEdition) (e Edition, err error) {
+	p, ok := o.known[k.Hash]
+	if !ok {
+		if p, err = campaign.Open(k.Text, k.Area); err != nil {
+			return e, err
+		}
+		o.known[k.Hash] = p
+	}
+	e = Edition{Published: p, PublishedMS: k.PublishedMS, TermsText: k.Terms}
+	if e.Terms, err = draw.DecodeTerms(k.Terms); err != nil {
+		return e, err
+	}
+	if e.Terms.Definition != p.Hash || e.Terms.Version != p.Version {
+		return e, errors.New("its terms are of another definition")
+	}
+	return e, nil
+}
+
+// readLog is what of a campaign's log was verified. It is never changed, only replaced.
+type readLog struct {
+	log  *draw.Log
+	seen map[int64]time.Time
+}
+
+// readLog decodes records and verifies checkpoints; what was there before is not done again.
+func (o *Office) readLog(k Kept, t draw.Terms) (*draw.Log, map[int64]time.Time, error) {
+	have := o.logs[k.Name]
+	if have.log == nil {
+		have = readLog{&draw.Log{}, map[int64]time.Time{}}
+	}
+	known := len(have.log.Records)
+	if len(k.Records) == known && len(k.Checkpoints) == len(have.seen) {
+		return have.log, have.seen, nil
+	}
+	next := readLog{have.log, maps.Clone(have.seen)}
+	if len(k.Records) < known {
+		return nil, nil, fmt.Errorf("the log has %d records, it had %d", len(k.Records), known)
+	}
+	if len(k.Records) > known {
+		next.log = have.log.Clone()
+		if err := next.log.Extend(bytes.Join(k.Records[known:], nil)); err != nil {
+			return nil, nil, err
+		}
+	}
+	for n, text := range k.Checkpoints {
+		if _, ok := next.seen[n]; ok {
+			continue
+		}
+		w, err := next.log.Witnessed(text, n, t)
+		if err != nil {
+			return nil, nil, fmt.Errorf("checkpoint %d: %w", n, err)
+		}
+		next.seen[n] = w.At
+	}
+	o.logs[k.Name] = next
+	return next.log, next.seen, nil
 }
 
 // Desk is the campaign's desk. Its registration opens only when the terms were witnessed.
@@ -242,18 +336,14 @@ func (o *Office) Dir(name string) string { return filepath.Join(o.cfg.Folder, na
 
 // append keeps the next record and returns the campaign with it.
 func (o *Office) append(ctx context.Context, c Campaign, r draw.Record, by string) (Campaign, error) {
-	next, err := draw.DecodeLog(bytes.Join(c.records, nil)) // c.Log is everybody's
-	if err == nil {
-		_, err = next.Append(r)
+	next := c.Log.Clone()
+	if _, err := next.Append(r); err != nil {
+		return c, err
 	}
+	record, err := r.Line()
 	if err != nil {
 		return c, err
 	}
-	lines, err := next.Encode()
-	if err != nil {
-		return c, err
-	}
-	record := lines[bytes.LastIndexByte(lines[:len(lines)-1], '\n')+1:]
 	name := c.Definition.Name
 	if err := o.cfg.Store.Append(ctx, name, int64(len(next.Records)), record, by); err != nil {
 		return c, err
@@ -277,9 +367,15 @@ func (o *Office) cosign(ctx context.Context, c Campaign, n int64, inTime func(se
 		return c, nil
 	}
 	name := c.Definition.Name
-	text, err := o.cfg.Ask.Cosign(ctx, c.Log, n-1, n, name, o.cfg.Desk.Publisher)
-	if errors.Is(err, draw.ErrStale) { // she has seen it: her answer was lost
-		text, err = o.cfg.Ask.Cosign(ctx, c.Log, n, n, name, o.cfg.Desk.Publisher)
+	var old int64
+	for m := range c.Seen {
+		if m < n {
+			old = max(old, m)
+		}
+	}
+	text, err := o.cfg.Ask.Cosign(ctx, c.Log, old, n, name, o.cfg.Desk.Publisher)
+	if stale, ok := errors.AsType[*draw.Stale](err); ok && stale.Size > old && stale.Size <= n { // an answer of hers was lost
+		text, err = o.cfg.Ask.Cosign(ctx, c.Log, stale.Size, n, name, o.cfg.Desk.Publisher)
 	}
 	if err != nil {
 		return c, unwitnessed(err)

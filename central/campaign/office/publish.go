@@ -28,8 +28,10 @@ const defaultDraw = time.Hour
 // minMargin is the least time between close and round.
 const minMargin = time.Minute
 
-// Check says what would be refused, without the store.
-func (o *Office) Check(d Draft) (campaign.Published, draw.Terms, error) {
+// Check says what would be refused of a first version, without the store.
+func (o *Office) Check(d Draft) (campaign.Published, draw.Terms, error) { return o.check(d, 1) }
+
+func (o *Office) check(d Draft, version int) (campaign.Published, draw.Terms, error) {
 	none, noTerms := campaign.Published{}, draw.Terms{}
 	def := d.Definition
 	if def.Env != o.cfg.Env {
@@ -44,7 +46,7 @@ func (o *Office) Check(d Draft) (campaign.Published, draw.Terms, error) {
 	if d.DrawAt.After(def.Spend.Until) {
 		return none, noTerms, pos.FieldError(pos.ErrBadRequest, "draw_at", errors.New("the envelopes would have expired"))
 	}
-	p, err := campaign.Publish(def, 1, d.Area)
+	p, err := campaign.Publish(def, version, d.Area)
 	if err != nil {
 		return none, noTerms, err
 	}
@@ -76,7 +78,7 @@ func (o *Office) Publish(ctx context.Context, d Draft) (Campaign, error) {
 	}
 	name := p.Definition.Name
 	if now := o.now(); !now.Before(p.Definition.Register.From) {
-		if c, err := o.Campaign(ctx, name); err == nil && c.Hash == p.Hash && !c.Seen[1].IsZero() {
+		if c, err := o.Campaign(ctx, name); err == nil && c.Hash == p.Hash && !c.TermsSeen().IsZero() {
 			return c, nil
 		}
 		return Campaign{}, pos.FieldError(pos.ErrIllegalMove, "register", errors.New("registration would be open already: what rules it is published before"))
@@ -115,7 +117,7 @@ func (o *Office) witnessTerms(ctx context.Context, c Campaign, by string) (Campa
 			return c, err
 		}
 	}
-	if c, err = o.cosign(ctx, c, 1, c.Terms.TermsInTime); err != nil {
+	if c, err = o.cosign(ctx, c, int64(c.Version), c.termsInTime); err != nil {
 		return c, err
 	}
 	return c, o.lay(c)

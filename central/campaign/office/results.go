@@ -35,7 +35,7 @@ func (o *Office) Results(ctx context.Context, c Campaign) (Results, error) {
 	if ok {
 		return r, nil
 	}
-	if c.Seen[3].IsZero() || c.Round == nil {
+	if c.ResultSeen().IsZero() || c.Round == nil {
 		return nil, pos.FieldError(pos.ErrIllegalMove, "campaign", errors.New("it was not drawn yet"))
 	}
 	r, err := o.readResults(c)
@@ -53,6 +53,58 @@ func (o *Office) Results(ctx context.Context, c Campaign) (Results, error) {
 	return r, nil
 }
 
+// Move is what the waiting list's moves did to an entry.
+type Move struct {
+	Up     bool      // she moved up, to an envelope of Face
+	Passed bool      // her envelope passed to who waited
+	Face   pos.Money // of the envelope
+}
+
+// moved are the moves of a log as far as it was read; it is only replaced.
+type moved struct {
+	n     int64
+	moves map[draw.Ticket]Move
+}
+
+// Moves are those of the waiting list that are witnessed, by ticket.
+func (o *Office) Moves(ctx context.Context, c Campaign) (map[draw.Ticket]Move, error) {
+	n := c.shown()
+	o.mu.Lock()
+	have := o.moved[c.Hash]
+	o.mu.Unlock()
+	if have.moves != nil && have.n == n {
+		return have.moves, nil
+	}
+	results, err := o.Results(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	moves := map[draw.Ticket]Move{}
+	for _, r := range c.Log.Records[min(n, int64(c.Version)+2):n] {
+		out, err := draw.ParseTicket(r.Out)
+		if err != nil {
+			return nil, err
+		}
+		gone := moves[out]
+		if !gone.Up {
+			gone.Face = results[out].Face
+		}
+		moves[out] = Move{Up: gone.Up, Passed: true, Face: gone.Face}
+		if r.In == "" {
+			continue
+		}
+		next, err := draw.ParseTicket(r.In)
+		if err != nil {
+			return nil, err
+		}
+		moves[next] = Move{Up: true, Face: gone.Face}
+	}
+	o.mu.Lock()
+	o.moved[c.Hash] = moved{n, moves}
+	o.mu.Unlock()
+	return moves, nil
+}
+
 func (o *Office) readResults(c Campaign) (Results, error) {
 	dir := o.Dir(c.Definition.Name)
 	b, err := os.ReadFile(filepath.Join(dir, draw.TranscriptFile)) //nolint:gosec // our folder
@@ -60,7 +112,7 @@ func (o *Office) readResults(c Campaign) (Results, error) {
 		return nil, fmt.Errorf("read transcript: %w", err)
 	}
 	var t draw.Transcript
-	if sum(b) != c.Log.Records[2].SHA256 {
+	if logged, _ := c.Log.Result(); sum(b) != logged.SHA256 {
 		return nil, errors.New("transcript.json is not the one that was logged")
 	}
 	if err := json.Unmarshal(b, &t); err != nil {

@@ -40,12 +40,14 @@ func (o *Office) Tend(ctx context.Context) {
 func (o *Office) tend(ctx context.Context, c Campaign) (step string, err error) {
 	now := o.now()
 	switch state := c.State(now); {
-	case state == Published && c.Seen[1].IsZero():
+	case state == Published && c.TermsSeen().IsZero():
 		_, err = o.witnessTerms(ctx, c, "centre")
 		return "witness terms", err
-	case state == Closed && c.Seen[2].IsZero():
+	case state == Closed && c.ListSeen().IsZero():
 		_, err = o.Close(ctx, c.Definition.Name, "centre")
 		return "close", err
+	case state == Drawn && c.Seen[int64(len(c.Log.Records))].IsZero():
+		return "announce", o.Announce(ctx, c.Definition.Name)
 	}
 	if due := c.Definition.Spend.Until.AddDate(0, 0, c.Definition.Registration.KeepDays); !now.Before(due) {
 		desk, err := o.desk(c.Published)
@@ -54,7 +56,7 @@ func (o *Office) tend(ctx context.Context, c Campaign) (step string, err error) 
 		}
 		return "destroy personal data", err
 	}
-	return "folder", o.lay(c) // also where another centre took the step
+	return "folder", o.tidy(c) // also where another centre took the step
 }
 
 func (o *Office) complain(ctx context.Context, name, step string, err error) {

@@ -5,6 +5,7 @@ import (
 
 	"dcpos/central/campaign"
 	"dcpos/central/ledger"
+	"dcpos/pos"
 )
 
 // Publication is what is kept when a campaign is published.
@@ -16,15 +17,20 @@ type Publication struct {
 	By        string
 }
 
-// Kept is a published campaign as it lies in the store.
-type Kept struct {
-	Name        string
+// KeptEdition is a published version as it lies in the store.
+type KeptEdition struct {
 	Version     int
 	Text        []byte // of the definition
 	Area        []byte
 	Hash        string
 	PublishedMS int64
 	Terms       []byte
+}
+
+// Kept is a published campaign as it lies in the store.
+type Kept struct {
+	Name        string
+	Editions    []KeptEdition    // by version, from 1
 	Records     [][]byte         // lines of log.jsonl
 	Checkpoints map[int64][]byte // by number of records
 	Round       []byte           // round.json; empty before the draw
@@ -45,4 +51,25 @@ type Store interface {
 	// PutCheckpoint keeps the first checkpoint of n records that is offered.
 	PutCheckpoint(ctx context.Context, name string, n int64, text []byte) error
 	PutRound(ctx context.Context, name string, text []byte, by string) error
+
+	// Propose keeps a revision for a second person, at most one of a campaign at a time
+	// (pos.ErrKeyConflict); the same again is a repeat.
+	Propose(ctx context.Context, r Revision) error
+	// Revisions are those that wait, by number.
+	Revisions(ctx context.Context) ([]Revision, error)
+	// Reject closes one.
+	Reject(ctx context.Context, r Revision, by string) error
+	// Revise carries one out, all or nothing: definition, terms, the log's record of them, and
+	// the budget's change, of which the fund must cover what is more. It is refused if the
+	// revision does not wait any more, or does not follow the newest version.
+	Revise(ctx context.Context, r Revision, change Change) error
+}
+
+// Change is what a new version does besides being published.
+type Change struct {
+	Record []byte              // of the log, with its line feed
+	More   pos.Money           // of the budget; below 0: less
+	Money  *ledger.Transaction // nil where the budget stays
+	Fund   string              // account that must cover what is more
+	By     string              // who confirms it
 }

@@ -130,6 +130,8 @@ type Found struct {
 	Rank        int64             `json:"rank,omitempty"`
 	Face        pos.Money         `json:"face_fen,omitempty"`
 	Place       int64             `json:"waiting_place,omitempty"`
+	MovedUp     bool              `json:"moved_up,omitempty" doc:"of waiting: somebody did not claim, and the envelope of face_fen is hers now"`
+	PassedOn    bool              `json:"passed_on,omitempty" doc:"it was not claimed in time and passed to who waited"`
 }
 
 type (
@@ -319,7 +321,14 @@ func (p *Portal) find(ctx context.Context, name, query, source string) (f Found,
 		return f, err
 	}
 	x := results[r.Entry.Ticket]
+	moves, err := p.cfg.Office.Moves(ctx, c)
+	if err != nil {
+		return f, err
+	}
 	f.Rank, f.Face, f.Place = x.Rank, x.Face, x.Place
+	if m := moves[r.Entry.Ticket]; m.Up || m.Passed {
+		f.MovedUp, f.PassedOn, f.Face = m.Up, m.Passed, m.Face
+	}
 	switch {
 	case x.Rank > 0:
 		f.Outcome = Won

@@ -24,7 +24,28 @@ const (
 	areaFile       = "area.geojson"
 )
 
-var checkpointForm = regexp.MustCompile(`^checkpoint-[1-9][0-9]{0,8}\.txt$`)
+var (
+	numberedForm = regexp.MustCompile(`^(checkpoint-[1-9][0-9]{0,8}\.txt|terms-[1-9][0-9]?\.json)$`)
+	formerForm   = regexp.MustCompile(`^(definition|area)-([1-9][0-9]?)\.(json|geojson)$`)
+)
+
+// former is the definition or the area of a version that another one has followed; nil: there
+// is none of that name.
+func former(c office.Campaign, name string) []byte {
+	m := formerForm.FindStringSubmatch(name)
+	if m == nil {
+		return nil
+	}
+	for _, e := range c.Former {
+		switch n := strconv.Itoa(e.Version); name {
+		case "definition-" + n + ".json":
+			return e.Text
+		case "area-" + n + ".geojson":
+			return e.Area
+		}
+	}
+	return nil
+}
 
 // published is a file that may be fetched.
 type published struct {
@@ -39,7 +60,7 @@ func bundled(name string) bool {
 		draw.ManifestFile, draw.SignatureFile:
 		return true
 	}
-	return checkpointForm.MatchString(name)
+	return numberedForm.MatchString(name)
 }
 
 // ready holds results back until they are witnessed and sealed: nobody learns them
@@ -47,9 +68,9 @@ func bundled(name string) bool {
 func ready(c office.Campaign, name string) bool {
 	switch name {
 	case draw.EntriesFile:
-		return !c.Seen[2].IsZero()
+		return !c.ListSeen().IsZero()
 	case draw.RoundFile, draw.WinnersFile, draw.WaitingFile, draw.TranscriptFile, draw.ManifestFile, draw.SignatureFile:
-		return !c.Seen[3].IsZero()
+		return !c.ResultSeen().IsZero()
 	}
 	return true
 }
@@ -59,6 +80,12 @@ func (p *Portal) files(c office.Campaign) ([]published, error) {
 	all := []published{{definitionFile, int64(len(c.Text))}}
 	if len(c.Area) > 0 {
 		all = append(all, published{areaFile, int64(len(c.Area))})
+	}
+	for _, e := range c.Former {
+		all = append(all, published{fmt.Sprintf("definition-%d.json", e.Version), int64(len(e.Text))})
+		if len(e.Area) > 0 {
+			all = append(all, published{fmt.Sprintf("area-%d.geojson", e.Version), int64(len(e.Area))})
+		}
 	}
 	entries, err := os.ReadDir(p.cfg.Office.Dir(c.Definition.Name))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -89,6 +116,11 @@ func (p *Portal) file(w http.ResponseWriter, r *http.Request) {
 	case areaFile:
 		w.Header().Set("Content-Type", "application/geo+json")
 		_, _ = w.Write(c.Area) // likewise
+		return
+	}
+	if b := former(c, name); len(b) > 0 {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write(b) // likewise
 		return
 	}
 	if !bundled(name) || !ready(c, name) {

@@ -91,6 +91,9 @@ func (d *Drawn) Waiting(ctx context.Context, name, stratum string, after int64, 
 	return part(l.waiting[stratum], after, limit), err
 }
 
+// Announce implements issuance.Source.
+func (d *Drawn) Announce(ctx context.Context, name string) error { return d.Office.Announce(ctx, name) }
+
 func part(all []issuance.Winner, after int64, limit int) []issuance.Winner {
 	from := min(max(after, 0), int64(len(all)))
 	return all[from:min(int64(len(all)), from+int64(limit))]
@@ -175,8 +178,6 @@ func Statement(ctx context.Context, o *office.Office, desk *issuance.Desk, db *s
 		f.Envelopes += n
 		f.Face += p.Faces[s]
 	}
-	if len(c.Log.Records) > 1 {
-		f.Registered = c.Log.Records[1].Size
-	}
+	f.Registered = c.Entries()
 	return statement.Make(f), nil
 }

@@ -38,13 +38,15 @@ function own(e) {
   list.push(['ok', t(`全体排序第 ${e.position} 位`, `${e.position} in the order of all`)]);
   list.push(['ok', e.outcome === 'won' ? t(`中签:名次 ${e.rank},红包 ${yuan(e.face_fen)}`, `won: rank ${e.rank}, envelope of ${yuan(e.face_fen)}`)
     : e.outcome === 'waiting' ? t(`候补第 ${e.place} 位`, `place ${e.place} on the waiting list`) : t('未中签', 'not drawn')]);
+  if (e.moved_up) list.push(['ok', t('有人未领取,您已递补,见公开日志', 'somebody did not claim and you moved up: the public log says so')]);
+  if (e.passed_on) list.push(['ok', t('红包未按时领取,已由候补者递补,见公开日志', 'the envelope was not claimed in time and passed to who waited: the public log says so')]);
   return list;
 }
 
 function all(v) {
   return [
     ['ok', t(`全部文件与清单一致`, 'every file is the one of the manifest')],
-    ['ok', t(`规则于 ${when(v.terms_seen)} 见证,早于报名开始`, `terms witnessed ${when(v.terms_seen)}, before registration opened`)],
+    ['ok', t(`规则第 ${v.version} 版生效,于 ${when(v.terms_seen)} 见证,早于报名开始`, `version ${v.version} of the terms was in force, witnessed ${when(v.terms_seen)}, before registration opened`)],
     ['ok', t(`名单 ${v.entries} 人于 ${when(v.list_seen)} 见证,早于随机数 ${when(v.round_time)}`, `list of ${v.entries} witnessed ${when(v.list_seen)}, before the randomness of ${when(v.round_time)}`)],
     ['ok', t(`重新抽签:中签 ${v.winners},候补 ${v.waiting},与公布逐字节一致`, `drawn again: ${v.winners} winners, ${v.waiting} waiting, byte for byte as published`)],
     v.unchecked.includes('signatures') ? ['skip', t('签名:此浏览器不支持 Ed25519,未核验', 'signatures: this browser lacks Ed25519, not checked')] : ['ok', t(`发布方 ${v.publisher} 与见证方 ${v.witness} 的签名有效`, `signatures of publisher ${v.publisher} and witness ${v.witness} fit`)],

@@ -2,10 +2,10 @@
 // the first (posctl draw verify). It needs nothing but the published files and WebCrypto.
 //
 //   verify(files, {progress})  files: Map of name → Uint8Array
-//     → {campaign, practice, entries, winners, waiting, root, seed, round, unchecked: […], …}
+//     → {campaign, version (of the terms in force), practice, entries, winners, waiting, root, seed, round, unchecked: […], …}
 //     throws Fault {file, message} for the first thing that does not fit
 //   checkEntry(verdict, entry) entry: the entrant's file
-//     → {index, path, outcome, rank, face_fen, place, key}
+//     → {index, path, outcome, rank, face_fen, place, key, moved_up, passed_on}
 //
 // It leaves one thing to posctl: the beacon's own signature (BLS12-381, which no browser
 // has), and says so in unchecked; where the browser lacks Ed25519 it says that too.
@@ -80,7 +80,7 @@ const roundTime = (t) => CHAINS[t.beacon.chain].genesis + (t.beacon.round - 1) *
 const checkTerms = (t, file = 'terms.json') => {
   const bad = (ok, what) => need(ok, file, what);
   bad(t.format === 'draw-v1', 'format');
-  bad(like(NAME, t.campaign) && whole(t.version, 1, 2 ** 31), 'campaign and version');
+  bad(like(NAME, t.campaign) && whole(t.version, 1, MOST_VERSIONS), 'campaign and version');
   bad(t.env === 'live' || t.env === 'lab', 'env');
   bad(typeof t.practice === 'boolean' && like(HASH, t.definition), 'practice or definition');
   const from = moment(file, t.register?.from), until = moment(file, t.register?.until);
@@ -196,15 +196,18 @@ const climb = async (leaf, path) => {
   return h;
 };
 
-// ---- the log
-const KINDS = ['terms', 'list', 'result'];
+// ---- the log: each version of the terms, the list, the result, advances
+const follows = (before) => ({ terms: 'list', list: 'result' })[before] ?? (before ? 'advance' : 'terms');
+const MOST_VERSIONS = 99;
 const readLog = (b, file = 'log.jsonl') => {
   const text = textOf(file, b);
   need(text === '' || text.endsWith('\n'), file, 'no line feed at its end');
   const lines = text.split('\n').slice(0, -1);
+  let before;
   return lines.map((line, i) => {
     const raw = bytesOf(line + '\n'), r = canonical(file, raw, recordShape);
-    const kind = KINDS[i] ?? 'advance';
+    const another = r.kind === 'terms' && before === 'terms' && i < MOST_VERSIONS, kind = another ? 'terms' : follows(before);
+    before = kind;
     need(r.kind === kind, file, `record ${i + 1} is not ${kind}`);
     const fields = { terms: ['sha256'], list: ['root', 'size'], result: ['sha256'], advance: ['out', 'in', 'reason'] }[kind];
     need(RECORD.every((n) => r[n] === undefined || fields.includes(n)), file, `record ${i + 1} has fields of another kind`);
@@ -272,17 +275,20 @@ const decide = (order, t, envelopes) => {
   }
   return { winners, waiting };
 };
-const replay = (advances, winners, waiting, file = 'log.jsonl') => {
+const replay = (advances, winners, waiting, first, file = 'log.jsonl') => {
+  const moves = [];
   const holds = new Map(winners.map((w) => [w.ticket, w.stratum])), queue = new Map();
   for (const w of waiting) queue.set(w.stratum, [...(queue.get(w.stratum) ?? []), w.ticket]);
   for (const [i, a] of advances.entries()) {
-    need(holds.has(a.out), file, `record ${i + 4}: nothing to lose`);
+    need(holds.has(a.out), file, `record ${first + i}: nothing to lose`);
     const stratum = holds.get(a.out);
     holds.delete(a.out);
     const next = queue.get(stratum)?.shift();
     if (next !== undefined) holds.set(next, stratum);
-    need(a.in === next, file, `record ${i + 4}: not the next on the waiting list`);
+    need(a.in === next, file, `record ${first + i}: not the next on the waiting list`);
+    moves.push(a);
   }
+  return moves;
 };
 
 const FIXED = ['terms.json', 'entries.csv', 'log.jsonl', 'round.json', 'winners.csv', 'waiting.csv', 'transcript.json', 'manifest.json', 'manifest.txt'];
@@ -310,14 +316,16 @@ const checkManifest = async (files) => {
   return { m, raw };
 };
 
-// checkpoints verifies 1, 2, 3, the last, and those between that are there.
-const checkCheckpoints = async (files, t, records, keys, times) => {
+// checkpoints verifies those of each version of the terms, of list and result, the last, and
+// those between that are there. versions are the terms, the one in force last.
+const checkCheckpoints = async (files, versions, records, keys) => {
+  const v = versions.length, { terms: t, times } = versions.at(-1);
   const origin = `dcpos/draw/${t.campaign}`, leaves = await Promise.all(records.map((r) => leafHash(r.raw)));
   let unchecked = false, last = 0n;
   const seen = [];
   for (let n = 1; n <= records.length; n++) {
     const file = `checkpoint-${n}.txt`;
-    if (!files.has(file) && n > 3 && n < records.length) continue;
+    if (!files.has(file) && n > v + 2 && n < records.length) continue;
     const note = await openNote(file, files.get(file) ?? no(file, 'missing'), keys);
     need(note.found.size === 2 && note.strangers === 0, file, 'want the signatures of publisher and witness, and no others');
     unchecked ||= note.unchecked;
@@ -325,18 +333,39 @@ const checkCheckpoints = async (files, t, records, keys, times) => {
     need(note.text === `${origin}\n${n}\n${root}\n`, file, `not the tree of the log's first ${n} records`);
     const at = seconds(note.found.get(keys[1]));
     need(at > 0n && at <= 2n ** 40n, file, 'a time that is none');
-    need(n < 3 || at >= last, file, 'the witness saw it before the one that it continues');
+    need(n === v + 1 || at >= last, file, 'the witness saw it before the one that it continues'); // the list's own times are held below
     last = at;
     seen[n] = Number(at);
   }
-  need(seen[1] * 1000 < times.from, 'checkpoint-1.txt', 'the terms were witnessed after registration opened');
-  need(seen[2] * 1000 >= times.until, 'checkpoint-2.txt', 'the list was witnessed before registration closed');
-  need(seen[2] < roundTime(t), 'checkpoint-2.txt', 'the list was witnessed when the round could be known');
+  for (const [i, x] of versions.entries()) {
+    need(seen[i + 1] * 1000 < x.times.from, `checkpoint-${i + 1}.txt`, 'the terms were witnessed after registration opened');
+    need(i === 0 || seen[i + 1] * 1000 < versions[i - 1].times.from, `checkpoint-${i + 1}.txt`, 'the terms were witnessed after registration opened by those before');
+  }
+  need(seen[v + 1] * 1000 >= times.until, `checkpoint-${v + 1}.txt`, 'the list was witnessed before registration closed');
+  need(seen[v + 1] < roundTime(t), `checkpoint-${v + 1}.txt`, 'the list was witnessed when the round could be known');
   for (const name of files.keys()) {
     const m = /^checkpoint-([1-9]\d*)\.txt$/.exec(name);
-    need(FIXED.includes(name) || (m && Number(m[1]) <= records.length), name, 'a file that belongs to no bundle');
+    const old = /^terms-([1-9]\d*)\.json$/.exec(name);
+    need(FIXED.includes(name) || (m && Number(m[1]) <= records.length) || (old && Number(old[1]) < v), name, 'a file that belongs to no bundle');
   }
   return { seen, unchecked };
+};
+
+// readVersions reads every version of the terms and holds each against its record.
+const readVersions = async (get, records) => {
+  const v = records.filter((r) => r.kind === 'terms').length, all = [];
+  for (let n = 1; n <= v; n++) {
+    const file = n < v ? `terms-${n}.json` : 'terms.json', raw = get(file), terms = canonical(file, raw, termsShape), times = checkTerms(terms, file);
+    const hash = await sha256(raw);
+    need(records[n - 1].sha256 === hex(hash), 'log.jsonl', `record ${n}: the hash is not that of ${file}`);
+    need(terms.version === n, file, `not version ${n}`);
+    all.push({ terms, times, hash });
+  }
+  const last = all.at(-1).terms;
+  for (const [i, { terms }] of all.entries()) {
+    need(['campaign', 'env', 'practice', 'publisher', 'witness'].every((k) => terms[k] === last[k]), `terms-${i + 1}.json`, 'not the same campaign in all versions');
+  }
+  return all;
 };
 
 const csv = (head, rows) => bytesOf([head, ...rows].map((r) => r + '\n').join(''));
@@ -345,14 +374,14 @@ const csv = (head, rows) => bytesOf([head, ...rows].map((r) => r + '\n').join(''
 export async function verify(files, { progress = () => {} } = {}) {
   const { m, raw } = await checkManifest(files);
   const get = (name) => files.get(name) ?? no(name, 'missing');
-  const termsBytes = get('terms.json'), t = canonical('terms.json', termsBytes, termsShape), times = checkTerms(t);
+  const t = canonical('terms.json', get('terms.json'), termsShape);
+  checkTerms(t);
   const publisher = asPublisher(await keyOf('terms.json', t.publisher, 1)), witness = asWitness(await keyOf('terms.json', t.witness, 4));
   need(publisher.name !== witness.name && !t.publisher.endsWith(t.witness.slice(-40)), 'terms.json', 'publisher and witness are one party');
   const records = readLog(get('log.jsonl'));
-  need(records.length >= 3, 'log.jsonl', 'want the records terms, list and result');
-  const termsHash = await sha256(termsBytes);
-  need(records[0].sha256 === hex(termsHash), 'log.jsonl', 'record 1: the hash is not that of terms.json');
-  const { seen, unchecked: plain } = await checkCheckpoints(files, t, records, [publisher, witness], times);
+  const versions = await readVersions(get, records), v = versions.length, { hash: termsHash, times } = versions.at(-1);
+  need(records.length >= v + 2, 'log.jsonl', 'want the records terms, list and result');
+  const { seen, unchecked: plain } = await checkCheckpoints(files, versions, records, [publisher, witness]);
   const signed = await openNote('manifest.txt', get('manifest.txt'), [publisher]);
   need(signed.found.size === 1 && signed.strangers === 0 && signed.text === `dcpos/draw-bundle/${m.campaign}\n${await sha256hex(raw)}\n`, 'manifest.txt', 'it signs another manifest');
   need(m.campaign === t.campaign && m.practice === t.practice, 'manifest.json', 'campaign or practice is not what the terms say');
@@ -366,7 +395,7 @@ export async function verify(files, { progress = () => {} } = {}) {
   const entries = readEntries(get('entries.csv'), t);
   const leaves = await inBatches(entries.length, (i) => leafHash(bytesOf(entries[i].line)), (n, of) => progress(0.5 * n / of));
   const tree = await levels(leaves), root = leaves.length ? tree.at(-1)[0] : await sha256(new Uint8Array());
-  need(records[1].root === hex(root) && records[1].size === entries.length, 'entries.csv', "it is not the list that the log's record 2 fixed");
+  need(records[v].root === hex(root) && records[v].size === entries.length, 'entries.csv', `it is not the list that the log's record ${v + 1} fixed`);
   const seed = await sha256(join(bytesOf('draw-v1'), termsHash, root, big64(entries.length), randomness));
   const order = await rank(entries, t, seed, (n, of) => progress(0.5 + 0.5 * n / of));
   const { winners, waiting } = decide(order, t, times.envelopes);
@@ -384,15 +413,15 @@ export async function verify(files, { progress = () => {} } = {}) {
   for (const [name, want] of [['winners.csv', winnersFile], ['waiting.csv', waitingFile], ['transcript.json', transcript]]) {
     need(same(get(name), want), name, 'it is not what the draw gives');
   }
-  need(records[2].sha256 === await sha256hex(transcript), 'log.jsonl', 'record 3: the hash is not that of transcript.json');
-  replay(records.slice(3), winners, waiting);
+  need(records[v + 1].sha256 === await sha256hex(transcript), 'log.jsonl', `record ${v + 2}: the hash is not that of transcript.json`);
+  const moves = replay(records.slice(v + 2), winners, waiting, v + 3);
   progress(1);
   return {
-    campaign: t.campaign, practice: t.practice, entries: entries.length, winners: winners.length, waiting: waiting.length, advances: records.length - 3,
-    root: hex(root), seed: hex(seed), round: round.round, terms_seen: seen[1], list_seen: seen[2], round_time: roundTime(t),
+    campaign: t.campaign, version: v, practice: t.practice, entries: entries.length, winners: winners.length, waiting: waiting.length, advances: moves.length,
+    root: hex(root), seed: hex(seed), round: round.round, terms_seen: seen[v], list_seen: seen[v + 1], round_time: roundTime(t),
     publisher: (await sha256hex(bytesOf(t.publisher))).slice(0, 16), witness: (await sha256hex(bytesOf(t.witness))).slice(0, 16),
     unchecked: ['beacon', ...(plain || signed.unchecked ? ['signatures'] : [])],
-    terms: t, keys: { publisher }, order, tree, lines: entries, rootBytes: root,
+    terms: t, keys: { publisher }, order, tree, lines: entries, rootBytes: root, moves,
   };
 }
 
@@ -420,6 +449,6 @@ export async function checkEntry(v, entry) {
   const e = v.order.find((x) => x.ticket === ticket);
   return {
     index, path: path.length, outcome: e.won ? 'won' : e.place ? 'waiting' : 'lost', rank: e.rank, face_fen: e.face, place: e.place, key: e.key,
-    position: v.order.indexOf(e) + 1, unchecked: note.unchecked,
+    position: v.order.indexOf(e) + 1, moved_up: v.moves.some((m) => m.in === ticket), passed_on: v.moves.some((m) => m.out === ticket), unchecked: note.unchecked,
   };
 }
