@@ -199,6 +199,15 @@ func Parse(b []byte) (Definition, error) {
 	return d, d.Check()
 }
 
+// YAML writes the definition as Parse reads it, such as to change it.
+func (d Definition) YAML() ([]byte, error) {
+	b, err := yaml.Marshal(d)
+	if err != nil {
+		return nil, fmt.Errorf("write definition: %w", err)
+	}
+	return b, nil
+}
+
 // Shipped returns the campaigns that come with the program, sorted by name.
 func Shipped() ([]Definition, error) {
 	names, err := fs.Glob(shipped, "definitions/*.yaml")

@@ -47,6 +47,12 @@ func (w *Window) UnmarshalYAML(node *yaml.Node) error {
 	return nil
 }
 
+// MarshalYAML writes what UnmarshalYAML reads, to the second: the last one belongs to it.
+func (w Window) MarshalYAML() (any, error) {
+	text := func(t time.Time) string { return t.In(pos.Shanghai()).Format(time.DateTime) }
+	return map[string]string{"from": text(w.From), "until": text(w.Until.Add(-time.Second))}, nil
+}
+
 // ParseFirst reads the first moment of a window.
 func ParseFirst(s string) (time.Time, error) {
 	if t, err := parse(time.DateOnly, s); err == nil {

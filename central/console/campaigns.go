@@ -31,6 +31,12 @@ type Campaigns interface {
 	// Check says what would be published, or refuses the draft with the field and the reason.
 	Check(ctx context.Context, d CampaignDraft) (CheckedDraft, error)
 	Publish(ctx context.Context, d CampaignDraft, by string) error
+	// Published is the newest version of a published campaign, as a draft of the next one.
+	Published(ctx context.Context, name string) (CampaignDraft, error)
+	// ProposeVersion asks for a draft as the next version of its campaign; another person
+	// confirms or rejects it by DecideVersion.
+	ProposeVersion(ctx context.Context, d CampaignDraft, reason, by string) error
+	DecideVersion(ctx context.Context, number int64, confirm bool, by string) error
 
 	// Offer begins to give a drawn campaign's envelopes out; again with the same terms is a repeat.
 	Offer(ctx context.Context, name string, terms OfferTerms, by string) error
@@ -94,12 +100,33 @@ type CampaignVersion struct {
 	Text        string // the canonical definition, indented
 }
 
+// VersionChange is one field that the next version of a definition has differently.
+type VersionChange struct {
+	Field    string
+	Text     pos.Text
+	Old, New string
+}
+
+// ProposedVersion is a next version that one person asks for; another one decides.
+type ProposedVersion struct {
+	Number  int64
+	Version int
+	Hash    string
+	Reason  string
+	By      string
+	AtMS    int64
+	More    pos.Money // of the budget; below 0: less
+	Changes []VersionChange
+}
+
 // CampaignFile is all that a page shows of a campaign.
 type CampaignFile struct {
 	CampaignLine
 	Steps    []CampaignStep     `json:"-"`
 	Facts    []CampaignFact     `json:"-"`
 	Versions []CampaignVersion  `json:"-"`
+	Next     *ProposedVersion   `json:"-"`                  // nil: none waits
+	Changing bool               `json:"-"`                  // a next version may still be proposed
 	Progress *CampaignProgress  `json:"progress,omitempty"` // nil before the issuance begins
 	Open     []CampaignProposal `json:"open,omitempty"`
 	Lates    []LateEnvelope     `json:"lates,omitempty"`
@@ -164,7 +191,7 @@ type LateEnvelope struct {
 // CampaignProposal is what one person asks for; another one decides.
 type CampaignProposal struct {
 	Number   int64    `json:"number"`
-	What     string   `json:"what"` // cancel, honour, refuse
+	What     string   `json:"what"` // cancel, honour, refuse; version: a next version of the definition
 	Text     pos.Text `json:"-"`
 	Campaign string   `json:"campaign"`
 	Payment  string   `json:"payment,omitempty"`
@@ -212,6 +239,7 @@ func (c *Console) campaignRoutes() {
 	c.mux.Handle("POST /console/campaigns/{name}/pace", c.form(Operator, c.withCampaigns(c.paceCampaign)))
 	c.mux.Handle("POST /console/campaigns/{name}/propose", c.form(Operator, c.withCampaigns(c.proposeCampaign)))
 	c.mux.Handle("POST /console/campaigns/{name}/decide", c.form(Approver, c.withCampaigns(c.decideCampaign)))
+	c.mux.Handle("POST /console/campaigns/{name}/version", c.form(Approver, c.withCampaigns(c.decideVersion)))
 	c.mux.Handle("GET /console/campaigns/{name}/plausibility", c.page(Viewer, c.withCampaigns(c.plausibility)))
 	c.mux.Handle("GET /console/campaigns/{name}/statement", c.page(Viewer, c.withCampaigns(c.campaignStatement)))
 	c.mux.Handle("GET /console/campaigns/{name}/statement/{file}", c.page(Viewer, c.withCampaigns(c.exportStatement)))
@@ -336,6 +364,17 @@ func (c *Console) proposeCampaign(w http.ResponseWriter, r *http.Request, s Sess
 }
 
 func (c *Console) decideCampaign(w http.ResponseWriter, r *http.Request, s Session) {
+	c.answered(w, r, s, c.cfg.Campaigns.Decide)
+}
+
+func (c *Console) decideVersion(w http.ResponseWriter, r *http.Request, s Session) {
+	c.answered(w, r, s, c.cfg.Campaigns.DecideVersion)
+}
+
+// answered carries an answer to a proposal out.
+func (c *Console) answered(
+	w http.ResponseWriter, r *http.Request, s Session, do func(ctx context.Context, number int64, confirm bool, by string) error,
+) {
 	number, err := strconv.ParseInt(r.PostFormValue("number"), 10, 64)
 	answer := r.PostFormValue("answer")
 	switch {
@@ -344,7 +383,7 @@ func (c *Console) decideCampaign(w http.ResponseWriter, r *http.Request, s Sessi
 	case answer != "confirm" && answer != "reject":
 		err = pos.FieldError(pos.ErrBadRequest, "answer", errors.New("want confirm or reject"))
 	default:
-		err = c.cfg.Campaigns.Decide(r.Context(), number, answer == "confirm", s.Account)
+		err = do(r.Context(), number, answer == "confirm", s.Account)
 	}
 	c.act(w, r, s, err)
 }

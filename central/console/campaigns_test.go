@@ -86,6 +86,18 @@ func (f *fair) Publish(_ context.Context, d console.CampaignDraft, by string) er
 	return f.did("publish %s practice=%v by %s", d.Definition, d.Practice, by)
 }
 
+func (f *fair) Published(_ context.Context, name string) (console.CampaignDraft, error) {
+	return console.CampaignDraft{Definition: "name: " + name + " # published"}, f.find(name)
+}
+
+func (f *fair) ProposeVersion(_ context.Context, d console.CampaignDraft, reason, by string) error {
+	return f.did("propose version %s because %s by %s", d.Definition, reason, by)
+}
+
+func (f *fair) DecideVersion(_ context.Context, number int64, confirm bool, by string) error {
+	return f.did("decide version %d %v by %s", number, confirm, by)
+}
+
 func (f *fair) Offer(_ context.Context, name string, t console.OfferTerms, by string) error {
 	return errors.Join(f.find(name), f.did("offer %s until %s grace %s by %s", name, t.ClaimUntil.In(pos.Shanghai()).Format("01-02 15:04"), t.Grace, by))
 }

@@ -83,7 +83,7 @@ func New(cfg Config) (*Console, error) {
 	for _, lang := range []string{"zh", "en"} {
 		for _, name := range names {
 			t, err := template.New("layout.html").Funcs(web.Funcs(lang)).Funcs(c.funcs(lang)).
-				ParseFS(embedded, "pages/layout.html", "pages/"+name+".html")
+				ParseFS(embedded, "pages/layout.html", "pages/changes.html", "pages/"+name+".html")
 			if err != nil {
 				return nil, fmt.Errorf("page %s: %w", name, err)
 			}

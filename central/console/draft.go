@@ -30,6 +30,9 @@ type CheckedDraft struct {
 	RoundMS   int64
 	Hash      string
 	Facts     []CampaignFact
+	Version   int             // above 1: the next one of a campaign that is published
+	More      pos.Money       // of the budget than the version before; below 0: less
+	Changes   []VersionChange // against the version before
 }
 
 type draftBody struct {
@@ -37,13 +40,20 @@ type draftBody struct {
 	From    string
 	Draft   CampaignDraft
 	DrawAt  string
+	Reason  string
 	Checked *CheckedDraft
 	Refused *pos.Error
 }
 
 func (c *Console) draftPage(w http.ResponseWriter, r *http.Request, s Session) {
 	body := draftBody{Shipped: c.cfg.Campaigns.Drafts(), From: r.URL.Query().Get("from"), Draft: CampaignDraft{Practice: c.cfg.Env == pos.Lab}}
-	if body.From != "" {
+	if name := r.URL.Query().Get("revise"); name != "" {
+		var err error
+		if body.Draft, err = c.cfg.Campaigns.Published(r.Context(), name); err != nil {
+			c.fail(w, r, s, err)
+			return
+		}
+	} else if body.From != "" {
 		practice := body.Draft.Practice
 		var err error
 		if body.Draft, err = c.cfg.Campaigns.Draft(body.From); err != nil {
@@ -55,8 +65,9 @@ func (c *Console) draftPage(w http.ResponseWriter, r *http.Request, s Session) {
 	c.show(w, r, http.StatusOK, "draft", s, body)
 }
 
-// draft checks a definition, or publishes it for good, which approvers alone may. What is
-// refused is shown beside the text, which stays as it was typed.
+// draft checks a definition, publishes it for good, which approvers alone may, or proposes it
+// as the next version of its campaign. What is refused is shown beside the text, which stays
+// as it was typed.
 func (c *Console) draft(w http.ResponseWriter, r *http.Request, s Session) {
 	r.Body = http.MaxBytesReader(w, r.Body, maxDraft)
 	if !genuine(r, s) {
@@ -64,19 +75,24 @@ func (c *Console) draft(w http.ResponseWriter, r *http.Request, s Session) {
 		c.refuse(w, r, s, pos.FieldError(pos.ErrForbidden, "csrf", nil))
 		return
 	}
-	publish := r.PostFormValue("do") == "publish"
+	publish, propose := r.PostFormValue("do") == "publish", r.PostFormValue("do") == "propose"
 	if publish && !s.Role.May(Approver) {
 		c.audit(r.Context(), s.Account, "refused", r.URL.Path)
 		c.refuse(w, r, s, pos.NewError(pos.ErrForbidden, nil))
 		return
 	}
-	body := draftBody{Shipped: c.cfg.Campaigns.Drafts(), From: r.PostFormValue("from"), DrawAt: r.PostFormValue("draw_at")}
+	body := draftBody{Shipped: c.cfg.Campaigns.Drafts(), From: r.PostFormValue("from"), DrawAt: r.PostFormValue("draw_at"), Reason: r.PostFormValue("reason")}
 	body.Draft = CampaignDraft{
 		Definition: r.PostFormValue("definition"), Area: strings.TrimSpace(r.PostFormValue("area")), Practice: r.PostFormValue("practice") != "",
 	}
 	checked, err := c.checkDraft(r, &body)
-	if err == nil && publish {
-		if err = c.cfg.Campaigns.Publish(r.Context(), body.Draft, s.Account); err == nil {
+	if err == nil && (publish || propose) {
+		if publish {
+			err = c.cfg.Campaigns.Publish(r.Context(), body.Draft, s.Account)
+		} else {
+			err = c.cfg.Campaigns.ProposeVersion(r.Context(), body.Draft, body.Reason, s.Account)
+		}
+		if err == nil {
 			http.Redirect(w, r, "/console/campaigns/"+checked.Name, http.StatusSeeOther)
 			return
 		}

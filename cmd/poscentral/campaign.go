@@ -196,6 +196,8 @@ type campaignCmd struct {
 	Deposit campaignDepositCmd `cmd:"" help:"Book money that a fund provider has transferred. 登记资金方拨款。"`
 	Check   campaignCheckCmd   `cmd:"" help:"Check a definition; nothing is published. 校验活动定义。"`
 	Publish campaignPublishCmd `cmd:"" help:"Publish a campaign for good and have it witnessed. 发布活动。"`
+	Revise  campaignReviseCmd  `cmd:"" help:"Propose the next version of a published campaign. 提议新版本。"`
+	Adopt   campaignAdoptCmd   `cmd:"" help:"Confirm or reject a proposed version; another person than who proposed it. 确认新版本。"`
 	Status  campaignStatusCmd  `cmd:"" help:"Where campaigns stand. 活动状态。"`
 	Close   campaignCloseCmd   `cmd:"" help:"Freeze the list and have it witnessed; a running centre does it by itself. 截止报名并固定名单。"`
 	Draw    campaignDrawCmd    `cmd:"" help:"Draw with the beacon's round and seal the bundle. 抽签。"`

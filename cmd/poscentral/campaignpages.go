@@ -78,6 +78,10 @@ func (p *campaignPages) Campaign(ctx context.Context, name string) (f console.Ca
 	if f.Versions, err = p.versions(ctx, name); err != nil {
 		return f, err
 	}
+	f.Changing = c.MayChange(p.office.Now())
+	if f.Next, err = p.next(ctx, c); err != nil {
+		return f, err
+	}
 	is, progress, err := p.desk.Progress(ctx, name)
 	if pos.CodeOf(err) == pos.ErrNotFound {
 		return f, nil // not begun
@@ -86,7 +90,7 @@ func (p *campaignPages) Campaign(ctx context.Context, name string) (f console.Ca
 		return f, err
 	}
 	f.CampaignLine, f.Progress = issued(f.CampaignLine, is), progressPage(is, progress)
-	lates, open, err := p.Waiting(ctx)
+	lates, open, err := p.waiting(ctx)
 	f.Lates = slices.DeleteFunc(lates, func(l console.LateEnvelope) bool { return l.Campaign != name })
 	f.Open = slices.DeleteFunc(open, func(o console.CampaignProposal) bool { return o.Campaign != name })
 	return f, err
@@ -158,8 +162,68 @@ func progressPage(is issuance.Issuance, p issuance.Progress) *console.CampaignPr
 	return out
 }
 
+// next is the version that waits for a second person; nil: none.
+func (p *campaignPages) next(ctx context.Context, c office.Campaign) (*console.ProposedVersion, error) {
+	all, err := p.office.Revisions(ctx)
+	for _, r := range all {
+		if d := r.Published.Definition; d.Name == c.Definition.Name {
+			return &console.ProposedVersion{
+				Number: r.Number, Version: r.Published.Version, Hash: r.Published.Hash, Reason: r.Reason, By: r.By, AtMS: r.AtMS,
+				More: d.Budget - c.Definition.Budget, Changes: changes(c.Published, r.Published),
+			}, nil
+		}
+	}
+	return nil, err
+}
+
+func changes(from, to campaign.Published) (all []console.VersionChange) {
+	for _, x := range campaign.Changes(from, to) {
+		all = append(all, console.VersionChange{Field: x.Field, Text: x.Text, Old: x.Old, New: x.New})
+	}
+	return all
+}
+
+// Published implements console.Campaigns.
+func (p *campaignPages) Published(ctx context.Context, name string) (d console.CampaignDraft, err error) {
+	c, err := p.office.Campaign(ctx, name)
+	if err != nil {
+		return d, err
+	}
+	text, err := c.Definition.YAML()
+	return console.CampaignDraft{Definition: string(text), Area: string(c.Area), Practice: c.Terms.Practice}, err
+}
+
+// ProposeVersion implements console.Campaigns.
+func (p *campaignPages) ProposeVersion(ctx context.Context, d console.CampaignDraft, reason, by string) error {
+	draft, err := p.draft(d, by)
+	if err != nil {
+		return err
+	}
+	return p.office.Propose(ctx, draft, reason)
+}
+
+// DecideVersion implements console.Campaigns.
+func (p *campaignPages) DecideVersion(ctx context.Context, number int64, confirm bool, by string) error {
+	return p.office.Decide(ctx, number, by, confirm)
+}
+
 // Waiting implements console.Campaigns.
 func (p *campaignPages) Waiting(ctx context.Context) (lates []console.LateEnvelope, open []console.CampaignProposal, err error) {
+	if lates, open, err = p.waiting(ctx); err != nil {
+		return nil, nil, err
+	}
+	all, err := p.office.Revisions(ctx)
+	for _, r := range all {
+		open = append(open, console.CampaignProposal{
+			Number: r.Number, What: "version", Campaign: r.Published.Definition.Name, Reason: r.Reason, By: r.By, AtMS: r.AtMS,
+			Text: pos.Text{ZH: fmt.Sprintf("发布第 %d 版", r.Published.Version), EN: fmt.Sprintf("publish version %d", r.Published.Version)},
+		})
+	}
+	return lates, open, err
+}
+
+// waiting is what issuance asks two people.
+func (p *campaignPages) waiting(ctx context.Context) (lates []console.LateEnvelope, open []console.CampaignProposal, err error) {
 	late, proposals, err := p.desk.Waiting(ctx)
 	for _, l := range late {
 		out := console.LateEnvelope{Payment: l.Payment.String(), Terminal: l.Terminal, Campaign: l.Campaign, AtMS: l.AtMS}
@@ -230,18 +294,25 @@ func (p *campaignPages) draft(d console.CampaignDraft, by string) (out office.Dr
 }
 
 // Check implements console.Campaigns.
-func (p *campaignPages) Check(_ context.Context, d console.CampaignDraft) (c console.CheckedDraft, err error) {
+func (p *campaignPages) Check(ctx context.Context, d console.CampaignDraft) (c console.CheckedDraft, err error) {
 	draft, err := p.draft(d, "")
 	if err != nil {
 		return c, err
 	}
-	published, terms, err := p.office.Check(draft)
+	now, published, terms, err := p.office.CheckRevision(ctx, draft)
+	if pos.CodeOf(err) == pos.ErrNotFound { // a new campaign
+		published, terms, err = p.office.Check(draft)
+	}
 	if err != nil {
 		return c, err
+	}
+	if published.Version > 1 {
+		c.Version, c.More, c.Changes = published.Version, draft.Definition.Budget-now.Definition.Budget, changes(now.Published, published)
 	}
 	at, err := draw.TimeOf(terms.Beacon.Chain, terms.Beacon.Round)
 	def := draft.Definition
 	return console.CheckedDraft{
+		Version: c.Version, More: c.More, Changes: c.Changes,
 		Name: def.Name, Title: def.Title, Envelopes: def.Envelopes(), Total: def.Total(), Round: terms.Beacon.Round, RoundMS: at.UnixMilli(),
 		Hash: published.Hash, Facts: facts(def),
 	}, err

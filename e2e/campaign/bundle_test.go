@@ -90,7 +90,7 @@ func (d *dealer) terms() draw.Terms {
 	d.must(err)
 	witness, _ := d.witnessKey()
 	t := draw.Terms{
-		Format: draw.Format, Campaign: "wangfujing-2021", Version: 1, Env: pos.Lab, Practice: true, Definition: fmt.Sprintf("%064x", d.rng.Uint64()),
+		Format: draw.Format, Campaign: "wangfujing-2021", Version: 1 + d.rng.IntN(3)*d.rng.IntN(2), Env: pos.Lab, Practice: true, Definition: fmt.Sprintf("%064x", d.rng.Uint64()),
 		Register: draw.Period{From: at("2021-02-07 00:00:00"), Until: at("2021-02-09 00:00:00")}, Unfilled: []string{"return", "share"}[d.rng.IntN(2)],
 		Waiting: int64(d.rng.IntN(6)), Beacon: draw.Beacon{Chain: draw.PracticeChain, Round: round}, Publisher: d.public, Witness: witness,
 	}
@@ -132,8 +132,21 @@ func sum(b []byte) string { return fmt.Sprintf("%x", sha256.Sum256(b)) }
 // play draws a campaign and returns the sealed bundle.
 func (d *dealer) play(t draw.Terms, list []draw.Entry) bundle {
 	dir := d.TempDir()
-	text, err := t.Encode()
-	d.must(err)
+	b := bundle{}
+	var records []draw.Record
+	version := func(t draw.Terms, file string) {
+		text, err := t.Encode()
+		d.must(err)
+		b[file] = text
+		records = append(records, draw.Record{Kind: draw.RecordTerms, SHA256: sum(text)})
+	}
+	for n := 1; n < t.Version; n++ { // what was changed before anybody could register
+		former := t
+		former.Version, former.Waiting = n, int64(n)
+		former.Register.From = t.Register.From.Add(time.Duration(d.rng.IntN(3)-1) * time.Minute)
+		version(former, draw.FormerTermsFile(int64(n)))
+	}
+	version(t, draw.TermsFile)
 	var csv bytes.Buffer
 	d.must(draw.WriteList(&csv, func(yield func(draw.Entry, error) bool) {
 		for _, e := range list {
@@ -144,8 +157,8 @@ func (d *dealer) play(t draw.Terms, list []draw.Entry) bundle {
 	}))
 	read, err := draw.ReadList(bytes.NewReader(csv.Bytes()), t)
 	d.must(err)
-	b := bundle{draw.TermsFile: text, draw.EntriesFile: csv.Bytes()}
-	records := []draw.Record{{Kind: draw.RecordTerms, SHA256: sum(text)}, {Kind: draw.RecordList, Root: fmt.Sprintf("%x", read.Root), Size: read.Size}}
+	b[draw.EntriesFile] = csv.Bytes()
+	records = append(records, draw.Record{Kind: draw.RecordList, Root: fmt.Sprintf("%x", read.Root), Size: read.Size})
 	d.log(b, t, records, nil)
 	b.write(d, dir)
 	round, err := draw.PracticeRound(t.Beacon.Round)
@@ -172,9 +185,13 @@ func (d *dealer) log(b bundle, t draw.Terms, records []draw.Record, seen map[int
 	round, err := draw.TimeOf(t.Beacon.Chain, t.Beacon.Round)
 	d.must(err)
 	for n := int64(1); n <= int64(len(records)); n++ {
-		when := map[int64]time.Time{1: t.Register.From.Add(-time.Hour), 2: t.Register.Until.Add(time.Minute)}[n]
-		if when.IsZero() {
-			when = round.Add(time.Duration(n) * time.Minute)
+		when := round.Add(time.Duration(n) * time.Minute)
+		switch records[n-1].Kind {
+		case draw.RecordTerms:
+			when = t.Register.From.Add(-time.Hour + time.Duration(n)*time.Second)
+		case draw.RecordList:
+			when = t.Register.Until.Add(time.Minute)
+		case draw.RecordResult, draw.RecordAdvance:
 		}
 		if other, ok := seen[n]; ok {
 			when = other
@@ -253,12 +270,18 @@ func (d *dealer) forge(genuine bundle, t draw.Terms) (bundle, string) {
 		{"the transcript, signed by both", func() {
 			b[draw.TranscriptFile] = d.flipped(b[draw.TranscriptFile])
 			r := records(d, b)
-			r[2].SHA256 = sum(b[draw.TranscriptFile])
+			r[t.Version+1].SHA256 = sum(b[draw.TranscriptFile])
 			d.log(b, t, r, nil)
 			d.seal(b, t)
 		}},
+		{"a witness's clock at the terms", func() {
+			n, shift := 1+d.rng.Int64N(int64(t.Version)), time.Duration(d.rng.IntN(7)-3)*time.Minute/2
+			d.log(b, t, records(d, b), map[int64]time.Time{n: t.Register.From.Add(shift)})
+			d.seal(b, t)
+		}},
+		{"a version less, signed by both", func() { d.unversion(b, t) }},
 		{"a witness's clock", func() {
-			n := 1 + d.rng.Int64N(3)
+			n := 1 + d.rng.Int64N(int64(t.Version)+2)
 			shift := time.Duration(d.rng.IntN(200)-100) * time.Hour / 4
 			d.log(b, t, records(d, b), map[int64]time.Time{n: t.Register.Until.Add(shift)})
 			d.seal(b, t)
@@ -270,7 +293,7 @@ func (d *dealer) forge(genuine bundle, t draw.Terms) (bundle, string) {
 			d.must(err)
 			signer, err := note.NewSigner(secret)
 			d.must(err)
-			file := []string{draw.SignatureFile, draw.CheckpointFile(2)}[d.rng.IntN(2)]
+			file := []string{draw.SignatureFile, draw.CheckpointFile(int64(t.Version) + 1)}[d.rng.IntN(2)]
 			signed, err := note.Sign(&note.Note{Text: "x\n"}, signer)
 			d.must(err)
 			b[file] = append(bytes.Clone(b[file]), signed[bytes.LastIndex(signed, []byte("\n\n"))+2:]...)
@@ -319,7 +342,7 @@ func (d *dealer) lines(b bundle, file string) {
 func (d *dealer) relist(b bundle, t draw.Terms) {
 	r := records(d, b)
 	if read, err := draw.ReadList(bytes.NewReader(b[draw.EntriesFile]), t); err == nil {
-		r[1].Root, r[1].Size = fmt.Sprintf("%x", read.Root), read.Size
+		r[t.Version].Root, r[t.Version].Size = fmt.Sprintf("%x", read.Root), read.Size
 	}
 	d.log(b, t, r, nil)
 	d.seal(b, t)
@@ -334,8 +357,29 @@ func (d *dealer) reresult(b bundle, t draw.Terms) {
 	d.must(err)
 	b[draw.TranscriptFile] = append(text, '\n')
 	r := records(d, b)
-	r[2].SHA256 = sum(b[draw.TranscriptFile])
+	r[t.Version+1].SHA256 = sum(b[draw.TranscriptFile])
 	d.log(b, t, r, nil)
+	d.seal(b, t)
+}
+
+// unversion takes a version of the terms out of the log, or its file away, or puts another
+// one in its place.
+func (d *dealer) unversion(b bundle, t draw.Terms) {
+	r := records(d, b)
+	switch n := 1 + d.rng.IntN(t.Version); d.rng.IntN(3) {
+	case 0:
+		if r = slices.Delete(r, n-1, n); len(r) < 3 {
+			return
+		}
+		for i := len(r) + 1; i < len(r)+3; i++ {
+			delete(b, draw.CheckpointFile(int64(i)))
+		}
+		d.log(b, t, r, nil)
+	case 1:
+		delete(b, draw.FormerTermsFile(int64(n)))
+	case 2:
+		b[draw.FormerTermsFile(int64(n))] = b[draw.TermsFile]
+	}
 	d.seal(b, t)
 }
 
@@ -346,6 +390,7 @@ func (d *dealer) respell(b bundle, t draw.Terms) {
 		{`"waiting":`, `"waiting": `},
 		{`"version":1`, `"version":1.0`},
 		{`"version":1`, `"version":"1"`},
+		{`"version":2`, `"version":1`},
 		{`"practice":true`, `"practice":false`},
 		{`"practice":true,`, ``},
 		{`"env":"lab"`, `"env":"live"`},
@@ -361,7 +406,7 @@ func (d *dealer) respell(b bundle, t draw.Terms) {
 		{`"quota":0`, `"quota":1`},
 		{`"publisher":"`, `"publisher":"x`},
 		{`2021-02-07T`, `2021-02-17T`},
-	}[d.rng.IntN(18):] {
+	}[d.rng.IntN(19):] {
 		if changed := strings.Replace(text, c[0], c[1], 1); changed != text {
 			text = changed
 			break
@@ -369,7 +414,7 @@ func (d *dealer) respell(b bundle, t draw.Terms) {
 	}
 	b[draw.TermsFile] = []byte(text)
 	r := records(d, b)
-	r[0].SHA256 = sum(b[draw.TermsFile])
+	r[t.Version-1].SHA256 = sum(b[draw.TermsFile])
 	d.log(b, t, r, nil)
 	d.seal(b, t)
 }

@@ -41,6 +41,7 @@ type spoken struct {
 	Winners int64  `json:"winners"`
 	Waiting int64  `json:"waiting"`
 	Adv     int64  `json:"advances"`
+	Version int64  `json:"version"`
 	Root    string `json:"root"`
 	Seed    string `json:"seed"`
 	Fault   bool   `json:"fault"` // it named a file, as it should
@@ -52,7 +53,7 @@ type spoken struct {
 const runner = `<!doctype html><title>verifier</title><script type="module">
 import { verify, checkEntry, Fault } from '/files/verify.js';
 const un64 = (s) => Uint8Array.from(atob(s), (c) => c.charCodeAt(0));
-const plain = (v) => ({ ok: true, entries: v.entries, winners: v.winners, waiting: v.waiting, advances: v.advances, root: v.root, seed: v.seed, unchecked: v.unchecked });
+const plain = (v) => ({ ok: true, version: v.version, entries: v.entries, winners: v.winners, waiting: v.waiting, advances: v.advances, root: v.root, seed: v.seed, unchecked: v.unchecked });
 const bad = (e) => ({ ok: false, file: e.file ?? '', message: String(e.message ?? e), fault: e instanceof Fault });
 async function load(n) { return new Map(Object.entries(await (await fetch('/case/' + n)).json()).map(([k, v]) => [k, un64(v)])); }
 window.judge = async (n) => { try { return plain(await verify(await load(n))); } catch (e) { return bad(e); } };
@@ -148,7 +149,7 @@ func TestTwoVerifiersAgree(t *testing.T) {
 		}
 		if g.OK {
 			accepted++
-			if v := w.verdict; g.Entries != v.Entries || g.Winners != v.Winners || g.Waiting != v.Waiting || g.Adv != v.Advances || g.Root != v.Root || g.Seed != v.Seed {
+			if v := w.verdict; g.Entries != v.Entries || g.Winners != v.Winners || g.Waiting != v.Waiting || g.Adv != v.Advances || g.Version != v.Version || g.Root != v.Root || g.Seed != v.Seed {
 				t.Errorf("case %d: posctl %+v, the page %+v", i, v, g)
 			}
 			if len(g.Unchecked) != 1 || g.Unchecked[0] != "beacon" {

@@ -17,7 +17,7 @@ import (
 	"dcpos/central/campaign/draw"
 )
 
-var fairDraws = flag.Int("fair", 60, "draws of TestFairness; 2000 is the long form")
+var fairDraws = flag.Int("fair", 40, "draws of TestFairness; 2000 is the long form")
 
 // fixedKey is a party's key that is the same in every run: 32 bytes of n.
 func fixedKey(n byte) ed25519.PrivateKey {
@@ -113,8 +113,10 @@ func (b bins) judge(t *testing.T) {
 // first digits, whether her neighbour wins, and who won in the draw before. Everything is
 // fixed (keys, list, rounds), so the test cannot fail by bad luck.
 func TestFairness(t *testing.T) {
-	const entrants, envelopes, run = 3000, 300, 50 // run: entrants to a bin of neighbours
-	f := newFixed(t, func(terms *draw.Terms) { terms.Tiers = []draw.Tier{{Face: 80000, Count: 100}, {Face: 20000, Count: envelopes - 100}} })
+	const entrants, envelopes, run = 2000, 200, 50 // run: entrants to a bin of neighbours
+	f := newFixed(t, func(terms *draw.Terms) {
+		terms.Tiers = []draw.Tier{{Face: 80000, Count: 80}, {Face: 20000, Count: envelopes - 80}}
+	})
 	list := entries(entrants, f.terms)
 	f.write(t, draw.EntriesFile, csv(list))
 	at := make(map[draw.Ticket]int, entrants)
@@ -132,7 +134,7 @@ func TestFairness(t *testing.T) {
 		return b
 	}
 	wins := flat("wins of an entrant", entrants, draws*p, p)
-	best := flat("envelopes of the first tier", entrants, draws*100/entrants, 100.0/entrants)
+	best := flat("envelopes of the first tier", entrants, draws*80/entrants, 80.0/entrants)
 	pairs := flat("wins of neighbours", entrants/run, draws*run*both, both)
 	again := flat("wins in two draws, one after the other", entrants/run, (draws-1)*run*p*p, p*p)
 	banks := flat("institution", len(f.terms.Institutions), draws*envelopes/float64(len(f.terms.Institutions)), p)

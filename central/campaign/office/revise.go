@@ -31,6 +31,11 @@ const lastCall = time.Minute
 // maxReason bounds a person's words, in bytes.
 const maxReason = 500
 
+// MayChange reports that a next version may still be proposed at a moment.
+func (c Campaign) MayChange(now time.Time) bool {
+	return !c.TermsSeen().IsZero() && now.Before(c.Definition.Register.From.Add(-lastCall))
+}
+
 // CheckRevision says what would be refused of a campaign's next version, and what there is
 // of the campaign now. Where DrawAt is zero and registration closes as before, the beacon's
 // round stays.
@@ -39,7 +44,7 @@ func (o *Office) CheckRevision(ctx context.Context, d Draft) (c Campaign, p camp
 		return c, p, terms, err
 	}
 	if d.DrawAt.IsZero() && d.Chain == c.Terms.Beacon.Chain && d.Definition.Register.Until.Equal(c.Definition.Register.Until) {
-		d.DrawAt = c.RoundAt // the first round after it is this one
+		d.DrawAt = c.RoundAt.Add(-1) // the first round after it is this one
 	}
 	if p, terms, err = o.check(d, c.Version+1); err != nil {
 		return c, p, terms, err
