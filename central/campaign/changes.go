@@ -31,7 +31,7 @@ func Changes(from, to Published) []FieldChange {
 	var all []FieldChange
 	for _, k := range keys {
 		if old[k] != next[k] {
-			all = append(all, FieldChange{Field: k, Text: partText(k), Old: old[k], New: next[k]})
+			all = append(all, FieldChange{Field: k, Text: PartText(k), Old: old[k], New: next[k]})
 		}
 	}
 	return all
@@ -70,8 +70,8 @@ func flatten(into map[string]string, path string, v any) {
 	}
 }
 
-// partText names the part of a definition that a field is in.
-func partText(field string) pos.Text {
+// PartText names the part of a definition that a field is in.
+func PartText(field string) pos.Text {
 	part := field
 	if i := strings.IndexAny(field, ".["); i >= 0 {
 		part = field[:i]

@@ -20,6 +20,11 @@ type fair struct {
 	done []string
 	line console.CampaignLine
 	by   string // who has proposed to cancel it
+	next bool   // the next version waits
+}
+
+func (f *fair) changes() []console.VersionChange {
+	return []console.VersionChange{{Field: "tiers[0].count", Text: pos.Text{ZH: "红包档位", EN: "tiers of envelopes"}, Old: "10", New: "5"}}
 }
 
 func newFair() *fair {
@@ -53,6 +58,10 @@ func (f *fair) Campaign(_ context.Context, name string) (console.CampaignFile, e
 		Steps:    []console.CampaignStep{{Text: pos.Text{ZH: "公布", EN: "published"}, AtMS: 1612600000000}},
 		Facts:    []console.CampaignFact{{Text: pos.Text{ZH: "红包", EN: "envelopes"}, Value: pos.Text{ZH: "10 × ¥200.00", EN: "10 × ¥200.00"}}},
 		Versions: []console.CampaignVersion{{Version: 1, Hash: "abcd", Text: "{\"<b>\": 1}"}},
+		Changing: f.line.State == "published",
+	}
+	if f.next {
+		c.Next = &console.ProposedVersion{Number: 9, Version: 2, Reason: "<half>", By: f.by, More: -1000_00, Changes: f.changes()}
 	}
 	if f.line.Standing != "" {
 		c.Progress = &console.CampaignProgress{
@@ -78,6 +87,9 @@ func (f *fair) Draft(name string) (console.CampaignDraft, error) {
 func (f *fair) Check(_ context.Context, d console.CampaignDraft) (console.CheckedDraft, error) {
 	if strings.Contains(d.Definition, "face_fen: 0") {
 		return console.CheckedDraft{}, pos.FieldError(pos.ErrConfig, "tiers[0].face_fen", errors.New("0: want more than nothing"))
+	}
+	if strings.Contains(d.Definition, "next") {
+		return console.CheckedDraft{Name: "wfj", Version: 2, More: 500_00, Changes: f.changes()}, nil
 	}
 	return console.CheckedDraft{Name: "wfj", Envelopes: 10, Total: 2000_00, Round: 99, Hash: "abcd"}, nil
 }
@@ -190,6 +202,43 @@ func TestCampaignPagesInBothLanguages(t *testing.T) {
 	}
 }
 
+func TestTheNextVersionOfACampaign(t *testing.T) {
+	f := newFair()
+	f.line.State, f.line.Standing = "published", ""
+	d := newDesk(t, func(c *console.Config) { c.Campaigns = f })
+	b := d.sign("approver")
+	sees := func(path string, form url.Values, wants ...[2]string) {
+		t.Helper()
+		for i, lang := range []string{"zh", "en"} {
+			method := http.MethodGet
+			if form != nil {
+				method = http.MethodPost
+				form.Set("csrf", b.token())
+			}
+			page := b.do(method, path, form, "Accept-Language", lang).Body.String()
+			for _, want := range wants {
+				if !strings.Contains(page, want[i]) {
+					t.Errorf("%s in %s lacks %q", path, lang, want[i])
+				}
+			}
+		}
+	}
+	sees("/console/campaigns/wfj", nil, [2]string{"提议新版本", "Propose a next version"}, [2]string{"draft?revise=wfj", "draft?revise=wfj"})
+	sees("/console/draft?revise=wfj", nil, [2]string{"name: wfj # published", "name: wfj # published"})
+	sees("/console/draft", url.Values{"definition": {"next"}, "do": {"check"}}, [2]string{"与现行版本的差异", "What differs from the version in force"},
+		[2]string{"预算增加", "more of the budget"}, [2]string{"红包档位", "tiers of envelopes"}, [2]string{`value="propose"`, `value="propose"`})
+	f.next = true
+	sees("/console/campaigns/wfj", nil, [2]string{"新版本待第二人确认", "waits for a second person"}, [2]string{"预算减少", "less of the budget"},
+		[2]string{"tiers[0].count", "&lt;half&gt;"}, [2]string{"确认并发布", "Confirm and publish"})
+	f.by = "approver"
+	if page := b.get("/console/campaigns/wfj").Body.String(); strings.Contains(page, "确认并发布") {
+		t.Error("who proposed it is offered to confirm it")
+	}
+	if w := b.get("/console/draft?revise=nope"); w.Code != http.StatusNotFound {
+		t.Errorf("unknown: %d", w.Code)
+	}
+}
+
 func TestACampaignIsMovedByThoseWhoMay(t *testing.T) {
 	f := newFair()
 	d := newDesk(t, func(c *console.Config) { c.Campaigns = f })
@@ -222,6 +271,12 @@ func TestACampaignIsMovedByThoseWhoMay(t *testing.T) {
 		{"approver", at + "decide", url.Values{"number": {"7"}, "answer": {"reject"}}, http.StatusSeeOther, "decide 7 false by approver"},
 		{"approver", at + "decide", url.Values{"number": {"7"}, "answer": {"perhaps"}}, http.StatusBadRequest, ""},
 		{"approver", at + "decide", url.Values{"number": {"seven"}, "answer": {"confirm"}}, http.StatusBadRequest, ""},
+		{"operator", at + "version", url.Values{"number": {"9"}, "answer": {"confirm"}}, http.StatusForbidden, ""},
+		{"approver", at + "version", url.Values{"number": {"9"}, "answer": {"confirm"}}, http.StatusSeeOther, "decide version 9 true by approver"},
+		{"approver", at + "version", url.Values{"number": {"9"}, "answer": {"reject"}}, http.StatusSeeOther, "decide version 9 false by approver"},
+		{"approver", at + "version", url.Values{"number": {"9"}}, http.StatusBadRequest, ""},
+		{"viewer", "/console/draft", url.Values{"definition": {"next"}, "do": {"propose"}, "reason": {"r"}}, http.StatusForbidden, ""},
+		{"operator", "/console/draft", url.Values{"definition": {"next"}, "do": {"propose"}, "reason": {"r"}}, http.StatusSeeOther, "propose version next because r by operator"},
 		{"viewer", "/console/draft", url.Values{"definition": {"x"}}, http.StatusForbidden, ""},
 		{"operator", "/console/draft", url.Values{"definition": {"x"}, "do": {"check"}}, http.StatusOK, ""},
 		{"operator", "/console/draft", url.Values{"definition": {"x"}, "do": {"publish"}}, http.StatusForbidden, ""},

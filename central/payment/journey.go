@@ -3,6 +3,8 @@ package payment
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"dcpos/pos"
@@ -80,7 +82,8 @@ func (d *Desk) track(ctx context.Context, t *turn, s Signed) error {
 			found[j.Day] = j
 		}
 	}
-	for _, j := range found {
+	for _, day := range slices.Sorted(maps.Keys(found)) {
+		j := found[day]
 		if err := d.reportJourney(ctx, t, j); err != nil {
 			return err
 		}

@@ -104,7 +104,7 @@ func TestACampaignInTheConsole(t *testing.T) {
 	ann, bob := testbrowser.Desk(browser, t), testbrowser.Phone(browser, t)
 	w.sign(ann, "ann")
 	w.sign(bob, "bob")
-	w.drafted(ann)
+	w.drafted(ann, bob)
 
 	w.set(at("2021-02-07 10:00:00"))
 	for n := 1; n < 13; n++ {
@@ -142,8 +142,34 @@ func TestACampaignInTheConsole(t *testing.T) {
 	w.cancelled(ann, bob, path)
 }
 
-// drafted checks and publishes a definition in the console.
-func (w *world) drafted(p *testbrowser.Page) {
+// revised proposes a next version of it, with more envelopes; another person sees what differs
+// and confirms it.
+func (w *world) revised(p, other *testbrowser.Page) {
+	w.Helper()
+	p.Leaves("a next version", chromedp.Click(chromedp.CSS(`a[href$="revise=`+draftName+`"]`)))
+	text := testbrowser.Value[string](p, `document.getElementById("definition").value`)
+	changed := strings.NewReplacer("count: 200000", "count: 100000", "budget_fen: 4000000000", "budget_fen: 2000000000").Replace(text)
+	b, err := json.Marshal(changed)
+	if err != nil || changed == text {
+		w.Fatalf("nothing to change in %s, %v", text, err)
+	}
+	testbrowser.Value[bool](p, `document.getElementById("definition").value = `+string(b)+`, true`)
+	p.Leaves("check", chromedp.Click(chromedp.CSS("button[value=check]")))
+	p.Sees("what differs", "与现行版本的差异", "tiers[0].count", "200000", "100000", "预算减少")
+	p.Shot("console-version-differs")
+	p.Do("why", chromedp.SendKeys(chromedp.CSS("input[name=reason]"), "资金减半"))
+	p.Leaves("propose", chromedp.Click(chromedp.CSS("button[value=propose]")))
+	p.Sees("it waits", "新版本待第二人确认", "须由另一位复核人裁定")
+	w.look(other, "campaigns/"+draftName+"?lang=en", "What differs", "budget (fen)", "tiers of envelopes", "资金减半")
+	other.Shot("console-version-to-confirm-phone-en")
+	other.Leaves("confirm", chromedp.Click(chromedp.CSS(`form[action$="/version"] button[value=confirm]`)))
+	w.look(other, "campaigns/"+draftName+"?lang=zh", "公布第 2 版", "100000 × ¥200.00")
+	w.look(p, "campaigns/"+draftName, "第 1 版", "第 2 版")
+	p.Shot("console-version-published")
+}
+
+// drafted checks and publishes a definition in the console, and its next version by two people.
+func (w *world) drafted(p, other *testbrowser.Page) {
 	w.Helper()
 	w.look(p, "campaigns", "已公布,尚未开始报名")
 	p.Do("a draft", chromedp.Navigate(w.console()+"draft?from="+draftName), chromedp.WaitVisible(chromedp.CSS("#definition")))
@@ -165,6 +191,7 @@ func (w *world) drafted(p *testbrowser.Page) {
 	p.Leaves("publish", chromedp.Click(chromedp.CSS("button[value=publish]")))
 	p.Sees("its page", "京彩奋斗者", "规则已见证", "已公布的版本", "第 1 版")
 	p.Shot("console-published")
+	w.revised(p, other)
 	w.look(p, "campaigns", "京彩奋斗者", "王府井")
 	p.Shot("console-campaigns")
 }
