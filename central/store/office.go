@@ -60,6 +60,17 @@ func (s officeStore) Publish(ctx context.Context, p office.Publication) error {
 	})
 }
 
+// Release implements office.Store.
+func (s officeStore) Release(ctx context.Context, name string, money ledger.Transaction) error {
+	return s.tx(ctx, func(t *Tx) error {
+		fresh, err := ledger.Post(ctx, t, money)
+		if err != nil || !fresh {
+			return err
+		}
+		return t.Audit(ctx, "centre", "campaign_void", name, "its budget was released")
+	})
+}
+
 // covers refuses a fund that holds less than the budget.
 func (t *Tx) covers(ctx context.Context, fund string, budget pos.Money) error {
 	var held pos.Money

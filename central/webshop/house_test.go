@@ -38,6 +38,7 @@ type house struct {
 	hookKey ed25519.PrivateKey
 	skew    *atomic.Int64 // nanoseconds that are added to the clock
 
+	set    *institution.Set
 	store  *store.Store
 	pays   *payment.Desk
 	desk   *webshop.Desk
@@ -144,6 +145,7 @@ func (h *house) open() {
 	if err != nil {
 		h.t.Fatal(err)
 	}
+	h.set = set
 	if h.pays, err = payment.New(payment.Config{
 		Env: pos.Lab, Store: s.Payments(), Institutions: set, Default: "ICBC", Key: []byte("0123456789abcdef"), Now: h.now,
 	}); err != nil {

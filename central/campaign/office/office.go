@@ -48,15 +48,16 @@ type Office struct {
 	cfg Config
 	now func() time.Time
 
-	folder  sync.Mutex // held while published files are written
-	mu      sync.Mutex
-	known   map[string]campaign.Published // by hash: opening one checks its fence
-	logs    map[string]readLog            // by campaign: what was verified before
-	desks   map[string]*register.Desk
-	results map[string]Results
-	moved   map[string]moved
-	all     []Campaign
-	readAt  time.Time
+	released map[string]bool // by hash; of Run alone
+	folder   sync.Mutex      // held while published files are written
+	mu       sync.Mutex
+	known    map[string]campaign.Published // by hash: opening one checks its fence
+	logs     map[string]readLog            // by campaign: what was verified before
+	desks    map[string]*register.Desk
+	results  map[string]Results
+	moved    map[string]moved
+	all      []Campaign
+	readAt   time.Time
 }
 
 // New makes an office.
@@ -73,7 +74,7 @@ func New(cfg Config) (*Office, error) {
 	return &Office{
 		cfg: cfg, now: cfg.Desk.Now, known: map[string]campaign.Published{}, logs: map[string]readLog{},
 		desks: map[string]*register.Desk{}, results: map[string]Results{},
-		moved: map[string]moved{},
+		moved: map[string]moved{}, released: map[string]bool{},
 	}, nil
 }
 

@@ -403,6 +403,13 @@ func TestWitnessedTooLate(t *testing.T) {
 			if s.state(t) != office.Void {
 				t.Errorf("it is %s", s.state(t))
 			}
+			s.holds(t, ledger.Budget("wangfujing-2021"), d.Budget)
+			s.set(s.Now().AddDate(0, 0, 2))
+			s.Tend(t.Context())
+			s.again(t)
+			s.Tend(t.Context()) // a repeat
+			s.holds(t, ledger.Budget("wangfujing-2021"), 0)
+			s.holds(t, ledger.Fund(d.Funding), d.Budget)
 			if _, err := s.Desk(t.Context(), "wangfujing-2021"); pos.CodeOf(err) != pos.ErrForbidden {
 				t.Errorf("people may register for a void campaign: %v", err)
 			}

@@ -3,6 +3,9 @@ package office
 import (
 	"context"
 	"time"
+
+	"dcpos/central/ledger"
+	"dcpos/pos"
 )
 
 // every is how often Run looks; a close must not wait long.
@@ -49,6 +52,11 @@ func (o *Office) tend(ctx context.Context, c Campaign) (step string, err error) 
 	case state == Drawn && c.Seen[int64(len(c.Log.Records))].IsZero():
 		return "announce", o.Announce(ctx, c.Definition.Name)
 	}
+	if c.State(now) == Void {
+		if err := o.release(ctx, c, now); err != nil {
+			return "release budget", err
+		}
+	}
 	if due := c.Definition.Spend.Until.AddDate(0, 0, c.Definition.Registration.KeepDays); !now.Before(due) {
 		desk, err := o.desk(c.Published)
 		if err == nil {
@@ -57,6 +65,28 @@ func (o *Office) tend(ctx context.Context, c Campaign) (step string, err error) 
 		return "destroy personal data", err
 	}
 	return "folder", o.tidy(c) // also where another centre took the step
+}
+
+// voidFor is how long a campaign is void before its budget is given back: a signature that
+// another centre got in time would be kept by then.
+const voidFor = 24 * time.Hour
+
+// release gives a void campaign's budget back to its provider. Nothing of it was given out,
+// and nothing can be.
+func (o *Office) release(ctx context.Context, c Campaign, now time.Time) error {
+	since := c.opening()
+	if !c.TermsSeen().IsZero() {
+		since = c.RoundAt
+	}
+	if now.Before(since.Add(voidFor)) || o.released[c.Hash] {
+		return nil
+	}
+	d := c.Definition
+	if err := o.cfg.Store.Release(ctx, d.Name, ledger.Released(d.Name, d.Funding, d.Budget, pos.DateOf(since, 0))); err != nil {
+		return err
+	}
+	o.released[c.Hash] = true
+	return nil
 }
 
 func (o *Office) complain(ctx context.Context, name, step string, err error) {

@@ -51,6 +51,8 @@ type Store interface {
 	// PutCheckpoint keeps the first checkpoint of n records that is offered.
 	PutCheckpoint(ctx context.Context, name string, n int64, text []byte) error
 	PutRound(ctx context.Context, name string, text []byte, by string) error
+	// Release gives the budget of a void campaign back, once.
+	Release(ctx context.Context, name string, money ledger.Transaction) error
 
 	// Propose keeps a revision for a second person, at most one of a campaign at a time
 	// (pos.ErrKeyConflict); the same again is a repeat.

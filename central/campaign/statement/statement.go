@@ -19,7 +19,8 @@ type Facts struct {
 	Campaign   string
 	Title      pos.Text
 	Registered int64 // entries of the frozen list
-	Envelopes  int64 // that winners got, the waiting list's included
+	Envelopes  int64 // that were drawn
+	MovedUp    int64 // of the waiting list, who got an envelope that somebody else had not claimed
 	Face       pos.Money
 	Offered    int64
 	Activated  int64 // claimed
@@ -185,6 +186,7 @@ func (s Statement) Figures() []Figure {
 		count("registered", "报名有效人数", "valid entries", s.Registered),
 		count("winners", "中签红包数", "envelopes drawn", s.Envelopes),
 		money("winners_fen", "中签金额", "money drawn", s.Face),
+		count("moved_up", "候补递补人数", "moved up the waiting list", s.MovedUp),
 		count("offered", "已通知人数", "winners told", s.Offered),
 		count("activated", "已领取人数", "envelopes claimed", s.Activated),
 		money("activated_fen", "已领取金额", "money claimed", s.ActiveFace),

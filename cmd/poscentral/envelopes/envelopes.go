@@ -179,5 +179,14 @@ func Statement(ctx context.Context, o *office.Office, desk *issuance.Desk, db *s
 		f.Face += p.Faces[s]
 	}
 	f.Registered = c.Entries()
+	moves, err := o.Moves(ctx, c)
+	if err != nil {
+		return statement.Statement{}, err
+	}
+	for _, m := range moves { // their envelopes were drawn once, for others
+		if m.Up {
+			f.MovedUp, f.Envelopes, f.Face = f.MovedUp+1, f.Envelopes-1, f.Face-m.Face
+		}
+	}
 	return statement.Make(f), nil
 }
