@@ -17,7 +17,7 @@ import (
 	"dcpos/central/campaign/draw"
 )
 
-var fairDraws = flag.Int("fair", 40, "draws of TestFairness; 2000 is the long form")
+var fairDraws = flag.Int("fair", 20, "draws of TestFairness; 2000 is the long form")
 
 // fixedKey is a party's key that is the same in every run: 32 bytes of n.
 func fixedKey(n byte) ed25519.PrivateKey {
@@ -113,7 +113,7 @@ func (b bins) judge(t *testing.T) {
 // first digits, whether her neighbour wins, and who won in the draw before. Everything is
 // fixed (keys, list, rounds), so the test cannot fail by bad luck.
 func TestFairness(t *testing.T) {
-	const entrants, envelopes, run = 2000, 200, 50 // run: entrants to a bin of neighbours
+	const entrants, envelopes, run = 4000, 400, 100 // run: entrants to a bin of neighbours
 	f := newFixed(t, func(terms *draw.Terms) {
 		terms.Tiers = []draw.Tier{{Face: 80000, Count: 80}, {Face: 20000, Count: envelopes - 80}}
 	})

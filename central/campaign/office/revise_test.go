@@ -2,6 +2,7 @@ package office_test
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"os"
 	"path/filepath"
@@ -12,7 +13,9 @@ import (
 	"dcpos/central/campaign"
 	"dcpos/central/campaign/draw"
 	"dcpos/central/campaign/office"
+	"dcpos/central/fleet"
 	"dcpos/central/ledger"
+	"dcpos/central/link"
 	"dcpos/pos"
 )
 
@@ -54,6 +57,28 @@ func (s *stage) holds(t *testing.T, account string, want pos.Money) {
 	}
 }
 
+// told wants a till to be told of this version, and of no other.
+func (s *stage) told(t *testing.T, c office.Campaign) {
+	t.Helper()
+	ctx := t.Context()
+	till := fleet.Terminal{ID: "S1-001", Merchant: "M1", Shop: "S1", Env: pos.Lab, NATSKey: "U1", Epoch: 1, State: fleet.Active}
+	if err := s.db.Fleet().Write(ctx, func(tx fleet.Tx) error {
+		return errors.Join(tx.PutMerchant(ctx, fleet.Merchant{ID: "M1"}), tx.PutShop(ctx, fleet.Shop{ID: "S1", Merchant: "M1"}), tx.PutTerminal(ctx, till))
+	}); err != nil {
+		t.Fatal(err)
+	}
+	var scopes []pos.CampaignScope
+	if err := s.db.Link().Read(ctx, func(r link.Reader) (err error) {
+		scopes, err = r.Campaigns(ctx, till.ID, 0)
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if len(scopes) != 1 || hex.EncodeToString(scopes[0].Hash) != c.Hash || scopes[0].UntilMS != c.Definition.Spend.Until.UnixMilli() {
+		t.Errorf("a till is told %+v", scopes)
+	}
+}
+
 // TestVersionsFollowOneAnother changes a campaign twice before its registration opens, and
 // plays it by the last version: tills, entrants, draw and verifier know that one.
 func TestVersionsFollowOneAnother(t *testing.T) {
@@ -83,6 +108,7 @@ func TestVersionsFollowOneAnother(t *testing.T) {
 		if newest := must(s.db.Campaign(ctx, d.Name))(t); newest.Hash != c.Hash {
 			t.Error("the newest version is another")
 		}
+		s.told(t, c)
 		must(s.Publish(ctx, draft(t)))(t) // of the first version: a repeat, it changes nothing
 
 		third := s.proposed(t, change(t, func(d *office.Draft) {
