@@ -65,30 +65,35 @@ func (d *Desk) withdrawn(ctx context.Context, is Issuance, rows []Issued, words 
 	return d.cfg.Store.Write(ctx, func(tx Tx) error {
 		var all []Issued
 		for _, r := range rows {
-			have, _, err := tx.Envelope(ctx, r.ID)
+			changed, err := d.withdrawnOne(ctx, tx, is, r, word[r.ID], next)
 			if err != nil {
 				return err
 			}
-			w := word[r.ID]
-			if have.State != r.State {
-				continue
-			}
-			if w.Status != institution.Success || w.Claimed {
-				all = append(all, d.retry(have, "withdraw: "+w.Reason))
-				continue
-			}
-			have.State, have.NextMS, have.Detail = Recalled, 0, "not claimed"
-			have.Recalled, have.Left = have.Face, 0
-			known, err := follow(ctx, tx, is, have, next)
-			if err != nil {
-				return err
-			}
-			if known {
-				all = append(all, have)
-			} // else in the next round: it is asked for again
+			all = append(all, changed...)
 		}
 		return tx.PutEnvelopes(ctx, all)
 	})
+}
+
+// withdrawnOne gives the row as it is after the institution's word; none where it moved
+// meanwhile, or where who follows is not known yet: then it is asked for again.
+func (d *Desk) withdrawnOne(
+	ctx context.Context, tx Tx, is Issuance, r Issued, w institution.EnvelopeWord, next map[string]queue,
+) ([]Issued, error) {
+	have, _, err := tx.Envelope(ctx, r.ID)
+	if err != nil || have.State != r.State {
+		return nil, err
+	}
+	if w.Status != institution.Success || w.Claimed {
+		return []Issued{d.retry(have, "withdraw: "+w.Reason)}, nil
+	}
+	have.State, have.NextMS, have.Detail = Recalled, 0, "not claimed"
+	have.Recalled, have.Left = have.Face, 0
+	known, err := follow(ctx, tx, is, have, next)
+	if err != nil || !known {
+		return nil, err
+	}
+	return []Issued{have}, nil
 }
 
 // queue is a part of a stratum's waiting list.

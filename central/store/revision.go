@@ -87,19 +87,26 @@ func (s officeStore) Revise(ctx context.Context, r office.Revision, change offic
 		if err := t.putCampaign(ctx, p, change.By); err != nil {
 			return err
 		}
-		if change.More > 0 {
-			if err := t.covers(ctx, change.Fund, change.More); err != nil {
-				return err
-			}
-		}
-		if change.Money != nil {
-			if _, err := ledger.Post(ctx, t, *change.Money); err != nil {
-				return err
-			}
+		if err := t.rebudget(ctx, change); err != nil {
+			return err
 		}
 		if _, err := t.Exec(ctx, `INSERT INTO campaign_revisions (campaign, version, text) VALUES (?, ?, ?)`, name, p.Version, r.Terms); err != nil {
 			return fmt.Errorf("put terms: %w", err)
 		}
 		return t.appendLog(ctx, name, last+1, change.Record, change.By)
 	})
+}
+
+// rebudget books what the budget's change moves.
+func (t *Tx) rebudget(ctx context.Context, change office.Change) error {
+	if change.Money == nil {
+		return nil
+	}
+	if change.More > 0 {
+		if err := t.covers(ctx, change.Fund, change.More); err != nil {
+			return err
+		}
+	}
+	_, err := ledger.Post(ctx, t, *change.Money)
+	return err
 }

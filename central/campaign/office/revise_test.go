@@ -281,18 +281,18 @@ func TestADeathWhileAVersionIsPublished(t *testing.T) {
 			s.fund(t, 130000)
 			must(s.Publish(ctx, draft(t)))(t)
 			number := s.proposed(t, change(t, more))
-			real := s.cfg.Store
+			kept := s.cfg.Store
 			if c.lose { // asked a second time: the first is the sign of life
-				s.cfg.Store = losing{Store: real, s: s}
+				s.cfg.Store = losing{Store: kept, s: s}
 			} else {
-				s.cfg.Store = mortal{real, c.after}
+				s.cfg.Store = mortal{kept, c.after}
 			}
 			s.again(t)
 			if err := s.Decide(ctx, number, "bob", true); err == nil {
 				t.Fatal("it did not die")
 			}
 			s.lose.Store(false)
-			s.cfg.Store = real
+			s.cfg.Store = kept
 			s.again(t)
 			s.Tend(ctx)
 			got := must(s.Campaign(ctx, "wangfujing-2021"))(t)
