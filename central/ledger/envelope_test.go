@@ -29,6 +29,7 @@ func everyRule() []ledger.Transaction {
 		ledger.Refunded("M", p, refund, 250, ""), ledger.Refunded("M", late, refund, 250, ""), ledger.Late(late),
 		fork, ledger.Credit(fork, "t1", ledger.Merchant("M"), "2021-02-12"), ledger.WrittenOff(fork, "2021-02-12"), ledger.Rejoined(fork),
 		ledger.Deposited("P", "ICBC", "r", 1250, "2021-02-01"), ledger.Reserved("c", "P", 1250, "2021-02-01"),
+		ledger.Rebudgeted("c", "P", 2, 250, "2021-02-01"), ledger.Rebudgeted("c", "P", 3, -250, "2021-02-01"),
 		ledger.Claimed(e, "2021-02-11"), ledger.EnvelopesSpent(p.ID, "ICBC", []ledger.EnvelopePart{e}, "2021-02-11"),
 		ledger.EnvelopesReturned(refund, "ICBC", []ledger.EnvelopePart{e}, "2021-02-11"), ledger.Recalled(e, "P", "", "2021-02-18"),
 		ledger.Restored(e, "P", p.ID, "2021-02-19"), ledger.Released("c", "P", 1250, "2021-02-18"),
