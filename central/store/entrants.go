@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	"dcpos/central/campaign/register"
 )
@@ -84,53 +83,37 @@ func (t *Tx) sheets(ctx context.Context, campaign string, jobs []*job[change]) (
 	for i, j := range jobs {
 		refs[i] = j.what.ref[:]
 	}
-	in, args := t.among(refs)
-	rows, err := t.Query(ctx, selectRegistrations+`campaign = ? AND ref `+in, append([]any{campaign}, args...)...)
-	found, err := list(rows, err, "registrations", scanRegistration)
-	if err != nil {
-		return nil, err
-	}
-	var persons, phones [][]byte // of those that may become entries
-	for _, r := range found {
+	from, args := t.registrationsOf(campaign, refs)
+	rows, err := t.Query(ctx, `SELECT `+registrationColumns+`, `+takenColumns+` FROM `+from, args...)
+	_, err = list(rows, err, "registrations", func(row interface{ Scan(...any) error }) (struct{}, error) {
+		var person, phone bool
+		r, err := scanRegistration(row, &person, &phone)
 		l.records[r.Ref] = r
-		if r.ConfirmedMS == 0 {
-			persons, phones = append(persons, r.Person[:]), append(phones, r.Phone[:])
+		if person {
+			l.taken[r.Person] = true
 		}
-	}
-	return l, t.taken(ctx, campaign, persons, phones, l.taken)
-}
-
-// taken adds those persons and phones that have an entry.
-func (t *Tx) taken(ctx context.Context, campaign string, persons, phones [][]byte, into map[[32]byte]bool) error {
-	if len(persons) == 0 {
-		return nil
-	}
-	query, args := "", []any{}
-	for _, part := range []struct {
-		column string
-		hashes [][]byte
-	}{{"person", persons}, {"phone", phones}} {
-		in, more := t.among(part.hashes)
-		query += ` UNION ALL SELECT ` + part.column + ` FROM registrations WHERE campaign = ? AND confirmed_ms > 0 AND ` + part.column + ` ` + in
-		args = append(append(args, campaign), more...)
-	}
-	rows, err := t.Query(ctx, strings.TrimPrefix(query, ` UNION ALL `), args...)
-	all, err := list(rows, err, "entrants", func(row interface{ Scan(...any) error }) (hash []byte, err error) {
-		return hash, row.Scan(&hash)
+		if phone {
+			l.taken[r.Phone] = true
+		}
+		return struct{}{}, err
 	})
-	for _, hash := range all {
-		into[[32]byte(hash)] = true
-	}
-	return err
+	return l, err
 }
 
-// among is "one of these" and its arguments: on PostgreSQL an array, so that it is one
-// statement to plan however many there are.
-func (t *Tx) among(hashes [][]byte) (in string, args []any) {
+// takenColumns tell of a registration r that is no entry whether its person and its phone have one.
+// A subquery with a limit is asked row by row: PostgreSQL would rather read all entries once.
+const takenColumns = `confirmed_ms = 0 AND (SELECT 1 FROM registrations p WHERE p.person = r.person AND p.campaign = r.campaign AND p.confirmed_ms > 0 LIMIT 1)
+		IS NOT NULL,
+	confirmed_ms = 0 AND (SELECT 1 FROM registrations p WHERE p.phone = r.phone AND p.campaign = r.campaign AND p.confirmed_ms > 0 LIMIT 1)
+		IS NOT NULL`
+
+// registrationsOf are those of the refs, as r. PostgreSQL is sent an array, one statement however
+// many they are; the limit makes it look each up by itself, whatever it thinks of the table's size.
+func (t *Tx) registrationsOf(campaign string, refs [][]byte) (from string, args []any) {
 	if t.store.engine == Postgres {
-		return `= ANY(?)`, []any{hashes}
+		return `unnest(?::bytea[]) AS k (hash), LATERAL (SELECT * FROM registrations WHERE ref = k.hash AND campaign = ? LIMIT 1) r`, []any{refs, campaign}
 	}
-	return `IN ` + listOf(len(hashes)), padded(hashes)
+	return `registrations r WHERE campaign = ? AND ref IN ` + listOf(len(refs)), append([]any{campaign}, padded(refs)...)
 }
 
 // putRegistrations writes records of different refs; a second entry of a person or phone is an error.
@@ -138,7 +121,7 @@ func (t *Tx) putRegistrations(ctx context.Context, all []register.Record) error 
 	for len(all) > 0 {
 		n, from, args := t.registrationRows(all)
 		_, err := t.Exec(ctx, `INSERT INTO registrations (`+registrationColumns+`) `+from+`
-			ON CONFLICT (campaign, ref) DO UPDATE SET institution = excluded.institution, stratum = excluded.stratum, place = excluded.place,
+			ON CONFLICT (ref, campaign) DO UPDATE SET institution = excluded.institution, stratum = excluded.stratum, place = excluded.place,
 				last_fix = excluded.last_fix, fix_ms = excluded.fix_ms, score = excluded.score, doubts = excluded.doubts,
 				sealed = excluded.sealed, code = excluded.code, code_until_ms = excluded.code_until_ms, sent_ms = excluded.sent_ms,
 				sends = excluded.sends, tries = excluded.tries, confirmed_ms = excluded.confirmed_ms, placed_ms = excluded.placed_ms,

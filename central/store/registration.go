@@ -32,7 +32,7 @@ func (s registrationStore) Change(ctx context.Context, campaign string, ref [32]
 
 // Record implements register.Store.
 func (s registrationStore) Record(ctx context.Context, campaign string, ref [32]byte) (register.Record, bool, error) {
-	return s.record(ctx, `campaign = ? AND ref = ?`, campaign, ref[:])
+	return s.record(ctx, `ref = ? AND campaign = ?`, ref[:], campaign)
 }
 
 // ByQuery implements register.Store.
@@ -106,10 +106,11 @@ func oneRegistration(row *sql.Row) (r register.Record, found bool, err error) {
 	return r, err == nil, err
 }
 
-func scanRegistration(row interface{ Scan(...any) error }) (r register.Record, err error) {
+// scanRegistration reads registrationColumns and what follows them.
+func scanRegistration(row interface{ Scan(...any) error }, more ...any) (r register.Record, err error) {
 	var ref, person, phone, code, salt, ticket, query []byte
-	err = row.Scan(&r.Campaign, &ref, &person, &phone, &r.Institution, &r.Stratum, &r.Place, &r.LastFix, &r.FixMS, &r.Score, &r.Doubts, &r.Sealed,
-		&code, &r.CodeUntilMS, &r.SentMS, &r.Sends, &r.Tries, &r.CreatedMS, &r.ConfirmedMS, &r.PlacedMS, &salt, &ticket, &query)
+	err = row.Scan(append([]any{&r.Campaign, &ref, &person, &phone, &r.Institution, &r.Stratum, &r.Place, &r.LastFix, &r.FixMS, &r.Score, &r.Doubts, &r.Sealed,
+		&code, &r.CodeUntilMS, &r.SentMS, &r.Sends, &r.Tries, &r.CreatedMS, &r.ConfirmedMS, &r.PlacedMS, &salt, &ticket, &query}, more...)...)
 	if err != nil {
 		return r, err
 	}
