@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"os"
 	"path/filepath"
@@ -215,8 +216,9 @@ type drawn struct {
 	files   rendered
 }
 
-// drawFrom computes the result from the files in dir.
-func drawFrom(dir string, p prepared, round Round) (drawn, error) {
+// drawFrom computes the result from the files in dir. Once it has succeeded, all of the list
+// has gone by also.
+func drawFrom(dir string, p prepared, round Round, also io.Writer) (drawn, error) {
 	if round.Round != p.terms.Beacon.Round {
 		return drawn{}, fault(RoundFile, fmt.Errorf("round %d, the terms name %d", round.Round, p.terms.Beacon.Round))
 	}
@@ -239,7 +241,7 @@ func drawFrom(dir string, p prepared, round Round) (drawn, error) {
 		return drawn{}, fault(EntriesFile, err)
 	}
 	defer func() { _ = f.Close() }() // read only
-	list, selected, err := scan(f, p.terms, &seed)
+	list, selected, err := scan(io.TeeReader(f, also), p.terms, &seed)
 	if err != nil {
 		return drawn{}, fault(EntriesFile, err)
 	}
@@ -260,7 +262,7 @@ func Draw(dir string, round Round) (Outcome, error) {
 	if err != nil {
 		return Outcome{}, err
 	}
-	d, err := drawFrom(dir, p, round)
+	d, err := drawFrom(dir, p, round, io.Discard)
 	if err != nil {
 		return Outcome{}, err
 	}
@@ -405,10 +407,27 @@ func hashFile(dir, name string) (File, error) {
 		return File{}, fault(name, err)
 	}
 	defer func() { _ = f.Close() }() // read only
-	h := sha256.New()
-	n, err := io.Copy(h, f)
-	if err != nil {
+	h := newHashing()
+	if _, err := io.Copy(h, f); err != nil {
 		return File{}, fault(name, err)
 	}
-	return File{Name: name, Size: n, SHA256: hex.EncodeToString(h.Sum(nil))}, nil
+	return h.file(name), nil
+}
+
+// hashing is a file as it goes by.
+type hashing struct {
+	hash.Hash
+	size int64
+}
+
+func newHashing() *hashing { return &hashing{Hash: sha256.New()} }
+
+// Write implements io.Writer.
+func (h *hashing) Write(b []byte) (int, error) {
+	h.size += int64(len(b))
+	return h.Hash.Write(b)
+}
+
+func (h *hashing) file(name string) File {
+	return File{Name: name, Size: h.size, SHA256: hex.EncodeToString(h.Sum(nil))}
 }

@@ -70,7 +70,7 @@ type Verdict struct {
 // a *Fault that names the file. trust may be nil: then the verdict says that nobody
 // vouched for the keys.
 func Verify(dir string, trust *Trust) (Verdict, error) {
-	manifest, err := checkManifest(dir)
+	manifest, entries, err := checkManifest(dir)
 	if err != nil {
 		return Verdict{}, err
 	}
@@ -92,7 +92,7 @@ func Verify(dir string, trust *Trust) (Verdict, error) {
 	if err := decodeJSON(b, &round); err != nil {
 		return Verdict{}, fault(RoundFile, err)
 	}
-	d, err := drawFrom(dir, p, round)
+	d, err := drawListed(dir, p, round, entries)
 	if err != nil {
 		return Verdict{}, err
 	}
@@ -123,23 +123,79 @@ func verdict(p prepared, d drawn, authenticated bool) (Verdict, error) {
 	}, fault(TermsFile, err)
 }
 
-// checkManifest compares the folder with its manifest, file by file.
-func checkManifest(dir string) ([]byte, error) {
+// drawListed draws and holds the list against the manifest in one reading of it: it is as long as
+// all else together a thousand times.
+func drawListed(dir string, p prepared, round Round, want File) (drawn, error) {
+	seen := newHashing()
+	d, err := drawFrom(dir, p, round, seen)
+	got := seen.file(EntriesFile)
+	if err != nil { // perhaps before its end
+		var failed error
+		if got, failed = hashFile(dir, EntriesFile); failed != nil {
+			return d, failed
+		}
+	}
+	if got != want {
+		return d, errNotListed(EntriesFile)
+	}
+	return d, err
+}
+
+func errNotListed(name string) error {
+	return fault(name, errors.New("size or hash is not what the manifest says"))
+}
+
+// checkManifest compares the folder with its manifest, file by file, but for the list, of which it
+// gives what the manifest says.
+func checkManifest(dir string) (manifest []byte, entries File, err error) {
 	b, err := readFile(dir, ManifestFile)
 	if err != nil {
-		return nil, err
+		return nil, entries, err
 	}
 	var m Manifest
 	if err := decodeJSON(b, &m); err != nil {
-		return nil, fault(ManifestFile, err)
+		return nil, entries, fault(ManifestFile, err)
 	}
 	if m.Format != Format {
-		return nil, fault(ManifestFile, fmt.Errorf("format %.20q, want %s", m.Format, Format))
+		return nil, entries, fault(ManifestFile, fmt.Errorf("format %.20q, want %s", m.Format, Format))
+	}
+	listed, err := m.listed()
+	if err != nil {
+		return nil, entries, err
 	}
 	names, err := fileNames(dir)
 	if err != nil {
-		return nil, err
+		return nil, entries, err
 	}
+	for _, name := range names {
+		if name == ManifestFile || name == SignatureFile {
+			continue
+		}
+		want, ok := listed[name]
+		if !ok {
+			return nil, entries, fault(name, errors.New("a file that the manifest does not list"))
+		}
+		delete(listed, name)
+		if name == EntriesFile {
+			entries = want
+			continue
+		}
+		got, err := hashFile(dir, name)
+		if err != nil {
+			return nil, entries, err
+		}
+		if got != want {
+			return nil, entries, errNotListed(name)
+		}
+	}
+	for name := range listed {
+		return nil, entries, fault(name, errors.New("missing: the manifest lists it"))
+	}
+	return b, entries, nil
+}
+
+// listed are the manifest's files by name.
+func (m Manifest) listed() (map[string]File, error) {
 	listed := map[string]File{}
 	last := ""
 	for _, f := range m.Files {
@@ -149,27 +205,7 @@ func checkManifest(dir string) ([]byte, error) {
 		last = f.Name
 		listed[f.Name] = f
 	}
-	for _, name := range names {
-		if name == ManifestFile || name == SignatureFile {
-			continue
-		}
-		want, ok := listed[name]
-		if !ok {
-			return nil, fault(name, errors.New("a file that the manifest does not list"))
-		}
-		delete(listed, name)
-		got, err := hashFile(dir, name)
-		if err != nil {
-			return nil, err
-		}
-		if got != want {
-			return nil, fault(name, errors.New("size or hash is not what the manifest says"))
-		}
-	}
-	for name := range listed {
-		return nil, fault(name, errors.New("missing: the manifest lists it"))
-	}
-	return b, nil
+	return listed, nil
 }
 
 // checkSignature verifies the publisher's signature of the manifest, and that manifest
