@@ -107,6 +107,27 @@ type turn struct {
 	now    int64
 	told   []string
 	limits map[uint64]pos.Limits // of policies, by version, that were read
+	read   *journaled            // what the journal said last: an answer asks for it more than once
+}
+
+// journaled is what a till's journal says of a payment.
+type journaled struct {
+	terminal string
+	payment  pos.Payment
+	known    bool
+	id       pos.PaymentID
+}
+
+// Journaled implements Tx. No turn writes a journal.
+func (t *turn) Journaled(ctx context.Context, terminal string, id pos.PaymentID) (pos.Payment, bool, error) {
+	if have := t.read; have != nil && have.terminal == terminal && have.id == id {
+		return have.payment, have.known, nil
+	}
+	p, known, err := t.Tx.Journaled(ctx, terminal, id)
+	if err == nil {
+		t.read = &journaled{terminal, p, known, id}
+	}
+	return p, known, err
 }
 
 // turn runs fn in a transaction and nudges after the commit.

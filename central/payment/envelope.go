@@ -56,11 +56,14 @@ type GivenBack struct {
 
 // use is a payment as its envelopes see it.
 func (d *Desk) use(ctx context.Context, t *turn, r Record) (EnvelopeUse, error) {
-	is, _, err := t.Terminal(ctx, r.Terminal)
 	u := EnvelopeUse{
 		Payment: r.ID, Institution: r.Institution, Merchant: r.Merchant, Store: r.Place.Store, Channel: r.Place.Channel, Lines: r.Place.Lines,
 		Price: r.Amount, FromMS: r.CreatedMS, UntilMS: t.now, AtMS: t.now, Date: day(r, t.now),
 	}
+	if u.Merchant != "" && (u.Store != "" || u.Channel == pos.ChannelOnline) {
+		return u, nil
+	}
+	is, _, err := t.Terminal(ctx, r.Terminal)
 	if u.Merchant == "" {
 		u.Merchant = is.Merchant
 	}

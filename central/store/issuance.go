@@ -46,16 +46,24 @@ func (t issuanceTx) Issuances(ctx context.Context) ([]issuance.Issuance, error) 
 
 // Issuance implements issuance.Tx.
 func (t issuanceTx) Issuance(ctx context.Context, campaign string) (issuance.Issuance, bool, error) {
+	if have, read := t.issuances[campaign]; read {
+		return have, true, nil
+	}
 	rows, err := t.Query(ctx, `SELECT plan, standing, seeded FROM issuances WHERE campaign = ?`, campaign)
 	all, err := list(rows, err, "issuances", scanIssuance)
 	if err != nil || len(all) == 0 {
 		return issuance.Issuance{}, false, err
 	}
+	if t.issuances == nil {
+		t.issuances = map[string]issuance.Issuance{}
+	}
+	t.issuances[campaign] = all[0]
 	return all[0], true, nil
 }
 
 // PutIssuance implements issuance.Tx.
 func (t issuanceTx) PutIssuance(ctx context.Context, i issuance.Issuance) error {
+	delete(t.issuances, i.Campaign)
 	plan, err := json.Marshal(i.Plan)
 	if err != nil {
 		return fmt.Errorf("plan of %s: %w", i.Campaign, err)

@@ -33,26 +33,30 @@ func (s paymentStore) SharedTx(ctx context.Context, fn func(tx payment.Tx) error
 }
 
 // FindPayment implements payment.Store.
-func (s paymentStore) FindPayment(ctx context.Context, id pos.PaymentID) (r payment.Record, found bool, err error) {
-	err = s.view(ctx, func(t *Tx) error {
-		r, found, err = paymentTx{t}.Payment(ctx, id)
-		return err
-	})
-	return r, found, err
+func (s paymentStore) FindPayment(ctx context.Context, id pos.PaymentID) (payment.Record, bool, error) {
+	row, err := s.lookUp(ctx, selectPayment, id.String())
+	if err != nil {
+		return payment.Record{}, false, err
+	}
+	r, err := scanPayment(row)
+	return found(r, err, "payment", id)
 }
 
 // FindRefund implements payment.Store.
-func (s paymentStore) FindRefund(ctx context.Context, id pos.RefundID) (r payment.Refund, found bool, err error) {
-	err = s.view(ctx, func(t *Tx) error {
-		r, found, err = paymentTx{t}.Refund(ctx, id)
-		return err
-	})
-	return r, found, err
+func (s paymentStore) FindRefund(ctx context.Context, id pos.RefundID) (payment.Refund, bool, error) {
+	row, err := s.lookUp(ctx, selectRefund, id.String())
+	if err != nil {
+		return payment.Refund{}, false, err
+	}
+	r, err := scanRefund(row)
+	return found(r, err, "refund", id)
 }
 
 const paymentColumns = `id, terminal, merchant, mode, amount, body, institution, state, reason, detail, txn,
 	settlement_date, fee, envelope, qr, valid_until_ms, expires_ms, evidence, indexed, late_paid, told, step,
 	next_ms, created_ms, updated_ms, until_ms, place`
+
+const selectPayment = `SELECT ` + paymentColumns + ` FROM payments WHERE id = ?`
 
 func scanPayment(row interface{ Scan(...any) error }) (r payment.Record, err error) {
 	var id, place string
@@ -81,7 +85,7 @@ func placeText(p payment.Place) (string, error) {
 
 // Payment implements payment.Tx.
 func (t paymentTx) Payment(ctx context.Context, id pos.PaymentID) (payment.Record, bool, error) {
-	r, err := scanPayment(t.QueryRow(ctx, `SELECT `+paymentColumns+` FROM payments WHERE id = ?`, id.String()))
+	r, err := scanPayment(t.QueryRow(ctx, selectPayment, id.String()))
 	return found(r, err, "payment", id)
 }
 
@@ -135,6 +139,8 @@ func flag(b bool) int64 {
 const refundColumns = `id, payment, terminal, merchant, amount, state, auto, authorized, operator, reason, detail, txn,
 	settlement_date, told, step, next_ms, created_ms, updated_ms, source, envelope, recalled`
 
+const selectRefund = `SELECT ` + refundColumns + ` FROM refunds WHERE id = ?`
+
 func scanRefund(row interface{ Scan(...any) error }) (r payment.Refund, err error) {
 	var id, of string
 	if err = row.Scan(&id, &of, &r.Terminal, &r.Merchant, &r.Amount, &r.State, &r.Auto, &r.Authorized, &r.Operator,
@@ -151,7 +157,7 @@ func scanRefund(row interface{ Scan(...any) error }) (r payment.Refund, err erro
 
 // Refund implements payment.Tx.
 func (t paymentTx) Refund(ctx context.Context, id pos.RefundID) (payment.Refund, bool, error) {
-	r, err := scanRefund(t.QueryRow(ctx, `SELECT `+refundColumns+` FROM refunds WHERE id = ?`, id.String()))
+	r, err := scanRefund(t.QueryRow(ctx, selectRefund, id.String()))
 	return found(r, err, "refund", id)
 }
 

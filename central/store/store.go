@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"dcpos/central/issuance"
 	"dcpos/pos"
 )
 
@@ -114,8 +115,10 @@ type Tx struct {
 	fresh  []string // statements that are not kept prepared yet
 	// balances are moves of ledger accounts that are written before the commit.
 	balances map[string]pos.Money
-	changed  bool // something was written, or may have been
-	part     int  // of the accounts that this transaction moves
+	// issuances that were read in this transaction: the payments of a batch are of few campaigns.
+	issuances map[string]issuance.Issuance
+	changed   bool // something was written, or may have been
+	part      int  // of the accounts that this transaction moves
 }
 
 // attempts bounds the repeats of a transaction that lost a race.
