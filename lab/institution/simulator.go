@@ -56,6 +56,9 @@ type Options struct {
 	FeeBasisPoints int64             // fee per 10,000 of a payment; 0 as with e-CNY
 	Suite          string            // of the authority's keys when they are made; sm2-sm3
 	Keys           map[string]string // API keys that replace those in DIR/keys.json
+	// Unflushed books are not flushed before an answer: for a run on one machine that judges another's speed, whose
+	// banks have machines of their own. A power cut may lose what was answered.
+	Unflushed bool
 }
 
 // house is one institution at work.
@@ -133,7 +136,7 @@ func (s *Simulator) open() error {
 	for _, i := range Institutions() {
 		b, err := books.Open(filepath.Join(s.opts.Dir, "books", i.Code+".jsonl"), books.Config{
 			Institution: i.Code, Route: i.Route, Now: s.opts.Now, CutOver: max(s.opts.CutOver, 0),
-			FeeBasisPoints: s.opts.FeeBasisPoints,
+			FeeBasisPoints: s.opts.FeeBasisPoints, Unflushed: s.opts.Unflushed,
 		})
 		if err != nil {
 			return err

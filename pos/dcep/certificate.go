@@ -93,6 +93,17 @@ type WalletCertificate struct {
 	public      []byte
 }
 
+// WalletSerial reads the serial number of a certificate in DER, in hexadecimal. It verifies nothing.
+func WalletSerial(der []byte) (string, error) {
+	c, err := smx509.ParseCertificate(der)
+	if err != nil {
+		return "", fmt.Errorf("%w: %w", ErrCertificate, err)
+	}
+	return serialOf(c), nil
+}
+
+func serialOf(c *smx509.Certificate) string { return hex.EncodeToString(c.SerialNumber.Bytes()) }
+
 func tierName(class int) string { return fmt.Sprintf("class-%d", class) }
 
 // tierOf reads a wallet's class; what is no class is none.
@@ -128,7 +139,7 @@ func (t Trust) VerifyWallet(der []byte, now time.Time) (WalletCertificate, error
 		return WalletCertificate{}, pos.NewError(pos.ErrWalletUnknown, fmt.Errorf("%w: wallet of %q issued by %q", ErrCertificate,
 			leaf.Subject.Organization, issuer.Subject.Organization))
 	}
-	serial := hex.EncodeToString(leaf.SerialNumber.Bytes())
+	serial := serialOf(leaf)
 	for _, r := range t.Revoked {
 		if r == serial {
 			return WalletCertificate{}, pos.NewError(pos.ErrWalletRevoked, fmt.Errorf("%w: wallet %s is revoked", ErrCertificate, serial))

@@ -34,6 +34,8 @@ type Config struct {
 	Now            func() time.Time // the institution's clock
 	CutOver        time.Duration    // when its settlement day ends, counted from midnight in Shanghai
 	FeeBasisPoints int64            // fee per 10,000 of a payment, rounded half up; e-CNY takes none
+	// Unflushed leaves it to the system when the books reach the disk: a power cut may lose what was answered.
+	Unflushed bool
 }
 
 // mark is one use of a wallet's counter.
@@ -73,7 +75,7 @@ func Open(path string, cfg Config) (*Books, error) {
 		returned: map[string]parts{}, merchants: map[string]pos.Money{}, campaigns: newCampaigns(),
 	}
 	var err error
-	if b.journal, err = openJournal(path, b.apply); err != nil {
+	if b.journal, err = openJournal(path, b.apply, cfg.Unflushed); err != nil {
 		return nil, err
 	}
 	t := b.sums()

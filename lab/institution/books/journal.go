@@ -14,7 +14,8 @@ import (
 // journal is one institution's append-only file: a JSON event per line. A line is
 // durable once sync has returned; what was not synced was never answered.
 type journal struct {
-	file *os.File
+	file      *os.File
+	unflushed bool // sync leaves the file to the system
 
 	mu      sync.Mutex // guards written and broken
 	written int64
@@ -26,7 +27,7 @@ type journal struct {
 
 // openJournal replays the file into apply and opens it for appending. A last line
 // without its newline is the remains of a kill: nobody was answered, so it is cut off.
-func openJournal(path string, apply func(event) error) (*journal, error) {
+func openJournal(path string, apply func(event) error, unflushed bool) (*journal, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("open books: %w", err)
@@ -41,7 +42,7 @@ func openJournal(path string, apply func(event) error) (*journal, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open books %s: %w", filepath.Base(path), err), f.Close())
 	}
-	return &journal{file: f}, nil
+	return &journal{file: f, unflushed: unflushed}, nil
 }
 
 func replay(r io.Reader, apply func(event) error) (whole int64, err error) {
@@ -103,7 +104,7 @@ func (j *journal) state() (int64, error) {
 // sync returns when everything appended before the call is on the disk.
 func (j *journal) sync() error {
 	want, err := j.state()
-	if err != nil {
+	if err != nil || j.unflushed {
 		return err
 	}
 	j.syncing.Lock()
@@ -126,5 +127,9 @@ func (j *journal) sync() error {
 }
 
 func (j *journal) close() error {
-	return errors.Join(j.sync(), j.file.Close())
+	err := j.sync()
+	if j.unflushed {
+		err = errors.Join(err, j.file.Sync())
+	}
+	return errors.Join(err, j.file.Close())
 }
