@@ -21,7 +21,7 @@ type CampaignCmd struct {
 func (CampaignCmd) Help() string {
 	return `Publishes a shipped campaign with a practice beacon, lets people register and confirm, draws, offers, lets winners open
 wallets at the banks that they chose, spend and bring back, recalls what is left, and makes the statement. The centre's rooms, database,
-institutions and witness are the real ones on one clock; the truth about the people shares no code with them.
+institutions and witness are the real ones on one clock; only the simulated banks' books are not flushed. The truth about the people shares no code with them.
 Exit 0 only if every payment was split as the notice says, the books balance and the statement is the truth. 测试 TEST`
 }
 
