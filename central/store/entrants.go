@@ -101,10 +101,11 @@ func (t *Tx) sheets(ctx context.Context, campaign string, jobs []*job[change]) (
 }
 
 // takenColumns tell of a registration r that is no entry whether its person and its phone have one.
-// A subquery with a limit is asked row by row: PostgreSQL would rather read all entries once.
-const takenColumns = `confirmed_ms = 0 AND (SELECT 1 FROM registrations p WHERE p.person = r.person AND p.campaign = r.campaign AND p.confirmed_ms > 0 LIMIT 1)
+// A subquery with a limit is asked row by row: PostgreSQL would rather read all entries once. No index knows
+// the campaign with an empty text behind it: of an empty table it takes any that has the campaign, and walks all of it.
+const takenColumns = `confirmed_ms = 0 AND (SELECT 1 FROM registrations p WHERE p.person = r.person AND p.campaign || '' = r.campaign AND p.confirmed_ms > 0 LIMIT 1)
 		IS NOT NULL,
-	confirmed_ms = 0 AND (SELECT 1 FROM registrations p WHERE p.phone = r.phone AND p.campaign = r.campaign AND p.confirmed_ms > 0 LIMIT 1)
+	confirmed_ms = 0 AND (SELECT 1 FROM registrations p WHERE p.phone = r.phone AND p.campaign || '' = r.campaign AND p.confirmed_ms > 0 LIMIT 1)
 		IS NOT NULL`
 
 // registrationsOf are those of the refs, as r. PostgreSQL is sent an array, one statement however

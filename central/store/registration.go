@@ -37,7 +37,7 @@ func (s registrationStore) Record(ctx context.Context, campaign string, ref [32]
 
 // ByQuery implements register.Store.
 func (s registrationStore) ByQuery(ctx context.Context, campaign string, query [32]byte) (register.Record, bool, error) {
-	return s.record(ctx, `campaign = ? AND query = ? AND confirmed_ms > 0`, campaign, query[:])
+	return s.record(ctx, `query = ? AND campaign || '' = ? AND confirmed_ms > 0`, query[:], campaign)
 }
 
 func (s registrationStore) record(ctx context.Context, where string, args ...any) (register.Record, bool, error) {
@@ -95,7 +95,7 @@ const selectRegistrations = `SELECT ` + registrationColumns + ` FROM registratio
 
 // ByTicket implements register.Tx.
 func (t registrationTx) ByTicket(ctx context.Context, campaign string, ticket draw.Ticket) (register.Record, bool, error) {
-	return oneRegistration(t.QueryRow(ctx, selectRegistrations+`campaign = ? AND ticket = ? AND confirmed_ms > 0`, campaign, ticket[:]))
+	return oneRegistration(t.QueryRow(ctx, selectRegistrations+`ticket = ? AND campaign || '' = ? AND confirmed_ms > 0`, ticket[:], campaign))
 }
 
 func oneRegistration(row *sql.Row) (r register.Record, found bool, err error) {
@@ -109,8 +109,11 @@ func oneRegistration(row *sql.Row) (r register.Record, found bool, err error) {
 // scanRegistration reads registrationColumns and what follows them.
 func scanRegistration(row interface{ Scan(...any) error }, more ...any) (r register.Record, err error) {
 	var ref, person, phone, code, salt, ticket, query []byte
-	err = row.Scan(append([]any{&r.Campaign, &ref, &person, &phone, &r.Institution, &r.Stratum, &r.Place, &r.LastFix, &r.FixMS, &r.Score, &r.Doubts, &r.Sealed,
-		&code, &r.CodeUntilMS, &r.SentMS, &r.Sends, &r.Tries, &r.CreatedMS, &r.ConfirmedMS, &r.PlacedMS, &salt, &ticket, &query}, more...)...)
+	into := []any{
+		&r.Campaign, &ref, &person, &phone, &r.Institution, &r.Stratum, &r.Place, &r.LastFix, &r.FixMS, &r.Score, &r.Doubts, &r.Sealed,
+		&code, &r.CodeUntilMS, &r.SentMS, &r.Sends, &r.Tries, &r.CreatedMS, &r.ConfirmedMS, &r.PlacedMS, &salt, &ticket, &query,
+	}
+	err = row.Scan(append(into, more...)...)
 	if err != nil {
 		return r, err
 	}

@@ -553,3 +553,29 @@ func TestChangesShareReadsAndWrites(t *testing.T) {
 		}
 	})
 }
+
+// TestRegistrationsAreLookedUpByHash: also by the plan that PostgreSQL keeps from an empty table.
+func TestRegistrationsAreLookedUpByHash(t *testing.T) {
+	s := open(t, Postgres)
+	err := s.tx(t.Context(), func(tx *Tx) error {
+		from, _ := tx.registrationsOf("c", nil)
+		query := s.engine.rebind(`SELECT ` + registrationColumns + `, ` + takenColumns + ` FROM ` + from)
+		for _, q := range []string{`SET LOCAL plan_cache_mode = force_generic_plan`, `PREPARE sheets (bytea[], text) AS ` + query} {
+			if _, err := tx.Exec(t.Context(), q); err != nil {
+				return err
+			}
+		}
+		rows, err := tx.Query(t.Context(), `EXPLAIN EXECUTE sheets ('{}', 'c')`)
+		plan, err := list(rows, err, "plan", func(row interface{ Scan(...any) error }) (line string, err error) { return line, row.Scan(&line) })
+		whole := strings.Join(plan, "\n")
+		for _, want := range []string{"Index Cond: ((ref =", "Index Cond: (person =", "Index Cond: (phone ="} {
+			if !strings.Contains(whole, want) {
+				t.Errorf("no %q in\n%s", want, whole)
+			}
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
