@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -32,7 +33,7 @@ type BenchCmd struct {
 	Entries  int      `default:"100000" help:"Entries of the journal with which an agent starts. 启动时的账目条数。"`
 	Backlog  int      `default:"20000" help:"Entries of a backlog that is drained. 积压条数。"`
 	Stored   int      `default:"100000" help:"Payments that a journal holds. 账簿中的支付笔数。"`
-	Lines    int      `default:"1000000" help:"Lines of each side in reconcile. 对账每侧行数。"`
+	Lines    []int    `default:"1000000" placeholder:"N,…" help:"Lines of each side in reconcile; of further sizes the cost per row is measured. 对账每侧行数;其余规模只测每行成本。"`
 	Breaks   int      `placeholder:"PERCENT" help:"Of the lines in reconcile; 0.29 without it. 差异占比(百分数)。"`
 }
 
@@ -47,7 +48,7 @@ A bench that fails is named on standard error and the exit code is 1; the others
 
 // Run implements the command.
 func (c BenchCmd) Run(ctx context.Context, out *cli.Streams) error {
-	if c.Seconds <= 0 || min(c.Offline, c.Online, c.Sales, c.Entries, c.Backlog, c.Stored, c.Lines) <= 0 {
+	if c.Seconds <= 0 || len(c.Lines) == 0 || min(c.Offline, c.Online, c.Sales, c.Entries, c.Backlog, c.Stored, slices.Min(c.Lines)) <= 0 {
 		return cli.Exit(cli.Usage, errors.New("sizes and seconds are greater than 0"))
 	}
 	if c.Breaks < 0 || c.Breaks > 90 {
@@ -57,7 +58,8 @@ func (c BenchCmd) Run(ctx context.Context, out *cli.Streams) error {
 		Names: c.Names, Repeat: time.Duration(c.Seconds) * time.Second, Dir: c.Dir, Bin: c.Bin, Postgres: c.Postgres, DuckDB: c.DuckDB,
 		Compare: c.Compare, Seed: c.Seed,
 		Sizes: bench.Sizes{
-			Offline: c.Offline, Online: c.Online, Sales: c.Sales, Entries: c.Entries, Backlog: c.Backlog, Stored: c.Stored, Lines: c.Lines,
+			Offline: c.Offline, Online: c.Online, Sales: c.Sales, Entries: c.Entries, Backlog: c.Backlog, Stored: c.Stored,
+			Lines: c.Lines[0], Also: c.Lines[1:], Breaks: c.Breaks,
 		},
 	}
 	if o.Bin == "" {

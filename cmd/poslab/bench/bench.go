@@ -31,6 +31,8 @@ type Figure struct {
 	// Peer is what was measured beside it, in the same unit; Ratio is Value / Peer.Value.
 	Peer  *Peer   `json:"peer,omitempty"`
 	Ratio float64 `json:"ratio,omitempty"`
+	// Rounds are what was measured one after the other, where Value is the median.
+	Rounds []float64 `json:"rounds,omitempty"`
 }
 
 // Peer is a floor below which no program could be, or another program at the same work.
@@ -41,19 +43,20 @@ type Peer struct {
 
 // Sizes say how much work is measured; a zero field takes the value of Defaults.
 type Sizes struct {
-	Offline int // offline acceptances, at most 400: a till takes 500 records until it meets the centre
-	Online  int // online sales of online-sale
-	Sales   int // online sales between two looks at the agent's memory
-	Entries int // of the journal with which an agent starts
-	Starts  int // of the agent, for each kind of journal
-	Rows    int // of the journals that are verified
-	Backlog int // entries of a drain
-	Tills   int // that send at once in ingest
-	Each    int // payments of three entries that each of them sends
-	Lines   int // of each side in reconcile
-	Breaks  int // percent of them that are breaks; 0 is 0.29
-	Stored  int // payments in the journal of stored
-	Plugs   int // of a printer that is pulled out and put back
+	Offline int   // offline acceptances, at most 400: a till takes 500 records until it meets the centre
+	Online  int   // online sales of online-sale
+	Sales   int   // online sales between two looks at the agent's memory
+	Entries int   // of the journal with which an agent starts
+	Starts  int   // of the agent, for each kind of journal
+	Rows    int   // of the journals that are verified
+	Backlog int   // entries of a drain
+	Tills   int   // that send at once in ingest
+	Each    int   // payments of three entries that each of them sends
+	Lines   int   // of each side in reconcile
+	Also    []int // further sizes of reconcile, of which only the cost per row is measured
+	Breaks  int   // percent of them that are breaks; 0 is 0.29
+	Stored  int   // payments in the journal of stored
+	Plugs   int   // of a printer that is pulled out and put back
 }
 
 // Defaults are the sizes of docs/PERFORMANCE.md.
@@ -143,6 +146,11 @@ func (s Sizes) check() error {
 	} {
 		if n < 0 {
 			return fmt.Errorf("%s: %d is negative", name, n)
+		}
+	}
+	for _, n := range s.Also {
+		if n <= 0 {
+			return fmt.Errorf("lines: %d is not greater than 0", n)
 		}
 	}
 	if s.Offline > 400 {

@@ -15,7 +15,7 @@ import (
 // tiny is the least that still measures something.
 func tiny() Sizes {
 	return Sizes{
-		Offline: 12, Online: 3, Sales: 8, Entries: 400, Starts: 2, Rows: 60, Backlog: 60, Tills: 2, Each: 10, Lines: 5000, Stored: 40, Plugs: 3,
+		Offline: 12, Online: 3, Sales: 8, Entries: 400, Starts: 2, Rows: 60, Backlog: 60, Tills: 2, Each: 10, Lines: 5000, Also: []int{8000}, Stored: 40, Plugs: 3,
 	}
 }
 
@@ -25,7 +25,7 @@ func TestEveryBenchMeasures(t *testing.T) {
 	bin := testbin.Dir(t)
 	want := map[string]int{
 		"offline-decision": 12, "online-sale": 4, "agent-size": 5, "journal-append": 4,
-		"drain": 3, "ingest": 2, "reconcile": 11, "signatures": 4,
+		"drain": 3, "ingest": 2, "reconcile": 15, "signatures": 4,
 		"scan": 2, "receipt": 6, "plug": 2, "idle-devices": 2,
 		"tap": 4, "stored": 5,
 	}
@@ -95,6 +95,7 @@ func TestWrongOptionsAreRefused(t *testing.T) {
 		"no such folder":          {Dir: "/nonexistent"},
 		"negative time":           {Repeat: -1},
 		"a negative size":         {Sizes: Sizes{Backlog: -1}},
+		"a further size of 0":     {Sizes: Sizes{Also: []int{0}}},
 		"more than a till stores": {Sizes: Sizes{Offline: 401}},
 	} {
 		if _, err := Run(t.Context(), o); err == nil {

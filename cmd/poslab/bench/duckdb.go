@@ -23,7 +23,8 @@ var duckdbScript []byte
 
 // duckdb lets DuckDB do the same work: both files into tables with ids as UUID, a full join,
 // ids that are doubled, totals per bank and merchant. Of the formulations that were tried
-// this was the fastest. Without npm, node or the package it is named as not to be had.
+// this was the fastest, and of two runs the faster one counts. They come last, because they drive
+// the files out of the kernel's cache. Without npm, node or the package it is named as not to be had.
 func (j *reconciliation) duckdb(ctx context.Context, ours cost) error {
 	dir, err := installDuckDB(ctx)
 	if err != nil {
@@ -37,28 +38,24 @@ func (j *reconciliation) duckdb(ctx context.Context, ours cost) error {
 	if err := os.WriteFile(script, duckdbScript, 0o600); err != nil {
 		return err
 	}
-	cmd := exec.CommandContext(ctx, "node", script, j.ours, j.theirs, j.path("duckdb.tmp"))
-	cmd.Dir, cmd.Stderr = dir, os.Stderr
-	began := time.Now()
-	text, err := cmd.Output()
-	took := time.Since(began)
+	best, err := j.onceInDuckDB(ctx, dir, script)
 	if err != nil {
-		return fmt.Errorf("duckdb: %w: %s", err, text)
-	}
-	if err := j.sameAsDuckDB(text); err != nil {
 		return err
 	}
-	usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage)
-	if !ok {
-		return errors.New("no resource usage of node")
+	again, err := j.onceInDuckDB(ctx, dir, script)
+	if err != nil {
+		return err
+	}
+	if again.wall < best.wall {
+		best = again
 	}
 	for _, f := range []struct {
 		name   string
 		v, own time.Duration
 		zh, en string
 	}{
-		{"duckdb", took, ours.wall, "DuckDB 同样工作的总耗时", "wall time of DuckDB at the same work"},
-		{"duckdb-cpu", cpuOf(usage), ours.cpu, "DuckDB 的处理器时间", "processor time of DuckDB"},
+		{"duckdb", best.wall, ours.wall, "DuckDB 同样工作的总耗时(两次取快)", "wall time of DuckDB at the same work, the faster of two"},
+		{"duckdb-cpu", best.cpu, ours.cpu, "DuckDB 的处理器时间", "processor time of DuckDB"},
 	} {
 		j.run.report(Figure{
 			Name: f.name, Value: f.v.Seconds(), Unit: "s", Count: j.lines(), Means: pos.Text{ZH: f.zh, EN: f.en},
@@ -66,6 +63,24 @@ func (j *reconciliation) duckdb(ctx context.Context, ours cost) error {
 		})
 	}
 	return nil
+}
+
+func (j *reconciliation) onceInDuckDB(ctx context.Context, dir, script string) (cost, error) {
+	cmd := exec.CommandContext(ctx, "node", script, j.ours, j.theirs, j.path("duckdb.tmp"))
+	cmd.Dir, cmd.Stderr = dir, os.Stderr
+	began := time.Now()
+	text, err := cmd.Output()
+	took := time.Since(began)
+	if err != nil {
+		return cost{}, fmt.Errorf("duckdb: %w: %s", err, text)
+	}
+	usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage)
+	if !ok {
+		return cost{}, errors.New("no resource usage of node")
+	}
+	c := cost{wall: took, cpu: cpuOf(usage), rss: usage.Maxrss}
+	j.tell(fmt.Sprintf("DuckDB %.2f s (%.2f s of processor)", c.wall.Seconds(), c.cpu.Seconds()))
+	return c, j.sameAsDuckDB(text)
 }
 
 // sameAsDuckDB compares DuckDB's counts with the truth.

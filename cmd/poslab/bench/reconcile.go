@@ -16,63 +16,138 @@ import (
 	"dcpos/pos"
 )
 
-// rounds is how often everything but DuckDB is measured, by turns; medians count.
-func (s Sizes) rounds() int {
-	const large = 10_000_000
-	if s.Lines > large {
-		return 1
-	}
-	return 3
-}
+// rounds is how often everything but DuckDB is measured, by turns, so that a round in which the
+// machine did something else decides nothing: medians count.
+const rounds = 3
+
+// longestReconcile bounds the measurement of one size: three rounds of 100 million lines a side.
+const longestReconcile = 90 * time.Minute
 
 // reconcileFiles measures posctl reconcile on two files in different orders, of which one
 // merchant has 30 %, beside a bare scan of the same files and DuckDB at the same work.
 func reconcileFiles(ctx context.Context, r *run) error {
-	ctx, stop := context.WithTimeout(ctx, time.Hour)
-	defer stop()
 	job := &reconciliation{run: r, ours: r.path("ours.csv"), theirs: r.path("theirs.csv")}
 	if r.Compare {
 		return job.compare(ctx)
 	}
-	if err := job.write(ctx); err != nil {
-		return fmt.Errorf("write the files: %w", err)
-	}
-	var scans, plain, small, alone, next []cost
-	for range r.Sizes.rounds() {
-		c, err := job.scan()
-		if err != nil {
-			return err
-		}
-		scans = append(scans, c)
-		for _, way := range []struct {
-			memory, workers string
-			costs           *[]cost
-		}{{"4GiB", "2", &plain}, {"128MiB", "2", &small}, {"4GiB", "1", &alone}} {
-			c, err := job.posctl(ctx, "--memory", way.memory, "--workers", way.workers)
-			if err != nil {
-				return err
-			}
-			*way.costs = append(*way.costs, c)
-		}
-		if c, err = job.dayAfter(ctx); err != nil {
-			return err
-		}
-		next = append(next, c)
-	}
-	job.report(median(scans), median(plain), median(small))
-	job.reportParts(median(plain), median(alone), median(next))
-	if err := job.evenness(ctx); err != nil {
+	if err := job.whole(ctx, r.Sizes.Lines); err != nil {
 		return err
 	}
-	if !r.DuckDB {
+	for _, lines := range r.Sizes.Also {
+		if err := job.size(ctx, lines); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// way is one way to reconcile, and what it cost in every round.
+type way struct {
+	name  string
+	run   func(context.Context) (cost, error)
+	costs []cost
+}
+
+// byTurns measures all ways in every round and tells each round as it comes.
+func (j *reconciliation) byTurns(ctx context.Context, ways ...*way) error {
+	for round := range rounds {
+		said := fmt.Sprintf("%d lines a side, round %d of %d:", j.pairs, round+1, rounds)
+		for _, w := range ways {
+			c, err := w.run(ctx)
+			if err != nil {
+				return fmt.Errorf("%s: %w", w.name, err)
+			}
+			w.costs = append(w.costs, c)
+			said += fmt.Sprintf(" %s %.2f s (%.2f s of processor)", w.name, c.wall.Seconds(), c.cpu.Seconds())
+		}
+		j.tell(said)
+	}
+	return nil
+}
+
+func (j *reconciliation) tell(said string) {
+	if j.Progress != nil {
+		_, _ = fmt.Fprintln(j.Progress, said)
+	}
+}
+
+// with is posctl reconcile with these flags.
+func (j *reconciliation) with(name string, flags ...string) *way {
+	return &way{name: name, run: func(ctx context.Context) (cost, error) { return j.posctl(ctx, flags...) }}
+}
+
+func (j *reconciliation) scanning() *way {
+	return &way{name: "scan", run: func(context.Context) (cost, error) { return j.scan() }}
+}
+
+// whole measures everything at one size.
+func (j *reconciliation) whole(ctx context.Context, lines int) error {
+	ctx, stop := context.WithTimeout(ctx, longestReconcile)
+	defer stop()
+	if err := j.write(ctx, lines); err != nil {
+		return fmt.Errorf("write the files: %w", err)
+	}
+	scan, plain := j.scanning(), j.with("4GiB", "--memory", "4GiB", "--workers", "2")
+	small, alone := j.with("128MiB", "--memory", "128MiB", "--workers", "2"), j.with("one worker", "--memory", "4GiB", "--workers", "1")
+	next := &way{name: "T+1", run: j.dayAfter}
+	if err := j.byTurns(ctx, scan, plain, small, alone, next); err != nil {
+		return err
+	}
+	j.report(scan, plain, small)
+	j.reportParts(plain, alone, next)
+	if len(j.Sizes.Also) > 0 {
+		j.perRow(scan, plain)
+	}
+	if err := j.evenness(ctx); err != nil {
+		return err
+	}
+	if !j.DuckDB {
 		return nil
 	}
-	return job.duckdb(ctx, median(plain))
+	return j.duckdb(ctx, plain.median())
+}
+
+// size measures what a row costs at another size.
+func (j *reconciliation) size(ctx context.Context, lines int) error {
+	ctx, stop := context.WithTimeout(ctx, longestReconcile)
+	defer stop()
+	if err := j.write(ctx, lines); err != nil {
+		return fmt.Errorf("write the files: %w", err)
+	}
+	scan, plain := j.scanning(), j.with("4GiB", "--memory", "4GiB", "--workers", "2")
+	if err := j.byTurns(ctx, scan, plain); err != nil {
+		return err
+	}
+	j.perRow(scan, plain)
+	return nil
+}
+
+// perRow reports what a row cost at this size: flat is what it should be from one size to another.
+func (j *reconciliation) perRow(scanning, reconciling *way) {
+	scan, plain := scanning.median(), reconciling.median()
+	each := func(d time.Duration) float64 { return float64(d.Nanoseconds()) / float64(j.lines()) }
+	for _, f := range []struct {
+		name, zh, en string
+		value, floor time.Duration
+	}{
+		{"wall-per-row", "每行耗时", "wall time of a row", plain.wall, scan.wall},
+		{"cpu-per-row", "每行处理器时间", "processor time of a row", plain.cpu, scan.cpu},
+	} {
+		j.run.report(Figure{
+			Name: fmt.Sprintf("%s-%d", f.name, j.pairs), Value: each(f.value), Unit: "ns", Count: j.lines(),
+			Means: pos.Text{
+				ZH: fmt.Sprintf("%s,每侧 %d 行,内存 4 GiB", f.zh, j.pairs),
+				EN: fmt.Sprintf("%s at %d lines a side, with 4 GiB of memory", f.en, j.pairs),
+			},
+			Peer: &Peer{Name: "bare scan: split, convert, totals", Value: each(f.floor)},
+		})
+	}
 }
 
 type reconciliation struct {
 	*run
 	ours, theirs string
+	pairs        int
 	truth        statements.Truth
 }
 
@@ -83,10 +158,10 @@ type cost struct {
 }
 
 // median is the run with the median wall time, its other figures the medians of theirs.
-func median(all []cost) cost {
+func (w *way) median() cost {
 	middle := func(of func(cost) int64) int64 {
 		var values []int64
-		for _, c := range all {
+		for _, c := range w.costs {
 			values = append(values, of(c))
 		}
 		slices.Sort(values)
@@ -99,7 +174,18 @@ func median(all []cost) cost {
 	}
 }
 
-func (j *reconciliation) write(ctx context.Context) (err error) {
+// seconds are the wall times of all rounds.
+func (w *way) seconds() []float64 {
+	var list []float64
+	for _, c := range w.costs {
+		list = append(list, c.wall.Seconds())
+	}
+	return list
+}
+
+// write puts the two files there, in place of those before.
+func (j *reconciliation) write(ctx context.Context, lines int) (err error) {
+	j.pairs = lines
 	var files [2]*os.File
 	for i, path := range []string{j.ours, j.theirs} {
 		if files[i], err = os.Create(path); err != nil {
@@ -107,7 +193,7 @@ func (j *reconciliation) write(ctx context.Context) (err error) {
 		}
 		defer func() { err = errors.Join(err, files[i].Close()) }()
 	}
-	j.truth, err = statements.Plan{Pairs: int64(j.Sizes.Lines), Seed: 1, HotPercent: 30, BreakPercent: uint64(j.Sizes.Breaks)}.Write(ctx, files[0], files[1])
+	j.truth, err = statements.Plan{Pairs: int64(lines), Seed: 1, HotPercent: 30, BreakPercent: uint64(j.Sizes.Breaks)}.Write(ctx, files[0], files[1])
 	return err
 }
 
@@ -166,21 +252,24 @@ func (j *reconciliation) dayAfter(ctx context.Context) (cost, error) {
 	if err != nil {
 		return cost{}, fmt.Errorf("posctl reconcile prepare: %w: %s", err, text)
 	}
-	return j.posctl(ctx, "--memory", "4GiB", "--workers", "2", "--segments", segments)
+	c, err := j.posctl(ctx, "--memory", "4GiB", "--workers", "2", "--segments", segments)
+	return c, errors.Join(err, os.RemoveAll(segments)) // before anything else needs the disk
 }
 
-func (j *reconciliation) reportParts(plain, alone, next cost) {
+func (j *reconciliation) reportParts(reconciling, single, after *way) {
+	plain, alone, next := reconciling.median(), single.median(), after.median()
 	for _, f := range []struct {
 		name, zh, en string
 		value, peer  time.Duration
+		rounds       []float64
 	}{
-		{"seconds-one-worker", "一个工作线程的总耗时", "wall time of one worker", alone.wall, plain.wall},
-		{"seconds-T+1", "我方明细已预先切分后的总耗时", "wall time after our side was prepared", next.wall, plain.wall},
-		{"cpu-T+1", "我方明细已预先切分后的处理器时间", "processor time after our side was prepared", next.cpu, plain.cpu},
+		{"seconds-one-worker", "一个工作线程的总耗时", "wall time of one worker", alone.wall, plain.wall, single.seconds()},
+		{"seconds-T+1", "我方明细已预先切分后的总耗时", "wall time after our side was prepared", next.wall, plain.wall, after.seconds()},
+		{"cpu-T+1", "我方明细已预先切分后的处理器时间", "processor time after our side was prepared", next.cpu, plain.cpu, nil},
 	} {
 		j.run.report(Figure{
 			Name: f.name, Value: f.value.Seconds(), Unit: "s", Count: j.lines(), Means: pos.Text{ZH: f.zh, EN: f.en},
-			Peer: &Peer{Name: "posctl reconcile, two workers", Value: f.peer.Seconds()},
+			Peer: &Peer{Name: "posctl reconcile, two workers", Value: f.peer.Seconds()}, Rounds: f.rounds,
 		})
 	}
 }
@@ -218,8 +307,8 @@ func checkTruth(want statements.Truth, path string) error {
 	return nil
 }
 
-func (j *reconciliation) report(scan, plain, small cost) {
-	lines := j.lines()
+func (j *reconciliation) report(scanning, reconciling, bounded *way) {
+	scan, plain, small, lines := scanning.median(), reconciling.median(), bounded.median(), j.lines()
 	floor := func(v time.Duration) *Peer {
 		return &Peer{Name: "bare scan: split, convert, totals", Value: v.Seconds()}
 	}
@@ -231,13 +320,14 @@ func (j *reconciliation) report(scan, plain, small cost) {
 	for _, f := range []struct {
 		name   string
 		c      cost
+		rounds []float64
 		zh, en string
 	}{
-		{"", plain, "内存 4 GiB", "with 4 GiB of memory"},
-		{"-128MiB", small, "内存 128 MiB", "with 128 MiB of memory"},
+		{"", plain, reconciling.seconds(), "内存 4 GiB", "with 4 GiB of memory"},
+		{"-128MiB", small, bounded.seconds(), "内存 128 MiB", "with 128 MiB of memory"},
 	} {
 		j.run.report(Figure{
-			Name: "seconds" + f.name, Value: f.c.wall.Seconds(), Unit: "s", Count: lines, Peer: floor(scan.wall),
+			Name: "seconds" + f.name, Value: f.c.wall.Seconds(), Unit: "s", Count: lines, Peer: floor(scan.wall), Rounds: f.rounds,
 			Means: pos.Text{ZH: "总耗时," + f.zh, EN: "wall time " + f.en},
 		})
 		j.run.report(Figure{
