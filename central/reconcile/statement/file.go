@@ -24,7 +24,7 @@ const smallestWindow = 8 << 20
 // Options bound what reading a file may use.
 type Options struct {
 	Block  int   // bytes of a block, without the rest of its last line
-	Memory int64 // what a decompressor's window may grow to, when above 8 MiB
+	Memory int64 // what a decompressor's window may grow to, when above 8 MiB, and a Parquet page, when above 16 MiB
 }
 
 // File is one open input. Next may be called by many workers at once.
@@ -133,7 +133,7 @@ func (f *File) unpack(opts Options) error {
 		f.closers = append(f.closers, z.Close)
 		stream = &namedReader{r: z, name: "zstd"}
 	case strings.HasSuffix(name, ".parquet"):
-		p, err := newParquetText(f.file, f.Size, &f.read)
+		p, err := newParquetText(f.file, f.Size, opts.Memory, &f.read)
 		if err != nil {
 			return fmt.Errorf("parquet: %w", err)
 		}

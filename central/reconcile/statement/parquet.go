@@ -20,8 +20,12 @@ import (
 type parquetText struct {
 	rows    []parquet.Row
 	groups  []parquet.RowGroup
+	metas   []format.RowGroup // of groups
+	bounds  *parquetBounds
 	current parquet.Rows
 	columns []parquetColumn
+	// optional are the leaf columns that may have no value.
+	optional []bool
 	byIndex []int // leaf column of the file to index in columns
 	line    int64
 	total   int64
@@ -36,14 +40,19 @@ type parquetColumn struct {
 	render func(dst []byte, v parquet.Value) []byte
 }
 
-func newParquetText(r io.ReaderAt, size int64, read *atomic.Int64) (p *parquetText, err error) {
+// newParquetText opens a file whose pages may have so many bytes (16 MiB at least).
+func newParquetText(r io.ReaderAt, size, page int64, read *atomic.Int64) (p *parquetText, err error) {
 	defer rescue(&err)
+	bounds, err := newParquetBounds(r, size, page)
+	if err != nil {
+		return nil, err
+	}
 	file, err := parquet.OpenFile(r, size, parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true))
 	if err != nil {
 		return nil, err
 	}
 	p = &parquetText{
-		rows: make([]parquet.Row, 256), groups: file.RowGroups(),
+		rows: make([]parquet.Row, 256), groups: file.RowGroups(), metas: file.Metadata().RowGroups, bounds: bounds,
 		total: file.NumRows(), size: size, read: read, line: 1,
 	}
 	if err := p.bind(file.Schema()); err != nil {
@@ -62,7 +71,7 @@ func newParquetText(r io.ReaderAt, size int64, read *atomic.Int64) (p *parquetTe
 func (p *parquetText) bind(schema *parquet.Schema) error {
 	known := strings.Split(requiredColumns+","+optionalColumns, ",")
 	paths := schema.Columns()
-	p.byIndex = make([]int, len(paths))
+	p.byIndex, p.optional = make([]int, len(paths)), make([]bool, len(paths))
 	for _, path := range paths {
 		if len(path) != 1 || !slices.Contains(known, path[0]) {
 			return fmt.Errorf("unknown column %q", strings.Join(path, "."))
@@ -83,7 +92,7 @@ func (p *parquetText) bind(schema *parquet.Schema) error {
 		if err != nil {
 			return fmt.Errorf("column %s: %w", name, err)
 		}
-		p.byIndex[leaf.ColumnIndex] = len(p.columns)
+		p.byIndex[leaf.ColumnIndex], p.optional[leaf.ColumnIndex] = len(p.columns), leaf.MaxDefinitionLevel > 0
 		p.columns = append(p.columns, parquetColumn{name, render})
 	}
 	return nil
@@ -106,7 +115,10 @@ func (p *parquetText) fill() error {
 			p.read.Store(p.size)
 			return io.EOF
 		}
-		p.current, p.groups = p.groups[0].Rows(), p.groups[1:]
+		if err := p.bounded(&p.metas[0]); err != nil {
+			return fmt.Errorf("parquet: %w", noBareEOF(err))
+		}
+		p.current, p.groups, p.metas = p.groups[0].Rows(), p.groups[1:], p.metas[1:]
 	}
 	n, err := p.current.ReadRows(p.rows)
 	for _, row := range p.rows[:n] {
@@ -128,7 +140,21 @@ func (p *parquetText) fill() error {
 	return nil
 }
 
+// bounded checks a row group before it is read.
+func (p *parquetText) bounded(group *format.RowGroup) error {
+	if len(group.Columns) != len(p.optional) {
+		return fmt.Errorf("a row group has %d columns of %d: %w", len(group.Columns), len(p.optional), errDamagedParquet)
+	}
+	for i := range group.Columns {
+		if err := p.bounds.chunk(&group.Columns[i].MetaData, p.optional[i]); err != nil {
+			return fmt.Errorf("column %s: %w", p.columns[p.byIndex[i]].name, err)
+		}
+	}
+	return nil
+}
+
 func (p *parquetText) write(row parquet.Row) error {
+	length := len(p.columns)
 	for _, v := range row {
 		i := p.byIndex[v.Column()]
 		p.scratch[i] = p.scratch[i][:0]
@@ -139,6 +165,9 @@ func (p *parquetText) write(row parquet.Row) error {
 		if bytes.ContainsAny(p.scratch[i], ",\r\n") {
 			return fmt.Errorf("parquet: line %d, column %d (%s): %s holds a comma or a line end",
 				p.line, i+1, p.columns[i].name, shown(p.scratch[i]))
+		}
+		if length += len(p.scratch[i]); length > MaxLine {
+			return fmt.Errorf("parquet: line %d is longer than %d bytes", p.line, MaxLine)
 		}
 	}
 	for i := range p.columns {
