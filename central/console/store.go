@@ -256,7 +256,7 @@ type Runs interface {
 type RunAsk struct {
 	Date   pos.Date `json:"date"`
 	Number int64    `json:"number"` // grows each time the date is asked for
-	By     string   `json:"by"`     // an account, or "hour"
+	By     string   `json:"by"`     // an account, "hour" or "correction"
 	AtMS   int64    `json:"at_ms"`
 	DueMS  int64    `json:"due_ms"` // when it is tried next; 0: answered
 	Tries  int      `json:"tries"`

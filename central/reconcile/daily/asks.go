@@ -20,7 +20,7 @@ type Ask struct {
 	// Number grows each time the date is asked for: an answer is one to the number that was due when
 	// its run began, so that a statement that came meanwhile is looked at.
 	Number int64    `json:"number"`
-	By     string   `json:"by"` // an account of the console, or Hour
+	By     string   `json:"by"` // an account of the console, Hour or Correction
 	AtMS   int64    `json:"at_ms"`
 	DueMS  int64    `json:"due_ms"` // when it is tried next; 0: answered
 	Tries  int      `json:"tries"`

@@ -45,6 +45,7 @@ type day struct {
 	breaks *breaks.Desk
 	config daily.Config
 	folder string
+	files  map[string][]byte // statements that are sent instead, by "/CODE/v1/statements/DATE"
 	seq    byte
 }
 
@@ -70,7 +71,14 @@ func newDay(t *testing.T, fee int64) *day {
 	if d.sim, err = lab.Open(lab.Options{Dir: t.TempDir(), Now: now, FeeBasisPoints: fee}); err != nil {
 		t.Fatal(err)
 	}
-	d.http = httptest.NewServer(d.sim.Handler())
+	d.files = map[string][]byte{}
+	d.http = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if file, ok := d.files[r.URL.Path]; ok {
+			_, _ = w.Write(file) // the reader tells
+			return
+		}
+		d.sim.Handler().ServeHTTP(w, r)
+	}))
 	t.Cleanup(func() {
 		d.http.Close()
 		if err := d.sim.Close(); err != nil {
@@ -390,31 +398,69 @@ func TestMissingLateAndCorrected(t *testing.T) {
 	}
 }
 
-// TestOneFileAfterTheHolidays: nothing comes for a date, until a later date's statement holds it too.
-func TestOneFileAfterTheHolidays(t *testing.T) {
-	d := newDay(t, 0)
-	d.fault("BOCOM", api.Fault{Op: api.OpStatements, Kind: api.Late, Count: 10})
-	if r := d.run(today); !slices.Equal(r.Waiting, []string{"BOCOM"}) {
-		t.Fatalf("%+v", r)
+// holiday is one file of BOCOM for three days: what it has booked on the first, and a line of its own on the last.
+func (d *day) holiday(change func(lines []statements.BankLine) []statements.BankLine) []byte {
+	d.Helper()
+	line := func(id string, day int, fen int64) statements.BankLine {
+		return statements.BankLine{
+			TxnID: id, Merchant: "M1", Name: "M", Terminal: "P01-001", Amount: fen, Status: 'S', Day: day, Date: day, Clock: 120000,
+		}
 	}
 	var lines []statements.BankLine
-	if err := d.store.Reconciliations().Lines(t.Context(), "BOCOM", today, func(l daily.Line) error {
-		lines = append(lines, statements.BankLine{
-			TxnID: l.TxnID, Merchant: l.Merchant, Name: "M", Terminal: l.Terminal[len(l.Terminal)-8:], Amount: int64(l.Amount), Status: 'S',
-			Day: 20260302, Date: 20260302, Clock: 120000,
-		})
+	if err := d.store.Reconciliations().Lines(d.Context(), "BOCOM", today, func(l daily.Line) error {
+		lines = append(lines, line(l.TxnID, 20260302, int64(l.Amount)))
 		return nil
 	}); err != nil {
-		t.Fatal(err)
+		d.Fatal(err)
 	}
-	other := lines[0]
-	other.TxnID, other.Day, other.Date = pos.NewPaymentID(time.UnixMilli(d.clock.Load()), [10]byte{77}).String(), 20260304, 20260304
-	file, err := statements.WriteBank("BOCOM", 20260302, 20260304, append(lines, other))
+	at := time.Date(2026, 3, 4, 12, 0, 0, 0, pos.Shanghai())
+	lines = append(lines, line(pos.NewPaymentID(at, [10]byte{77}).String(), 20260304, 5_00))
+	file, err := statements.WriteBank("BOCOM", 20260302, 20260304, change(lines))
 	if err != nil {
-		t.Fatal(err)
+		d.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(d.folder, "statements", "BOCOM-2026-03-04.txt"), file, 0o600); err != nil {
-		t.Fatal(err)
+	return file
+}
+
+// due are the dates that are asked for, with who asked.
+func (d *day) due() map[pos.Date]string {
+	d.Helper()
+	all, err := d.store.Reconciliations().DueAsks(d.Context(), d.clock.Load())
+	if err != nil {
+		d.Fatal(err)
+	}
+	due := map[pos.Date]string{}
+	for _, a := range all {
+		due[a.Date] = a.By
+		a.DueMS = 0
+		if err := d.store.Reconciliations().AnswerAsk(d.Context(), a); err != nil {
+			d.Fatal(err)
+		}
+	}
+	return due
+}
+
+// TestOneFileAfterTheHolidays: nothing comes for two dates, until the third one's statement holds them too. Its
+// corrections are for the dates that they change, and for no other.
+func TestOneFileAfterTheHolidays(t *testing.T) {
+	const second, third = pos.Date("2026-03-03"), pos.Date("2026-03-04")
+	d := newDay(t, 0)
+	as := func(lines []statements.BankLine) []statements.BankLine { return lines }
+	d.clock.Add((48 * time.Hour).Milliseconds())
+	d.fault("BOCOM", api.Fault{Op: api.OpStatements, Kind: api.Late, Count: 100})
+	for _, date := range []pos.Date{today, second} {
+		if r := d.run(date); !slices.Equal(r.Waiting, []string{"BOCOM"}) {
+			t.Fatalf("%+v", r)
+		}
+	}
+	const sent = "/BOCOM/v1/statements/" + string(third)
+	d.files[sent] = d.holiday(as)
+	if r := d.run(third); len(r.Waiting) != 0 || r.Breaks != 1 {
+		t.Fatalf("%+v", r)
+	}
+	both := map[pos.Date]string{today: daily.Correction, second: daily.Correction}
+	if diff := cmp.Diff(both, d.due()); diff != "" {
+		t.Error("when the file comes", diff)
 	}
 	r := d.run(today)
 	v := verdict(r, "BOCOM", false)
@@ -423,6 +469,57 @@ func TestOneFileAfterTheHolidays(t *testing.T) {
 	}
 	if again := d.run(today); !again.Same {
 		t.Errorf("%+v", again)
+	}
+	if r := d.run(second); len(r.Waiting) != 0 || r.Breaks != 0 || !verdict(r, "BOCOM", false).Empty {
+		t.Errorf("%+v", r)
+	}
+	for _, c := range []struct {
+		name   string
+		change func(lines []statements.BankLine) []statements.BankLine
+		due    map[pos.Date]string
+		breaks int64 // of the first day
+	}{
+		{
+			"another amount of the first day", func(l []statements.BankLine) []statements.BankLine { l[0].Amount++; return l },
+			map[pos.Date]string{today: daily.Correction}, 1,
+		},
+		{
+			"it as it was, its lines in another order", func(l []statements.BankLine) []statements.BankLine { l[0], l[1] = l[1], l[0]; return l },
+			map[pos.Date]string{today: daily.Correction}, 0,
+		},
+		{
+			"another amount of its own day", func(l []statements.BankLine) []statements.BankLine { l[2].Amount++; return l },
+			map[pos.Date]string{}, 0,
+		},
+		{
+			"a line of the second day", func(l []statements.BankLine) []statements.BankLine { l[2].Day, l[2].Date = 20260303, 20260303; return l },
+			map[pos.Date]string{second: daily.Correction}, 0,
+		},
+	} {
+		d.files[sent] = d.holiday(c.change)
+		if r := d.run(third); verdict(r, "BOCOM", false).Kind != daily.Corrected {
+			t.Errorf("%s: %+v", c.name, r.Verdicts)
+		}
+		if diff := cmp.Diff(c.due, d.due()); diff != "" {
+			t.Errorf("%s: asked for %s", c.name, diff)
+		}
+		if r := d.run(today); r.Breaks != c.breaks || r.Matched != 12-c.breaks || len(r.Waiting) != 0 {
+			t.Errorf("%s: %+v", c.name, r)
+		}
+	}
+	if r := d.run(third); !r.Same || len(d.due()) != 0 {
+		t.Errorf("the same file again: %+v", r)
+	}
+	// A statement of its own takes the place of the later one, and is not touched by that one any longer.
+	d.files["/BOCOM/v1/statements/"+string(today)] = d.holiday(as)
+	if r := d.run(today); verdict(r, "BOCOM", false).Reason != (pos.Text{}) || r.Breaks != 0 {
+		t.Errorf("%+v", r)
+	}
+	d.due()
+	d.files[sent] = d.holiday(func(l []statements.BankLine) []statements.BankLine { l[0].Amount++; return l })
+	d.run(third)
+	if diff := cmp.Diff(map[pos.Date]string{second: daily.Correction}, d.due()); diff != "" {
+		t.Error("a date that has a statement of its own, and one that has not:", diff)
 	}
 }
 

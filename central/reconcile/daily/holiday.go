@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 	"time"
 
@@ -18,9 +17,9 @@ import (
 // longestHoliday is how many days later the file may be looked for that holds a date as well.
 const longestHoliday = 10
 
-// covered takes, for a date of which nothing comes, an accepted statement of a later date that holds this
-// one too: after holidays some institutions send one file for all of them. The first that does is kept
-// under this date's name; its corrections are for the date that they are sent for.
+// covered takes, for a date that has no statement of its own, an accepted statement of a later date that
+// holds this one too: after holidays some institutions send one file for all of them. It is read where
+// it lies, so that its corrections are corrections of all its dates.
 func (d *Desk) covered(ctx context.Context, date pos.Date, v *Verdict) error {
 	at, err := time.Parse(time.DateOnly, string(date))
 	if err != nil {
@@ -28,8 +27,8 @@ func (d *Desk) covered(ctx context.Context, date pos.Date, v *Verdict) error {
 	}
 	day := yyyymmdd(date)
 	for ahead := 1; ahead <= longestHoliday; ahead++ {
-		later := at.AddDate(0, 0, ahead).Format(time.DateOnly)
-		path := filepath.Join(filepath.Dir(v.source.Path), v.Institution+"-"+later+filepath.Ext(v.source.Path))
+		later := pos.Date(at.AddDate(0, 0, ahead).Format(time.DateOnly))
+		path := d.statementOf(v, later)
 		info, err := os.Stat(path)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
@@ -44,20 +43,69 @@ func (d *Desk) covered(ctx context.Context, date pos.Date, v *Verdict) error {
 		if report.From == 0 || report.From > day || report.To < day {
 			continue
 		}
-		if v.File, err = hashOf(path); err != nil {
+		if v.inUse, err = hashOf(path); err != nil {
 			return err
 		}
-		if err := os.Link(path, v.source.Path); err != nil {
-			return fmt.Errorf("keep the statement of %s: %w", later, err)
+		v.source.Path, v.InUse, v.report = path, true, report
+		if v.Kind == Refused { // what came instead; its reason stays
+			return nil
 		}
-		v.Kind, v.InUse, v.inUse, v.Size, v.report = Accepted, true, v.File, info.Size(), report
-		v.Reason = pos.Text{ZH: "包含在 " + later + " 的对账单中", EN: "is part of the statement of " + later}
-		if i := slices.IndexFunc(report.Days, func(x statement.Day) bool { return x.Date == day }); i >= 0 {
-			v.Lines = report.Days[i].Lines
-		} else {
-			v.Empty = true
-		}
+		v.Kind, v.File, v.Size = Accepted, v.inUse, info.Size()
+		v.Reason = pos.Text{ZH: "包含在 " + string(later) + " 的对账单中", EN: "is part of the statement of " + string(later)}
+		v.count(day)
 		return nil
+	}
+	return nil
+}
+
+// count takes the number of a day's lines from the report.
+func (v *Verdict) count(day int32) {
+	at := slices.IndexFunc(v.report.Days, func(x statement.Day) bool { return x.Date == day })
+	if v.Empty = at < 0; !v.Empty {
+		v.Lines = v.report.Days[at].Lines
+	}
+}
+
+// Correction is who asks for a date of which another date's statement says something else than before.
+const Correction = "correction"
+
+// touched lists the other dates that the statement which is about to be accepted changes: those of which
+// it says something else than the one before it (nothing, if there was none), and which have no
+// statement of their own but this one.
+func (d *Desk) touched(ctx context.Context, date pos.Date, v *Verdict) ([]pos.Date, error) {
+	before := &statement.Report{}
+	if v.InUse {
+		var err error
+		if before, err = statement.Check(ctx, v.source); err != nil {
+			return nil, fmt.Errorf("compare with the statement before: %w", err)
+		}
+	}
+	var dates []pos.Date
+	for _, day := range before.OtherDays(v.report) {
+		other := pos.Date(fmt.Sprintf("%04d-%02d-%02d", day/10000, day/100%100, day%100))
+		if other == date {
+			continue
+		}
+		own, err := hashOf(d.statementOf(v, other))
+		if err != nil {
+			return nil, err
+		}
+		if own == "" && other < date || own != "" && own == v.inUse {
+			dates = append(dates, other)
+		}
+	}
+	return dates, nil
+}
+
+// askAgain has dates reconciled again.
+func (d *Desk) askAgain(ctx context.Context, dates []pos.Date) error {
+	for _, date := range dates {
+		if _, err := d.c.Store.PutAsk(ctx, date, Correction, d.c.Now().UnixMilli()); err != nil {
+			return err
+		}
+	}
+	if len(dates) > 0 {
+		d.nudge()
 	}
 	return nil
 }

@@ -79,18 +79,17 @@ func (d *Desk) ingest(ctx context.Context, code string, date pos.Date) (Verdict,
 	if !ok {
 		return v, fmt.Errorf("institution %s is not described", code)
 	}
-	v.Format = member.Statement.Format
-	ending := ".txt"
-	if v.source.Format = v.Format; v.Format == houseFormat {
-		v.source.Format, ending = "", ".csv"
+	if v.Format = member.Statement.Format; v.Format != houseFormat {
+		v.source.Format = v.Format
 	}
-	folder := filepath.Join(d.c.Folder, "statements")
-	v.source.Path = filepath.Join(folder, code+"-"+string(date)+ending)
+	own := d.statementOf(&v, date)
+	v.source.Path = own
 	var err error
-	if v.inUse, err = hashOf(v.source.Path); err != nil {
+	if v.inUse, err = hashOf(own); err != nil {
 		return v, err
 	}
 	v.InUse = v.inUse != ""
+	folder := filepath.Dir(own)
 	came, err := d.fetch(ctx, member, date, folder, &v)
 	if err == nil && came == "" && !v.InUse {
 		return v, d.covered(ctx, date, &v)
@@ -108,9 +107,33 @@ func (d *Desk) ingest(ctx context.Context, code string, date pos.Date) (Verdict,
 	}
 	if v.Reason != (pos.Text{}) {
 		v.Kind = Refused
-		return v, keep(came, filepath.Join(folder, "refused", code+"-"+string(date)+"-"+v.File[:8]+ending))
+		if err := keep(came, filepath.Join(folder, "refused", code+"-"+string(date)+"-"+v.File[:8]+filepath.Ext(own))); err != nil || v.InUse {
+			return v, err
+		}
+		return v, d.covered(ctx, date, &v)
 	}
-	return v, v.accept(came, filepath.Join(folder, "replaced", code+"-"+string(date)))
+	// Other dates are asked for before, so that a kill forgets none, and after, so that none is answered
+	// by what was there before.
+	others, err := d.touched(ctx, date, &v)
+	if err == nil {
+		err = d.askAgain(ctx, others)
+	}
+	if err == nil {
+		err = v.accept(came, filepath.Join(folder, "replaced", code+"-"+string(date)))
+	}
+	if err == nil {
+		err = d.askAgain(ctx, others)
+	}
+	return v, err
+}
+
+// statementOf is where an institution's own statement of a date lies.
+func (d *Desk) statementOf(v *Verdict, date pos.Date) string {
+	ending := ".txt"
+	if v.Format == houseFormat {
+		ending = ".csv"
+	}
+	return filepath.Join(d.c.Folder, "statements", v.Institution+"-"+string(date)+ending)
 }
 
 // fetch writes what the institution sends into a file of its own, whose name it returns; ""
@@ -190,10 +213,8 @@ func (d *Desk) judge(ctx context.Context, path string, date pos.Date, v *Verdict
 	if code := report.Bank; code != "" && code != v.Institution {
 		return pos.Text{ZH: "是 " + code + " 的对账单", EN: "is a statement of " + code}, nil
 	}
-	v.report, v.Empty = report, at < 0
-	if at >= 0 {
-		v.Lines = report.Days[at].Lines
-	}
+	v.report = report
+	v.count(day)
 	return pos.Text{}, nil
 }
 

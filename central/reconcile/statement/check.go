@@ -2,7 +2,9 @@ package statement
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
+	"hash/maphash"
 	"slices"
 
 	"dcpos/pos"
@@ -37,6 +39,38 @@ type Day struct {
 	Effective pos.Money `json:"effective_fen"` // payments less refunds
 	Refunds   pos.Money `json:"refunds_fen"`   // of that
 	Fee       pos.Money `json:"fee_fen"`
+
+	digest uint64 // sum of what its lines say
+}
+
+// OtherDays tells on which days two statements say something else, the earliest first; days that only
+// one of them covers are among them. Lines may come in another order. It holds for reports of one
+// process, but for a chance of 2⁻⁶⁴.
+func (r *Report) OtherDays(o *Report) []int32 {
+	said := func(r *Report) map[int32]Day {
+		days := map[int32]Day{}
+		for day := r.From; day > 0 && day <= r.To && len(days) < mostDays; day = nextDay(day) {
+			days[day] = Day{Date: day}
+		}
+		for _, d := range r.Days {
+			days[d.Date] = d
+		}
+		return days
+	}
+	before, now := said(r), said(o)
+	var other []int32
+	for date, d := range now {
+		if was, ok := before[date]; !ok || was != d {
+			other = append(other, date)
+		}
+	}
+	for date := range before {
+		if _, ok := now[date]; !ok {
+			other = append(other, date)
+		}
+	}
+	slices.Sort(other)
+	return other
 }
 
 // Held is one promised number.
@@ -169,11 +203,28 @@ func (r *Report) day(row *Row) {
 		r.Days = append(r.Days, Day{Date: row.Day})
 	}
 	r.Days[i].Lines++
+	r.Days[i].digest += row.digest()
 	r.Days[i].Fee += row.Fee
 	r.Days[i].Effective += row.Effective()
 	if row.Status == Refund {
 		r.Days[i].Refunds += row.Amount
 	}
+}
+
+// digest hashes all that the line says.
+func (r *Row) digest() uint64 {
+	var h maphash.Hash
+	h.SetSeed(digestSeed)
+	for _, field := range [][]byte{r.TxnID, r.Merchant, r.Terminal, r.Bank, r.Orig, r.Batch, r.stamp} {
+		_, _ = h.Write(field) // a hash never fails to write
+		_ = h.WriteByte(',')
+	}
+	var numbers [4 * 8]byte
+	for i, n := range [4]int64{int64(r.Amount), int64(r.Fee), int64(r.Status), int64(r.clock)} {
+		binary.LittleEndian.PutUint64(numbers[8*i:], uint64(n))
+	}
+	_, _ = h.Write(numbers[:])
+	return h.Sum64()
 }
 
 // Effective is what the line is worth: a payment its amount, a refund less it, others nothing.

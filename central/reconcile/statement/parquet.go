@@ -26,13 +26,13 @@ type parquetText struct {
 	columns []parquetColumn
 	// optional are the leaf columns that may have no value.
 	optional []bool
-	byIndex []int // leaf column of the file to index in columns
-	line    int64
-	total   int64
-	size    int64
-	read    *atomic.Int64
-	out     bytes.Buffer
-	scratch [maxColumns][]byte
+	byIndex  []int // leaf column of the file to index in columns
+	line     int64
+	total    int64
+	size     int64
+	read     *atomic.Int64
+	out      bytes.Buffer
+	scratch  [maxColumns][]byte
 }
 
 type parquetColumn struct {
@@ -49,7 +49,7 @@ func newParquetText(r io.ReaderAt, size, page int64, read *atomic.Int64) (p *par
 	}
 	file, err := parquet.OpenFile(r, size, parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true))
 	if err != nil {
-		return nil, err
+		return nil, noBareEOF(err)
 	}
 	p = &parquetText{
 		rows: make([]parquet.Row, 256), groups: file.RowGroups(), metas: file.Metadata().RowGroups, bounds: bounds,

@@ -196,6 +196,7 @@ func FuzzParquet(f *testing.F) {
 	for _, options := range parquetForms() {
 		f.Add(parquetFile(f, 9, options...))
 	}
+	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, body []byte) {
 		used, text, err := allocated(body)
 		if used > 1<<30 {
