@@ -138,7 +138,7 @@ func (j *shardJoin) leaf(ctx context.Context, l leaf, stuck int) error {
 	case l.rows() == 0:
 		return nil
 	case l.cost() <= j.tuning.leaf:
-		j.plan.settle(l.node, outcomeJoined, pos.Text{EN: "fits the budget", ZH: "在预算之内"})
+		j.plan.settle(l.node, outcomeJoined, fits())
 		return j.hashJoin(l)
 	case stuck >= maxStuck || l.late+j.tuning.splitBits > j.tuning.maxDepth:
 		j.plan.settle(l.node, outcomeSorted, pos.Text{

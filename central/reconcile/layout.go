@@ -75,15 +75,24 @@ func (l *layout) portionOf(t *specText) int64 {
 }
 
 // plannedShards is how lines are spread: some 64 Ki lines a list, a quarter of a million a
-// shard, and at least 64 shards for work that is worth spreading.
-func plannedShards(expected int64) (depth, shards int) {
-	const listLines, shardLines, leastShards, mostDepth = 64 << 10, 256 << 10, 6, 14
-	if expected <= fewLines {
-		return 2, 2
+// shard, and at least 64 shards for work that is worth spreading; more where the rules pin more.
+func plannedShards(expected int64, rules *Rules) (depth, shards int, pinned bool) {
+	const listLines, shardLines, leastShards, mostDepth, mostShards = 64 << 10, 256 << 10, 6, 14, 12
+	depth, shards = 2, 2
+	if expected > fewLines {
+		shards = min(max(bits.Len64(uint64(expected/shardLines)), leastShards), mostShards)
+		depth = bits.Len64(uint64(expected / listLines))
 	}
-	shards = max(bits.Len64(uint64(expected/shardLines)), leastShards)
-	depth = max(bits.Len64(uint64(expected/listLines)), shards)
-	return min(depth, mostDepth), min(shards, mostDepth-2)
+	planned := shards
+	if rules != nil {
+		for _, s := range rules.Splits {
+			shards = max(shards, s.Bits)
+		}
+		for rules.ShardRows > 0 && shards < mostShards && expected>>shards > rules.ShardRows {
+			shards++
+		}
+	}
+	return min(max(depth, shards), mostDepth), shards, shards > planned
 }
 
 // layout cuts the inputs into portions.

@@ -73,6 +73,7 @@ type parts struct {
 	key     segment.Key   // of fingerprints
 	sums    *ledgerTotals // of all parts
 	looked  int           // portions that were partitioned to know their fingerprints
+	pinned  bool          // the rules ask for more shards than there would be
 }
 
 func newParts(job Job, depot Depot, crew Crew) (*parts, error) {
@@ -86,7 +87,7 @@ func newParts(job Job, depot Depot, crew Crew) (*parts, error) {
 	if depot.portion > 0 {
 		p.portion = depot.portion
 	}
-	if job.Rules != nil && len(job.Rules.fieldSplits()) > 0 {
+	if job.Rules.ByFields() {
 		return nil, badJob("rules that split by fields are for one process: a run in parts splits by the hash of the id",
 			"按字段拆分的规则仅适用于单进程;分段对账按流水号散列拆分")
 	}

@@ -388,3 +388,47 @@ func packed(tb testing.TB, path, text string) string {
 	}
 	return write(tb, path, b.String())
 }
+
+// TestPinnedShardsInParts: an operator may ask for more shards, by bits or by lines a shard; the results are the same.
+func TestPinnedShardsInParts(t *testing.T) {
+	dir := t.TempDir()
+	a, b, _ := truth(3000, 3)
+	job := Job{Ours: save(t, dir, "o", [][]entry{a}), Theirs: save(t, dir, "t", [][]entry{b}), Memory: minMemory, Out: filepath.Join(dir, "one")}
+	s, err := Run(t.Context(), job)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := results(t, job.Out, s)
+	depot, crew := folderDepot(t, filepath.Join(dir, "depot"), true, 2)
+	for name, c := range map[string]struct {
+		rules  Rules
+		shards int
+		why    string
+	}{
+		"nothing": {Rules{Version: 1}, 4, "expected rows need 4 shards"},
+		"bits":    {Rules{Version: 1, Splits: []Split{{By: SplitByIDHash, Bits: 5}}}, 32, "the rules pin 32 shards"},
+		"lines":   {Rules{Version: 1, ShardRows: 500}, 16, "the rules pin 16 shards"},
+	} {
+		job.Rules, job.Out = &c.rules, filepath.Join(dir, name)
+		if s, err = RunInParts(t.Context(), job, depot, crew); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, results(t, job.Out, s)); diff != "" {
+			t.Errorf("%s: other bytes:\n%s", name, diff)
+		}
+		var p plan
+		if err := json.Unmarshal([]byte(read(t, job.Out, planFile)), &p); err != nil {
+			t.Fatal(err)
+		}
+		var rows int64
+		for _, n := range p.Tree[1:] {
+			rows += n.Observed
+			if n.Why == "" || n.WhyZH == "" || n.Expected == 0 {
+				t.Errorf("%s: %+v", name, n)
+			}
+		}
+		if len(p.Tree) != 1+c.shards || p.Tree[0].Why != c.why || rows != s.Ours+s.Theirs {
+			t.Errorf("%s: %d nodes, %d rows, %s", name, len(p.Tree), rows, p.Tree[0].Why)
+		}
+	}
+}

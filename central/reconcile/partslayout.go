@@ -39,7 +39,7 @@ func (p *parts) layOut(ctx context.Context, tmp string) error {
 		}
 	}
 	// Ours alone decides, so that what was prepared still fits when theirs comes.
-	if p.spec.Depth, p.spec.Shards = plannedShards(expected); p.depot.depth > 0 {
+	if p.spec.Depth, p.spec.Shards, p.pinned = plannedShards(expected, p.job.Rules); p.depot.depth > 0 {
 		p.spec.Depth, p.spec.Shards = p.depot.depth, p.depot.shards
 	}
 	if err := givePlacesTo(p.spec.Portions, p.spec.Texts, p.portion); err != nil || len(l.fresh) == 0 {

@@ -39,6 +39,9 @@ func (p *parts) merge(ctx context.Context) error {
 	before := p.linesBefore(indexes)
 	root := p.plan.add(planNode{Parent: -1, Rule: "all lines", Expected: p.plan.Expected, Observed: p.plan.Observed, Outcome: outcomeSplit})
 	why := whyf("expected rows need %d shards", "按预计行数需要 %d 个分片", 1<<s.Shards)
+	if p.pinned {
+		why = whyf("the rules pin %d shards", "规则指定 %d 个分片", 1<<s.Shards)
+	}
 	p.plan.settle(root, outcomeSplit, why)
 	for i, o := range outcomes {
 		if err := ctx.Err(); err != nil {
@@ -144,10 +147,12 @@ func (p *parts) take(ctx context.Context, shard int, ref segment.Ref, before []i
 	}
 	p.tally.add(&t)
 	node := planNode{Parent: 0, Rule: hashRule(uint64(shard), p.spec.Shards), Expected: p.plan.Expected >> p.spec.Shards}
+	why := fits()
 	node.Observed, node.Outcome = x.Rows[ours]+x.Rows[theirs], outcomeJoined
 	if node.Observed == 0 {
-		node.Outcome = outcomeEmpty
+		node.Outcome, why = outcomeEmpty, noLine()
 	}
+	node.Why, node.WhyZH = why.EN, why.ZH
 	p.plan.add(node)
 	var value []byte
 	err := p.pairs(ctx, ref, x.Breaks, func(key, v []byte) error {

@@ -221,6 +221,8 @@ func whyf(en, zh string, args ...any) pos.Text {
 	return pos.Text{EN: fmt.Sprintf(en, args...), ZH: fmt.Sprintf(zh, args...)}
 }
 
+func fits() pos.Text { return pos.Text{EN: "fits the budget", ZH: "在预算之内"} }
+
 func noLine() pos.Text { return pos.Text{EN: "no line belongs here", ZH: "没有属于此处的行"} }
 
 func hashRule(prefix uint64, depth int) string {

@@ -40,6 +40,10 @@ type Rules struct {
 // Tolerating is exact 1:1 with an amount tolerance, in shards by id hash.
 func Tolerating(fen pos.Money) *Rules { return &Rules{Version: rulesVersion, AmountToleranceFen: fen} }
 
+// ByFields reports that shards are split by fields of a line. Such rules are for one process: they need
+// its residual pass.
+func (r *Rules) ByFields() bool { return r != nil && len(r.fieldSplits()) > 0 }
+
 // Split is one level of the rule tree.
 type Split struct {
 	By     string   `yaml:"by"`

@@ -17,6 +17,7 @@ import (
 	"dcpos/central/institution"
 	"dcpos/central/link"
 	"dcpos/central/payment"
+	"dcpos/central/reconcile"
 	"dcpos/central/reconcile/breaks"
 	"dcpos/central/reconcile/daily"
 	"dcpos/central/reconcile/match"
@@ -131,14 +132,33 @@ func (c *centre) rooms() error {
 	if err != nil {
 		return err
 	}
+	splits, err := splitRules(c.settings.Reconcile.Splits)
+	if err != nil {
+		return err
+	}
 	c.breaks = breaks.New(breaks.Config{
 		Store: c.store.Breaks(), Payments: refunds{c.desk}, FourEyes: c.settings.Reconcile.FourEyes, Log: c.log,
 	})
 	c.daily, err = daily.New(daily.Config{
-		Store: c.store.Reconciliations(), Breaks: c.breaks, Institutions: c.banks, Rules: rules,
+		Store: c.store.Reconciliations(), Breaks: c.breaks, Institutions: c.banks, Rules: rules, Splits: splits,
 		Folder: filepath.Clean(c.settings.Reports), Memory: c.settings.Reconcile.Memory, Log: c.log, Engine: c.engine, Partition: c.partition,
 	})
 	return err
+}
+
+// splitRules reads how dates are split into shards; nil without a file.
+func splitRules(path string) (*reconcile.Rules, error) {
+	if path == "" {
+		return nil, nil //nolint:nilnil // none
+	}
+	splits, err := reconcile.ReadRules(path)
+	if err != nil {
+		return nil, fmt.Errorf("reconcile.splits: %w", err)
+	}
+	if splits.AmountToleranceFen != 0 {
+		return nil, fmt.Errorf("reconcile.splits: %s has amount_tolerance_fen: the matching rules (reconcile.rules) say the tolerance", path)
+	}
+	return splits, nil
 }
 
 // refunds lets remedies of breaks ask the payment room.

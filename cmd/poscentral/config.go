@@ -65,6 +65,7 @@ type reconcileSettings struct {
 	WorkerKeys []string `yaml:"worker_keys"`
 	Lease      int      `yaml:"lease_seconds"`
 	Rules      string   `yaml:"rules"`
+	Splits     string   `yaml:"splits"`
 
 	FourEyes pos.Money `yaml:"four_eyes_fen"`
 }
@@ -106,6 +107,7 @@ reconcile:
   worker_keys: []              # nkeys of machines that may take shards (poscentral worker --new-key); none: all is done here. 工作节点公钥
   lease_seconds: 30            # how long a worker may be silent before its shard goes to another. 工作节点租约(秒)
   rules: ""                    # matching rules (YAML); empty: those that ship. 匹配规则文件
+  splits: ""                   # rules that split a date into shards (YAML); empty: by the id's hash. By fields: in this process alone. 分片规则文件
   four_eyes_fen: 10000         # a remedy above this wants a second person, in fen. 复核限额(分)
 campaign:
   listen: ""                   # page and API of campaigns, for citizens; empty: off. 活动页面监听地址

@@ -18,9 +18,12 @@ import (
 )
 
 // engine is how the daily reconciliation is computed: shared with workers, kept from day to
-// day in a folder, or in one go.
+// day in a folder, or in one go. Rules that split by fields want it in one go: an id may be found under
+// two branches, and only the process that sees them all can join it again.
 func (c *centre) engine(ctx context.Context, job reconcile.Job) (reconcile.Summary, error) {
 	switch {
+	case job.Rules.ByFields():
+		return reconcile.Run(ctx, job)
 	case c.shards != nil:
 		depot, err := c.depot()
 		if err != nil {
@@ -36,6 +39,8 @@ func (c *centre) engine(ctx context.Context, job reconcile.Job) (reconcile.Summa
 // partition is what engine can do before statements are there.
 func (c *centre) partition(ctx context.Context, job reconcile.Job) error {
 	switch {
+	case job.Rules.ByFields():
+		return nil
 	case c.shards != nil:
 		depot, err := c.depot()
 		if err != nil {

@@ -104,6 +104,9 @@ type Config struct {
 	Breaks       *breaks.Desk
 	Institutions *institution.Set
 	Rules        *match.RuleSet // nil: those that ship
+	// Splits say how the lines of a date are split into shards; nil leaves it to the engine. The results
+	// do not depend on them. Its amount tolerance is not looked at: Rules say it.
+	Splits *reconcile.Rules
 	Folder       string         // statements/ and reconcile/ are made below it
 	Memory       int64          // bytes; 0 is 256 MiB
 	Workers      int            // 0 is one per core

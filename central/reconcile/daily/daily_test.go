@@ -398,6 +398,35 @@ func TestMissingLateAndCorrected(t *testing.T) {
 	}
 }
 
+// TestPinnedSplitsChangeThePlanAlone: an operator who pins a shard for every institution finds them in plan.json, and
+// the same results.
+func TestPinnedSplitsChangeThePlanAlone(t *testing.T) {
+	d := newDay(t, 38)
+	d.fault("ICBC", api.Fault{Op: api.OpStatements, Kind: api.Planted, Reason: api.ChangeAmount, Amount: 10_00})
+	plain, c := d.run(today), d.config
+	c.Folder, c.Splits = t.TempDir(), &reconcile.Rules{Version: 1, Splits: []reconcile.Split{{By: reconcile.SplitByBank}}}
+	desk, err := daily.New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.fault("ICBC", api.Fault{Op: api.OpStatements, Kind: api.Planted, Reason: api.ChangeAmount, Amount: 10_00})
+	run, err := desk.Reconcile(t.Context(), today)
+	if err != nil || run.Same || run.Breaks != 1 {
+		t.Fatalf("%+v %v", run, err)
+	}
+	for _, name := range []string{"breaks.csv", "totals.csv", "explained.csv"} {
+		want, err := os.ReadFile(filepath.Join(plain.Folder, name))
+		got, err2 := os.ReadFile(filepath.Join(run.Folder, name))
+		if err := errors.Join(err, err2); err != nil || !bytes.Equal(want, got) {
+			t.Errorf("%s: %v\n%s", name, err, cmp.Diff(string(want), string(got)))
+		}
+	}
+	drawn, err := reconcile.DrawPlan(run.Folder, "en", true)
+	if err != nil || strings.Count(drawn, "bank = ") < 6 || !strings.Contains(drawn, "pinned by the rules") {
+		t.Errorf("%v\n%s", err, drawn)
+	}
+}
+
 // holiday is one file of BOCOM for three days: what it has booked on the first, and a line of its own on the last.
 func (d *day) holiday(change func(lines []statements.BankLine) []statements.BankLine) []byte {
 	d.Helper()

@@ -41,9 +41,12 @@ func (d *Desk) Prepare(ctx context.Context, date pos.Date) error {
 }
 
 func (d *Desk) job(ours []reconcile.Source, date pos.Date) reconcile.Job {
+	rules := reconcile.Tolerating(d.c.Rules.Exact.ToleranceFen)
+	if d.c.Splits != nil {
+		rules.ShardRows, rules.Splits = d.c.Splits.ShardRows, d.c.Splits.Splits
+	}
 	return reconcile.Job{
-		Ours: ours, Memory: d.c.Memory, Workers: d.c.Workers, SettlementDate: string(date),
-		Rules: reconcile.Tolerating(d.c.Rules.Exact.ToleranceFen),
+		Ours: ours, Memory: d.c.Memory, Workers: d.c.Workers, SettlementDate: string(date), Rules: rules,
 	}
 }
 
