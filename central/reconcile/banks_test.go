@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -87,6 +88,21 @@ func TestSixStatementsAgainstOurLines(t *testing.T) {
 	})
 	if want := again + ": holds the same lines as " + sources[2].Path + ": give each statement once"; err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
+	}
+	// Statements of other days alone are not what the date asks for: nothing against nothing would close.
+	other := Job{
+		Ours: save(t, dir, "o", [][]entry{mine}), Theirs: sources[:2], Out: filepath.Join(dir, "no"), SettlementDate: "2026-11-22", Memory: minMemory,
+	}
+	want := sources[0].Path + ": is the statement of 20261121 to 20261121, not of 2026-11-22"
+	if _, err = Run(t.Context(), other); err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
+	}
+	if _, err = RunIn(t.Context(), filepath.Join(dir, "segments"), other); err == nil || err.Error() != want {
+		t.Errorf("in parts: got %v, want %s", err, want)
+	}
+	bad, ok := errors.AsType[*InputError](err)
+	if !ok || !strings.Contains(bad.Explain("zh"), "是 20261121 至 20261121 的对账单,而不是 2026-11-22 的") {
+		t.Errorf("%v", err)
 	}
 	for b, err := range ReadBreaks(filepath.Join(dir, "out", breaksFile)) {
 		if err != nil || b.Theirs != nil && !strings.Contains(b.Theirs.Line, ":") {

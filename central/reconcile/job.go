@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -58,13 +59,15 @@ func Run(ctx context.Context, job Job) (Summary, error) {
 
 // roomless explains a disk that is full.
 func roomless(out string, err error) error {
-	if !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, syscall.EDQUOT) && !errors.Is(err, syscall.EFBIG) {
+	causes := []error{syscall.ENOSPC, syscall.EDQUOT, syscall.EFBIG}
+	at := slices.IndexFunc(causes, func(cause error) bool { return errors.Is(err, cause) })
+	if at < 0 {
 		return err
 	}
 	return &InputError{File: out, Why: pos.Text{
 		EN: "no room on the disk beside it for temporary files or results: free some, or allow more memory",
 		ZH: "其所在磁盘没有空间存放临时文件或结果:请清理磁盘或提高内存上限",
-	}, Err: err}
+	}, Err: causes[at]}
 }
 
 func runJob(ctx context.Context, job Job) (Summary, error) {
@@ -86,6 +89,9 @@ func runTuned(ctx context.Context, job Job, t tuning) (Summary, error) {
 	}
 	defer r.close()
 	if err := r.open(); err != nil {
+		return Summary{}, err
+	}
+	if err := r.dated(); err != nil {
 		return Summary{}, err
 	}
 	out, err := stage(job.Out, job.RejectFile)
@@ -226,6 +232,29 @@ func (r *run) open() error {
 			in := &input{File: file, side: side, index: i, expected: file.TextSize() / bytesPerLine}
 			r.inputs, r.sides[side] = append(r.inputs, in), append(r.sides[side], in)
 			r.size += file.Size
+		}
+	}
+	return nil
+}
+
+// dated refuses a settlement date of which no statement of a side is: all its lines would be passed over,
+// and nothing against nothing always closes.
+func (r *run) dated() error {
+	for _, inputs := range r.sides {
+		var other *input
+		held := false
+		for _, in := range inputs {
+			from, to := in.Days()
+			if held = held || from == 0 || from <= r.day && r.day <= to; !held && other == nil {
+				other = in
+			}
+		}
+		if r.day != 0 && !held && other != nil {
+			from, to := other.Days()
+			return &InputError{File: other.Path, Why: pos.Text{
+				EN: fmt.Sprintf("is the statement of %d to %d, not of %s", from, to, r.job.SettlementDate),
+				ZH: fmt.Sprintf("是 %d 至 %d 的对账单,而不是 %s 的", from, to, r.job.SettlementDate),
+			}}
 		}
 	}
 	return nil

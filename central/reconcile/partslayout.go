@@ -38,6 +38,9 @@ func (p *parts) layOut(ctx context.Context, tmp string) error {
 			}
 		}
 	}
+	if err := p.dated(); err != nil {
+		return err
+	}
 	// Ours alone decides, so that what was prepared still fits when theirs comes.
 	if p.spec.Depth, p.spec.Shards, p.pinned = plannedShards(expected, p.job.Rules); p.depot.depth > 0 {
 		p.spec.Depth, p.spec.Shards = p.depot.depth, p.depot.shards

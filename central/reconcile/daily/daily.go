@@ -106,10 +106,10 @@ type Config struct {
 	Rules        *match.RuleSet // nil: those that ship
 	// Splits say how the lines of a date are split into shards; nil leaves it to the engine. The results
 	// do not depend on them. Its amount tolerance is not looked at: Rules say it.
-	Splits *reconcile.Rules
-	Folder       string         // statements/ and reconcile/ are made below it
-	Memory       int64          // bytes; 0 is 256 MiB
-	Workers      int            // 0 is one per core
+	Splits  *reconcile.Rules
+	Folder  string // statements/ and reconcile/ are made below it
+	Memory  int64  // bytes; 0 is 256 MiB
+	Workers int    // 0 is one per core
 	// Engine is reconcile.Run unless it is set: one that shares the work, or keeps what is done.
 	Engine func(context.Context, reconcile.Job) (reconcile.Summary, error)
 	// Partition does for Engine what can be done before a statement is there; nil: nothing.

@@ -521,7 +521,10 @@ func TestOneFileAfterTheHolidays(t *testing.T) {
 			map[pos.Date]string{}, 0,
 		},
 		{
-			"a line of the second day", func(l []statements.BankLine) []statements.BankLine { l[2].Day, l[2].Date = 20260303, 20260303; return l },
+			"a line of the second day", func(l []statements.BankLine) []statements.BankLine {
+				l[2].Day, l[2].Date = 20260303, 20260303
+				return l
+			},
 			map[pos.Date]string{second: daily.Correction}, 0,
 		},
 	} {

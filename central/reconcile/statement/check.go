@@ -3,6 +3,7 @@ package statement
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash/maphash"
 	"slices"
@@ -105,6 +106,14 @@ const (
 // Check reads a whole statement and says what it was understood to be. The first bad line,
 // and a statement that is not whole, is an *InputError.
 func Check(ctx context.Context, src Source) (*Report, error) {
+	report, err := check(ctx, src)
+	if bad, ok := errors.AsType[*InputError](err); ok {
+		bad.Checked = true
+	}
+	return report, err
+}
+
+func check(ctx context.Context, src Source) (*Report, error) {
 	f, err := Open(src, Options{Block: checkBlock})
 	if err != nil {
 		return nil, err

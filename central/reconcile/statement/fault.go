@@ -1,8 +1,11 @@
 package statement
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
+	"syscall"
 
 	"dcpos/pos"
 )
@@ -23,6 +26,8 @@ type InputError struct {
 	Column string
 	Why    pos.Text
 	Err    error
+	// Checked says that the file was only looked at (Check): nothing was to be written.
+	Checked bool
 }
 
 // Error is "FILE: line L, column N (NAME): why" in English.
@@ -39,11 +44,33 @@ func (e *InputError) Explain(lang string) string {
 			EN: "Single bad lines can be set aside with --reject-file. ",
 		}
 	}
-	if lang == "zh" {
-		return e.place("第 %d 行", "第 %d 列 (%s)", ",", ":") + e.Why.ZH + e.cause() +
-			"\n请更正后重试。" + aside.ZH + "没有写出任何结果。"
+	next := pos.Text{ZH: "请更正后重试。" + aside.ZH + "没有写出任何结果。", EN: "Correct it and run again. " + aside.EN + "Nothing was written."}
+	if e.Checked {
+		next = pos.Text{ZH: "此文件不能用于对账,请向机构重新获取。", EN: "It cannot be reconciled as it is: ask the institution for it again."}
 	}
-	return "Correct it and run again. " + aside.EN + "Nothing was written."
+	if lang == "zh" {
+		return e.place("第 %d 行", "第 %d 列 (%s)", ",", ":") + e.Why.ZH + e.causeZH() + "\n" + next.ZH
+	}
+	return next.EN
+}
+
+// causeZH names the causes that have a name in Chinese; what the system says of others is English.
+func (e *InputError) causeZH() string {
+	for _, known := range []struct {
+		err  error
+		name string
+	}{
+		{fs.ErrNotExist, "文件不存在"},
+		{fs.ErrPermission, "没有读取权限"},
+		{errDirectory, "是目录"},
+		{errTruncated, "文件不完整(压缩数据被截断)"},
+		{syscall.ENOSPC, "磁盘空间不足"},
+	} {
+		if errors.Is(e.Err, known.err) {
+			return ":" + known.name
+		}
+	}
+	return e.cause()
 }
 
 // Unwrap gives the cause and the error's code (pos.ErrBadRequest).

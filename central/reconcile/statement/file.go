@@ -82,7 +82,7 @@ func (f *File) begin(format Format, opts Options) error {
 		return unreadable(f.Path, err)
 	}
 	if f.stat.IsDir() {
-		return unreadable(f.Path, errors.New("is a directory"))
+		return unreadable(f.Path, errDirectory)
 	}
 	if f.stat.Mode().IsRegular() {
 		f.Size = f.stat.Size()
@@ -346,6 +346,14 @@ func (f *File) Verify() error {
 	return nil
 }
 
+// Days are those that the header of an institution's statement names, yyyymmdd; zeros where it names none.
+func (f *File) Days() (from, to int32) {
+	if s, ok := f.layout.(*statementFile); ok {
+		return s.from, s.to
+	}
+	return 0, 0
+}
+
 // Digest stands for all lines of an institution's statement, whatever their order; equal
 // ones are the same lines but for a chance of 2⁻⁶⁴. It differs from process to process.
 type Digest struct {
@@ -385,6 +393,8 @@ func sized(buf *[]byte, n int) []byte {
 	}
 	return (*buf)[:n]
 }
+
+var errDirectory = errors.New("is a directory")
 
 // errTruncated marks a compressed stream that ends too early: io.ReadFull reports
 // its own io.ErrUnexpectedEOF for a short last block, which is no fault.
