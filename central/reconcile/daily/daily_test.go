@@ -510,22 +510,26 @@ func TestOneFileAfterTheHolidays(t *testing.T) {
 	}{
 		{
 			"another amount of the first day", func(l []statements.BankLine) []statements.BankLine { l[0].Amount++; return l },
-			map[pos.Date]string{today: daily.Correction}, 1,
+			map[pos.Date]string{today: daily.Correction},
+			1,
 		},
 		{
 			"it as it was, its lines in another order", func(l []statements.BankLine) []statements.BankLine { l[0], l[1] = l[1], l[0]; return l },
-			map[pos.Date]string{today: daily.Correction}, 0,
+			map[pos.Date]string{today: daily.Correction},
+			0,
 		},
 		{
 			"another amount of its own day", func(l []statements.BankLine) []statements.BankLine { l[2].Amount++; return l },
-			map[pos.Date]string{}, 0,
+			map[pos.Date]string{},
+			0,
 		},
 		{
 			"a line of the second day", func(l []statements.BankLine) []statements.BankLine {
 				l[2].Day, l[2].Date = 20260303, 20260303
 				return l
 			},
-			map[pos.Date]string{second: daily.Correction}, 0,
+			map[pos.Date]string{second: daily.Correction},
+			0,
 		},
 	} {
 		d.files[sent] = d.holiday(c.change)

@@ -27,8 +27,8 @@ type parquetRow struct {
 	TS       int64   `parquet:"ts,timestamp"`
 }
 
-func parquetFile(t testing.TB, rows int, options ...parquet.WriterOption) []byte {
-	t.Helper()
+func parquetFile(tb testing.TB, rows int, options ...parquet.WriterOption) []byte {
+	tb.Helper()
 	var list []parquetRow
 	name := "M1"
 	for i := range rows {
@@ -42,7 +42,7 @@ func parquetFile(t testing.TB, rows int, options ...parquet.WriterOption) []byte
 	}
 	var b bytes.Buffer
 	if err := parquet.Write(&b, list, options...); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return b.Bytes()
 }

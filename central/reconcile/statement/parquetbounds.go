@@ -83,17 +83,8 @@ func (b *parquetBounds) chunk(m *format.ColumnMetaData, optional bool) error {
 	}
 	for at < end {
 		data = data || at == m.DataPageOffset
-		head := sizedBytes(&b.body, min(mostPageHead, end-at))
-		if _, err := b.r.ReadAt(head, at); err != nil && !errors.Is(err, io.EOF) {
-			return err
-		}
-		c := compact{b: head, elements: mostPageHead}
-		if c.structure(0); c.bad {
-			return fmt.Errorf("a page's header promises more than it holds: %w", errDamagedParquet)
-		}
-		length := int64(len(head) - len(c.b))
-		var h format.PageHeader
-		if err := thrift.Unmarshal(&b.protocol, head[:length], &h); err != nil {
+		h, length, err := b.head(at, end)
+		if err != nil {
 			return err
 		}
 		at += length
@@ -108,7 +99,7 @@ func (b *parquetBounds) chunk(m *format.ColumnMetaData, optional bool) error {
 		if _, err := b.r.ReadAt(body, at); err != nil {
 			return err
 		}
-		if err := b.check(&h, m.Codec, optional, body); err != nil {
+		if err := b.check(h, m.Codec, optional, body); err != nil {
 			return err
 		}
 		at += size
@@ -117,6 +108,21 @@ func (b *parquetBounds) chunk(m *format.ColumnMetaData, optional bool) error {
 		return fmt.Errorf("a column begins within a page: %w", errDamagedParquet)
 	}
 	return nil
+}
+
+// head reads a page's header, and tells its length.
+func (b *parquetBounds) head(at, end int64) (*format.PageHeader, int64, error) {
+	text := sizedBytes(&b.body, min(mostPageHead, end-at))
+	if _, err := b.r.ReadAt(text, at); err != nil && !errors.Is(err, io.EOF) {
+		return nil, 0, err
+	}
+	c := compact{b: text, elements: mostPageHead}
+	if c.structure(0); c.bad {
+		return nil, 0, fmt.Errorf("a page's header promises more than it holds: %w", errDamagedParquet)
+	}
+	length := int64(len(text) - len(c.b))
+	h := new(format.PageHeader)
+	return h, length, thrift.Unmarshal(&b.protocol, text[:length], h)
 }
 
 func (b *parquetBounds) large() error {
@@ -130,55 +136,64 @@ func sizedBytes(buf *[]byte, n int64) []byte {
 	return (*buf)[:n]
 }
 
+// plainDictionary is an old name of a dictionary's encoding that writers still use.
+const plainDictionary format.Encoding = 2
+
 // check unpacks a page and counts the values that it asks for.
 func (b *parquetBounds) check(h *format.PageHeader, codec format.CompressionCodec, optional bool, body []byte) error {
-	switch h.Type {
+	switch h.Type { //nolint:exhaustive // the library refuses what it does not know
 	case format.DictionaryPage:
 		d := &h.DictionaryPageHeader.V
-		if _, err := b.unpack(codec, body); err != nil {
-			return err
-		}
-		if d.NumValues > mostPageRows || d.Encoding != format.Plain && d.Encoding != format.PlainDictionary {
+		if d.NumValues > mostPageRows || d.Encoding != format.Plain && d.Encoding != plainDictionary {
 			return tooMany("a dictionary")
 		}
-		return nil
+		_, err := b.unpack(codec, body)
+		return err
 	case format.DataPage:
-		d := &h.DataPageHeader.V
-		text, err := b.unpack(codec, body)
-		if err != nil {
-			return err
-		}
-		const length = 4
-		if optional && len(text) >= length {
-			n := int64(binary.LittleEndian.Uint32(text))
-			if d.DefinitionLevelEncoding != format.RLE || n > int64(len(text)-length) {
-				return fmt.Errorf("a page's levels are not to be read: %w", errDamagedParquet)
-			}
-			if !runs(text[length:length+n], 1) {
-				return tooMany("a page")
-			}
-			text = text[length+n:]
-		}
-		return values(d.NumValues, d.Encoding, text)
+		return b.first(&h.DataPageHeader.V, codec, optional, body)
 	case format.DataPageV2:
-		d := &h.DataPageHeaderV2.V
-		levels := int64(d.DefinitionLevelsByteLength) + int64(d.RepetitionLevelsByteLength)
-		if d.DefinitionLevelsByteLength < 0 || d.RepetitionLevelsByteLength != 0 || levels > int64(len(body)) {
+		return b.second(&h.DataPageHeaderV2.V, codec, body)
+	}
+	return nil
+}
+
+// first checks a data page of version 1: levels and values are packed together.
+func (b *parquetBounds) first(d *format.DataPageHeader, codec format.CompressionCodec, optional bool, body []byte) error {
+	text, err := b.unpack(codec, body)
+	if err != nil {
+		return err
+	}
+	const length = 4
+	if optional && len(text) >= length {
+		n := int64(binary.LittleEndian.Uint32(text))
+		if d.DefinitionLevelEncoding != format.RLE || n > int64(len(text)-length) {
 			return fmt.Errorf("a page's levels are not to be read: %w", errDamagedParquet)
 		}
-		if !runs(body[:levels], 1) {
+		if !runs(text[length:length+n], 1) {
 			return tooMany("a page")
 		}
-		text := body[levels:]
-		if !d.IsCompressed.Valid || d.IsCompressed.V {
-			var err error
-			if text, err = b.unpack(codec, text); err != nil {
-				return err
-			}
-		}
-		return values(d.NumValues, d.Encoding, text)
+		text = text[length+n:]
 	}
-	return nil // the library refuses what it does not know
+	return values(d.NumValues, d.Encoding, text)
+}
+
+// second checks a data page of version 2: only values are packed.
+func (b *parquetBounds) second(d *format.DataPageHeaderV2, codec format.CompressionCodec, body []byte) error {
+	levels := int64(d.DefinitionLevelsByteLength)
+	if levels < 0 || d.RepetitionLevelsByteLength != 0 || levels > int64(len(body)) {
+		return fmt.Errorf("a page's levels are not to be read: %w", errDamagedParquet)
+	}
+	if !runs(body[:levels], 1) {
+		return tooMany("a page")
+	}
+	text := body[levels:]
+	if !d.IsCompressed.Valid || d.IsCompressed.V {
+		var err error
+		if text, err = b.unpack(codec, text); err != nil {
+			return err
+		}
+	}
+	return values(d.NumValues, d.Encoding, text)
 }
 
 func tooMany(what string) error {
@@ -187,7 +202,7 @@ func tooMany(what string) error {
 
 // unpack gives a page's text, of which there is no more than a page may hold.
 func (b *parquetBounds) unpack(codec format.CompressionCodec, body []byte) (text []byte, err error) {
-	switch codec {
+	switch codec { //nolint:exhaustive // others are refused below
 	case format.Uncompressed:
 		return body, nil
 	case format.Snappy:
@@ -226,9 +241,9 @@ func (b *parquetBounds) unpack(codec format.CompressionCodec, body []byte) (text
 // values holds what a page's encoding asks for to what a page may have.
 func values(rows int32, encoding format.Encoding, text []byte) error {
 	asks := uint64(max(rows, 0))
-	switch encoding {
+	switch encoding { //nolint:exhaustive // others are refused
 	case format.Plain: // as many as the text holds
-	case format.PlainDictionary, format.RLEDictionary:
+	case plainDictionary, format.RLEDictionary:
 		if len(text) > 0 && !runs(text[1:], uint(text[0])) {
 			return tooMany("a page")
 		}
@@ -261,17 +276,17 @@ func runs(b []byte, width uint) bool {
 			return false
 		}
 		b = b[n:]
-		count, bytes := head>>1, uint64(width+7)/8
+		count, size := head>>1, uint64(width+7)/8
 		if head&1 != 0 {
 			if count > mostPageRows {
 				return false
 			}
-			count, bytes = count*packed, count*uint64(width)
+			count, size = count*packed, count*uint64(width)
 		}
-		if total += count; count > mostPageRows || total > mostPageRows || bytes > uint64(len(b)) {
+		if total += count; count > mostPageRows || total > mostPageRows || size > uint64(len(b)) {
 			return false
 		}
-		b = b[bytes:]
+		b = b[size:]
 	}
 	return true
 }
