@@ -54,9 +54,15 @@ func (w *world) sign(p *testbrowser.Page, who string) {
 // look opens a page of the console again and again until it says the words.
 func (w *world) look(p *testbrowser.Page, path string, wants ...string) {
 	w.Helper()
+	var body string
+	defer func() {
+		if w.Failed() {
+			w.Logf("%s shows:\n%s", path, body)
+		}
+	}()
 	w.until(strings.Join(wants, " "), func() bool {
 		p.Do(path, chromedp.Navigate(w.console()+path), chromedp.WaitVisible(chromedp.CSS("main")))
-		body := p.Text()
+		body = p.Text()
 		for _, want := range wants {
 			if !strings.Contains(body, want) {
 				return false

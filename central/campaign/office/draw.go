@@ -62,7 +62,7 @@ func (o *Office) Draw(ctx context.Context, name string, round draw.Round, by str
 	switch now := o.now(); {
 	case c.ListSeen().IsZero():
 		return c, pos.FieldError(pos.ErrIllegalMove, "campaign", errors.New("the list was not co-signed: close registration first"))
-	case now.Before(c.RoundAt):
+	case c.Round == nil && now.Before(c.RoundAt): // one that is kept was known
 		return c, pos.FieldError(pos.ErrIllegalMove, "round", fmt.Errorf("nobody can know round %d before %s", c.Terms.Beacon.Round, shanghai(c.RoundAt)))
 	case round.Round != c.Terms.Beacon.Round:
 		return c, pos.FieldError(pos.ErrBadRequest, "round", fmt.Errorf("the terms name round %d, this is %d", c.Terms.Beacon.Round, round.Round))

@@ -68,7 +68,10 @@ type moved struct {
 
 // Moves are those of the waiting list that are witnessed, by ticket.
 func (o *Office) Moves(ctx context.Context, c Campaign) (map[draw.Ticket]Move, error) {
-	n := c.shown()
+	n, drawn := c.shown(), int64(c.Version)+2
+	if n <= drawn { // most campaigns never move anybody, and need no look at the folder
+		return map[draw.Ticket]Move{}, nil
+	}
 	o.mu.Lock()
 	have := o.moved[c.Hash]
 	o.mu.Unlock()
@@ -80,7 +83,7 @@ func (o *Office) Moves(ctx context.Context, c Campaign) (map[draw.Ticket]Move, e
 		return nil, err
 	}
 	moves := map[draw.Ticket]Move{}
-	for _, r := range c.Log.Records[min(n, int64(c.Version)+2):n] {
+	for _, r := range c.Log.Records[drawn:n] {
 		out, err := draw.ParseTicket(r.Out)
 		if err != nil {
 			return nil, err
