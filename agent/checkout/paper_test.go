@@ -414,7 +414,7 @@ func inDrill(t *testing.T, seed uint64, change func(*drill), test func(d *drill)
 }
 
 func TestPowerGoesAtAnyStepOfAPrint(t *testing.T) {
-	for seed := range uint64(12) { // every kind of till twice or more
+	for seed := range uint64(12) { // each combination of these once
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			inDrill(t, seed, func(d *drill) {
 				d.kiosk, d.deaf, d.profile.Status.Resume = seed%4 == 1, seed%3 == 2, seed%2 == 0

@@ -420,20 +420,27 @@ func TestWitnessedTooLate(t *testing.T) {
 	}
 }
 
+// closed publishes, lets so many people enter and closes; it is the round's moment then.
+func (s *stage) closed(t *testing.T, entrants int) office.Campaign {
+	t.Helper()
+	d := definition(t)
+	s.fund(t, d.Budget)
+	must(s.Publish(t.Context(), draft(t)))(t)
+	s.set(d.Register.From)
+	for n := range entrants {
+		s.enter(t, n)
+	}
+	s.set(d.Register.Until)
+	c := must(s.Close(t.Context(), d.Name, "operator"))(t)
+	s.set(c.RoundAt)
+	return c
+}
+
 // TestAFolderThatIsDamaged is made again from the database, byte for byte.
 func TestAFolderThatIsDamaged(t *testing.T) {
 	s := newStage(t, "sqlite:"+filepath.Join(t.TempDir(), "c.db"))
 	ctx := t.Context()
-	d := definition(t)
-	s.fund(t, d.Budget)
-	must(s.Publish(ctx, draft(t)))(t)
-	s.set(d.Register.From)
-	for n := range 8 {
-		s.enter(t, n)
-	}
-	s.set(d.Register.Until)
-	c := must(s.Close(ctx, "wangfujing-2021", "operator"))(t)
-	s.set(c.RoundAt)
+	c := s.closed(t, 8)
 	round := must(draw.PracticeRound(c.Terms.Beacon.Round))(t)
 	for _, wrong := range []draw.Round{{Round: round.Round + 1}, {Round: round.Round, Randomness: round.Randomness, Signature: strings.Repeat("00", 48)}} {
 		if _, err := s.Draw(ctx, "wangfujing-2021", wrong, "operator"); pos.AsError(err).Field != "round" {

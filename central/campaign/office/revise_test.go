@@ -355,15 +355,7 @@ func TestMovesOfTheWaitingList(t *testing.T) {
 	s := newStage(t, "sqlite:"+filepath.Join(t.TempDir(), "c.db"))
 	ctx := t.Context()
 	d := definition(t)
-	s.fund(t, d.Budget)
-	must(s.Publish(ctx, draft(t)))(t)
-	s.set(d.Register.From)
-	for n := range 10 {
-		s.enter(t, n)
-	}
-	s.set(d.Register.Until)
-	c := must(s.Close(ctx, d.Name, "operator"))(t)
-	s.set(c.RoundAt)
+	c := s.closed(t, 10)
 	if err := s.Announce(ctx, d.Name); pos.CodeOf(err) != pos.ErrIllegalMove {
 		t.Errorf("announced before the draw: %v", err)
 	}

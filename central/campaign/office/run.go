@@ -42,7 +42,8 @@ func (o *Office) Tend(ctx context.Context) {
 
 func (o *Office) tend(ctx context.Context, c Campaign) (step string, err error) {
 	now := o.now()
-	switch state := c.State(now); {
+	state := c.State(now)
+	switch {
 	case state == Published && c.TermsSeen().IsZero():
 		_, err = o.witnessTerms(ctx, c, "centre")
 		return "witness terms", err
@@ -52,7 +53,7 @@ func (o *Office) tend(ctx context.Context, c Campaign) (step string, err error) 
 	case state == Drawn && c.Seen[int64(len(c.Log.Records))].IsZero():
 		return "announce", o.Announce(ctx, c.Definition.Name)
 	}
-	if c.State(now) == Void {
+	if state == Void {
 		if err := o.release(ctx, c, now); err != nil {
 			return "release budget", err
 		}

@@ -270,13 +270,7 @@ func TestWhatWasPreparedIsNotDoneAgain(t *testing.T) {
 	if err != nil || run.Same || run.Matched != 13 {
 		t.Fatalf("%+v %v", run, err)
 	}
-	for _, name := range []string{"breaks.csv", "totals.csv", "explained.csv"} {
-		want, err := os.ReadFile(filepath.Join(plain.Folder, name))
-		got, err2 := os.ReadFile(filepath.Join(run.Folder, name))
-		if err := errors.Join(err, err2); err != nil || !bytes.Equal(want, got) {
-			t.Errorf("%s: %v\n%s", name, err, cmp.Diff(string(want), string(got)))
-		}
-	}
+	sameFiles(t, plain.Folder, run.Folder)
 	b, err := os.ReadFile(filepath.Join(run.Folder, "plan.json"))
 	if err != nil {
 		t.Fatal(err)
@@ -398,6 +392,18 @@ func TestMissingLateAndCorrected(t *testing.T) {
 	}
 }
 
+// sameFiles holds the results of two runs against one another, byte for byte.
+func sameFiles(t *testing.T, before, after string) {
+	t.Helper()
+	for _, name := range []string{"breaks.csv", "totals.csv", "explained.csv"} {
+		want, err := os.ReadFile(filepath.Join(before, name))
+		got, err2 := os.ReadFile(filepath.Join(after, name))
+		if err := errors.Join(err, err2); err != nil || !bytes.Equal(want, got) {
+			t.Errorf("%s: %v\n%s", name, err, cmp.Diff(string(want), string(got)))
+		}
+	}
+}
+
 // TestPinnedSplitsChangeThePlanAlone: an operator who pins a shard for every institution finds them in plan.json, and
 // the same results.
 func TestPinnedSplitsChangeThePlanAlone(t *testing.T) {
@@ -414,13 +420,7 @@ func TestPinnedSplitsChangeThePlanAlone(t *testing.T) {
 	if err != nil || run.Same || run.Breaks != 1 {
 		t.Fatalf("%+v %v", run, err)
 	}
-	for _, name := range []string{"breaks.csv", "totals.csv", "explained.csv"} {
-		want, err := os.ReadFile(filepath.Join(plain.Folder, name))
-		got, err2 := os.ReadFile(filepath.Join(run.Folder, name))
-		if err := errors.Join(err, err2); err != nil || !bytes.Equal(want, got) {
-			t.Errorf("%s: %v\n%s", name, err, cmp.Diff(string(want), string(got)))
-		}
-	}
+	sameFiles(t, plain.Folder, run.Folder)
 	drawn, err := reconcile.DrawPlan(run.Folder, "en", true)
 	if err != nil || strings.Count(drawn, "bank = ") < 6 || !strings.Contains(drawn, "pinned by the rules") {
 		t.Errorf("%v\n%s", err, drawn)
