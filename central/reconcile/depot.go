@@ -64,7 +64,7 @@ type Crew interface {
 }
 
 // partsVersion is part of the name of every step: it changes whenever a step's outcome does.
-const partsVersion = 4
+const partsVersion = 5
 
 // The kinds of objects and notes.
 const (

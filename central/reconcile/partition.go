@@ -330,7 +330,7 @@ func (p *partitioner) takeBatch(in *input, lines *statement.Lines) error {
 // put puts records into their lists.
 func (p *partitioner) put(lists []uint32, first, second []uint64) error {
 	if p.sheaf != nil {
-		return p.gather(lists, first, second)
+		return p.gather(first, second)
 	}
 	return p.pages.Scatter(lists, first, second)
 }

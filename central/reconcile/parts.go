@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"sync/atomic"
 	"time"
 
 	"dcpos/central/reconcile/segment"
@@ -70,10 +71,9 @@ type parts struct {
 	crew    Crew
 	portion int64
 	spec    spec
-	key     segment.Key   // of fingerprints
-	sums    *ledgerTotals // of all parts
-	looked  int           // portions that were partitioned to know their fingerprints
-	pinned  bool          // the rules ask for more shards than there would be
+	key     segment.Key // of fingerprints
+	looked  int         // portions that were partitioned to know their fingerprints
+	pinned  bool        // the rules ask for more shards than there would be
 }
 
 func newParts(job Job, depot Depot, crew Crew) (*parts, error) {
@@ -166,15 +166,18 @@ func (p *parts) steps(ctx context.Context, do string, n int, key func(int) (stri
 		return nil, err
 	}
 	tasks, outcomes := make([]Task, n), make([]*outcome, n)
+	err = p.each(n, func(i int) (err error) {
+		tasks[i] = Task{Do: do, Spec: name, N: i}
+		if tasks[i].Key, err = key(i); err == nil {
+			outcomes[i], err = p.depot.load(ctx, tasks[i].Key)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
 	var due []Task
 	for i := range tasks {
-		tasks[i] = Task{Do: do, Spec: name, N: i}
-		if tasks[i].Key, err = key(i); err != nil {
-			return nil, err
-		}
-		if outcomes[i], err = p.depot.load(ctx, tasks[i].Key); err != nil {
-			return nil, err
-		}
 		if outcomes[i] == nil {
 			due = append(due, tasks[i])
 		}
@@ -189,15 +192,24 @@ func (p *parts) steps(ctx context.Context, do string, n int, key func(int) (stri
 		done.Done += p.looked
 	}
 	p.plan.Steps = append(p.plan.Steps, done)
-	for _, t := range due {
+	return outcomes, p.each(len(due), func(i int) (err error) {
+		t := due[i]
 		if outcomes[t.N], err = p.depot.load(ctx, t.Key); err == nil && outcomes[t.N] == nil {
 			err = errUndone
 		}
-		if err != nil {
-			return nil, err
+		return err
+	})
+}
+
+// each does n things, as many at a time as there are workers.
+func (p *parts) each(n int, do func(int) error) error {
+	var next atomic.Int64
+	return p.workers(func(int) (err error) {
+		for i := int(next.Add(1) - 1); i < n && err == nil; i = int(next.Add(1) - 1) {
+			err = do(i)
 		}
-	}
-	return outcomes, nil
+		return err
+	})
 }
 
 // partition has all portions partitioned, adds up what they say, and names the run.

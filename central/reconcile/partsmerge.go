@@ -3,9 +3,11 @@ package reconcile
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"sync/atomic"
 
 	"dcpos/central/reconcile/segment"
 	"dcpos/central/reconcile/spill"
@@ -17,65 +19,95 @@ func (p *parts) merge(ctx context.Context) error {
 	r.breaks, r.rejects = spill.NewSorter(r.sortDir, r.tuning.sort), spill.NewSorter(r.sortDir, r.tuning.sort)
 	r.totals = spill.NewSorter(r.sortDir, r.tuning.sort)
 	r.store = spill.NewStore(r.sortDir, spill.MinPage, 0)
-	p.sums = newLedgerTotals(r.tuning.totals*int64(r.tuning.workers), r.totals)
 	indexes, err := p.read(ctx)
 	if err != nil {
 		return err
 	}
 	added := make(chan error, 1)
 	go func() { added <- p.addTotals(ctx, indexes) }() // while others join
-	outcomes, err := p.steps(ctx, doJoin, 1<<s.Shards, func(i int) (string, error) {
-		of := []any{doJoin, secretID(s.Secret), s.Tolerance, s.Depth, s.Shards, i}
-		for n := range s.Portions {
-			if lines := indexes[n].shards[i]; lines.Size > 0 {
-				of = append(of, s.Texts[s.Portions[n].Text].Side, s.Portions[n].First, lines.Hash)
-			}
-		}
-		return nameOf(kindStep, of...)
-	})
+	outcomes, err := p.steps(ctx, doJoin, 1<<s.Shards, func(i int) (string, error) { return s.joinKey(i, indexes) })
 	if err = errors.Join(err, <-added); err != nil {
 		return err
 	}
-	before := p.linesBefore(indexes)
-	root := p.plan.add(planNode{Parent: -1, Rule: "all lines", Expected: p.plan.Expected, Observed: p.plan.Observed, Outcome: outcomeSplit})
-	why := whyf("expected rows need %d shards", "按预计行数需要 %d 个分片", 1<<s.Shards)
-	if p.pinned {
-		why = whyf("the rules pin %d shards", "规则指定 %d 个分片", 1<<s.Shards)
-	}
-	p.plan.settle(root, outcomeSplit, why)
 	for i, o := range outcomes {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
 		if o.Result == nil {
 			return fmt.Errorf("shard %d has no result: %w", i, segment.ErrDamaged)
 		}
-		if err := p.take(ctx, i, *o.Result, before); err != nil {
-			return err
+	}
+	return p.takeAll(ctx, outcomes, p.linesBefore(indexes))
+}
+
+// joinKey names the step that joins a shard by what all segments hold of it.
+func (s *spec) joinKey(shard int, indexes []*segmentIndex) (string, error) {
+	sum, b := sha256.New(), []byte(nil)
+	for n := range s.Portions {
+		x := indexes[n]
+		if lines := x.shards[shard]; lines.Size > 0 {
+			b = append(b[:0], byte(s.Texts[s.Portions[n].Text].Side))
+			b = binary.LittleEndian.AppendUint64(b, uint64(s.Portions[n].First))
+			_, _ = sum.Write(append(b, lines.Hash...)) // never fails
 		}
 	}
-	return p.sums.flush()
+	return nameOf(kindStep, doJoin, secretID(s.Secret), s.Tolerance, s.Depth, s.Shards, shard, sum.Sum(nil))
+}
+
+// takeAll adds the shards' results, many at a time, and tells the plan of them.
+func (p *parts) takeAll(ctx context.Context, outcomes []*outcome, before []int64) error {
+	rows := make([]int64, len(outcomes))
+	var next atomic.Int64
+	err := p.workers(func(int) error {
+		sums := newLedgerTotals(p.tuning.totals, p.totals)
+		for i := int(next.Add(1) - 1); i < len(outcomes); i = int(next.Add(1) - 1) {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			var err error
+			if rows[i], err = p.take(ctx, *outcomes[i].Result, before, sums); err != nil {
+				return err
+			}
+		}
+		return sums.flush()
+	})
+	if err != nil {
+		return err
+	}
+	root := p.plan.add(planNode{Parent: -1, Rule: "all lines", Expected: p.plan.Expected, Observed: p.plan.Observed, Outcome: outcomeSplit})
+	why := whyf("expected rows need %d shards", "按预计行数需要 %d 个分片", 1<<p.spec.Shards)
+	if p.pinned {
+		why = whyf("the rules pin %d shards", "规则指定 %d 个分片", 1<<p.spec.Shards)
+	}
+	p.plan.settle(root, outcomeSplit, why)
+	for i, observed := range rows {
+		node := planNode{Parent: root, Rule: hashRule(uint64(i), p.spec.Shards), Expected: p.plan.Expected >> p.spec.Shards, Observed: observed}
+		why := fits()
+		if node.Outcome = outcomeJoined; observed == 0 {
+			node.Outcome, why = outcomeEmpty, noLine()
+		}
+		node.Why, node.WhyZH = why.EN, why.ZH
+		p.plan.add(node)
+	}
+	return nil
 }
 
 // read takes what the segments say about the inputs as a whole.
 func (p *parts) read(ctx context.Context) ([]*segmentIndex, error) {
 	s := &p.spec
 	indexes := make([]*segmentIndex, len(s.Segments))
-	for n := range s.Segments {
-		x, err := s.readSegment(ctx, &p.depot, n)
-		if err != nil {
-			return nil, err
-		}
+	err := p.each(len(indexes), func(n int) (err error) {
+		indexes[n], err = s.readSegment(ctx, &p.depot, n)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	lines, rows := make([]int64, len(s.Texts)), int64(0)
+	for n, x := range indexes {
 		var t tally
 		if !t.fromNumbers(x.Tally) {
 			return nil, fmt.Errorf("read index of %s: %w", s.Segments[n].Object, segment.ErrDamaged)
 		}
 		p.tally.add(&t)
 		p.plan.Observed += x.Rows
-		indexes[n] = x
-	}
-	lines, rows := make([]int64, len(s.Texts)), int64(0)
-	for n, x := range indexes {
 		lines[s.Portions[n].Text] += x.Lines
 	}
 	for i := range s.Texts {
@@ -135,51 +167,50 @@ func (p *parts) linesBefore(indexes []*segmentIndex) []int64 {
 	return before
 }
 
-// take adds a shard's result, with the numbers of its lines.
-func (p *parts) take(ctx context.Context, shard int, ref segment.Ref, before []int64) error {
+// take adds a shard's result, with the numbers of its lines, and says how many lines it had.
+func (p *parts) take(ctx context.Context, ref segment.Ref, before []int64, sums *ledgerTotals) (rows int64, err error) {
 	var x resultIndex
 	if err := segment.ReadIndex(ctx, p.depot.Store, ref, &x); err != nil {
-		return err
+		return 0, err
 	}
 	var t tally
 	if !t.fromNumbers(x.Tally) {
-		return fmt.Errorf("read index of %s: %w", ref.Object, segment.ErrDamaged)
+		return 0, fmt.Errorf("read index of %s: %w", ref.Object, segment.ErrDamaged)
 	}
-	p.tally.add(&t)
-	node := planNode{Parent: 0, Rule: hashRule(uint64(shard), p.spec.Shards), Expected: p.plan.Expected >> p.spec.Shards}
-	why := fits()
-	node.Observed, node.Outcome = x.Rows[ours]+x.Rows[theirs], outcomeJoined
-	if node.Observed == 0 {
-		node.Outcome, why = outcomeEmpty, noLine()
-	}
-	node.Why, node.WhyZH = why.EN, why.ZH
-	p.plan.add(node)
+	p.addTally(&t)
 	var value []byte
-	err := p.pairs(ctx, ref, x.Breaks, func(key, v []byte) error {
-		const tail = 2 * 8
-		if len(key) < tail+2 || int(key[0]) >= len(kindRanks()) {
-			return segment.ErrDamaged
+	err = p.pairs(ctx, ref, x.Breaks, func(key, v []byte) (err error) {
+		if value, err = p.numbered(value[:0], key, v, before); err != nil {
+			return err
 		}
-		value = value[:0]
-		for side, at := range [2]place{
-			place(binary.BigEndian.Uint64(key[len(key)-tail:])), place(binary.BigEndian.Uint64(key[len(key)-tail/2:])),
-		} {
-			if at == 0 {
-				continue
-			}
-			i := bytes.IndexByte(v, unnumbered[0])
-			if i < 0 {
-				return segment.ErrDamaged
-			}
-			n := p.spec.portionOf(side, at)
-			number := before[n] + int64(at-p.spec.Portions[n].First)
-			value = append(append(value, v[:i]...), lineNumber(p.spec.Texts[p.spec.Portions[n].Text].Index, number, len(p.sides[side]))...)
-			v = v[i+1:]
-		}
-		return p.breaks.Add(key, append(value, v...))
+		return p.breaks.Add(key, value)
 	})
 	if err != nil {
-		return err
+		return 0, err
 	}
-	return p.pairs(ctx, ref, x.Totals, p.sums.take)
+	return x.Rows[ours] + x.Rows[theirs], p.pairs(ctx, ref, x.Totals, sums.take)
+}
+
+// numbered appends a break's value with the numbers of its lines.
+func (p *parts) numbered(b, key, v []byte, before []int64) ([]byte, error) {
+	const tail = 2 * 8
+	if len(key) < tail+2 || int(key[0]) >= len(kindRanks()) {
+		return nil, segment.ErrDamaged
+	}
+	for side, at := range [2]place{
+		place(binary.BigEndian.Uint64(key[len(key)-tail:])), place(binary.BigEndian.Uint64(key[len(key)-tail/2:])),
+	} {
+		if at == 0 {
+			continue
+		}
+		i := bytes.IndexByte(v, unnumbered[0])
+		if i < 0 {
+			return nil, segment.ErrDamaged
+		}
+		n := p.spec.portionOf(side, at)
+		number := before[n] + int64(at-p.spec.Portions[n].First)
+		b = append(append(b, v[:i]...), lineNumber(p.spec.Texts[p.spec.Portions[n].Text].Index, number, len(p.sides[side]))...)
+		v = v[i+1:]
+	}
+	return append(b, v...), nil
 }

@@ -10,6 +10,14 @@ import (
 
 // addTotals adds up the control totals of ours.
 func (p *parts) addTotals(ctx context.Context, indexes []*segmentIndex) error {
+	sums := newLedgerTotals(p.tuning.totals, p.totals)
+	if err := p.sumTotals(ctx, indexes, sums); err != nil {
+		return err
+	}
+	return sums.flush()
+}
+
+func (p *parts) sumTotals(ctx context.Context, indexes []*segmentIndex, sums *ledgerTotals) error {
 	key, err := p.totalsKey()
 	if err != nil {
 		return err
@@ -21,10 +29,10 @@ func (p *parts) addTotals(ctx context.Context, indexes []*segmentIndex) error {
 		if err := segment.ReadIndex(ctx, p.depot.Store, *kept.Result, &x); err != nil {
 			return err
 		}
-		return p.pairs(ctx, *kept.Result, x.Totals, p.sums.take)
+		return p.pairs(ctx, *kept.Result, x.Totals, sums.take)
 	}
 	for n, x := range indexes {
-		if err := p.pairs(ctx, p.spec.Segments[n], x.Totals, p.sums.take); err != nil {
+		if err := p.pairs(ctx, p.spec.Segments[n], x.Totals, sums.take); err != nil {
 			return err
 		}
 	}

@@ -286,7 +286,7 @@ func (w *Worker) partition(ctx context.Context, o *opened, part *portion) (outco
 		p.sheaf = new(sheaf)
 	}
 	defer w.sheaves.Put(p.sheaf)
-	p.sheaf.reset(int(min((part.End-part.Begin)/bytesPerLine, r.tuning.ram/bytesPerSheafed)), 1<<o.Depth)
+	p.sheaf.reset(int(min((part.End-part.Begin)/bytesPerLine, r.tuning.ram/bytesPerSheafed)), o.Depth)
 	p.print = o.key.Print()
 	lines := in.NewLines()
 	lines.Mark()
@@ -383,10 +383,9 @@ func (p *partitioner) writeLists(out *segment.Writer, x *segmentIndex, in *input
 	if err != nil {
 		return err
 	}
-	for i := 0; i < len(lists)/2; i += each {
+	for i := 0; i < len(lists); i += each {
 		s, err := out.Section(func(to io.Writer) error {
-			for k := i; k < i+each; k++ {
-				l := lists[2*k+in.side]
+			for _, l := range lists[i : i+each] {
 				x.Counts = binary.LittleEndian.AppendUint32(x.Counts, uint32(l.Rows))
 				x.Rows += l.Rows
 				err := p.store.Each(l, &spill.Buffer{}, func(records []byte) error {

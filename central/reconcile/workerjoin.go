@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"sort"
 
 	"dcpos/central/reconcile/segment"
 	"dcpos/central/reconcile/statement"
@@ -88,15 +89,13 @@ func (p partTexts) lineAt(side int, at place, v *view) (*input, int64, []byte, e
 	return in, 0, text, err
 }
 
-// portionOf is the portion in which a place lies.
+// portionOf is the portion in which a place lies: portions are in the order of sides and places.
 func (s *spec) portionOf(side int, at place) int {
-	found := 0
-	for i := range s.Portions { // a few hundred at most, and only breaks ask
-		if s.Texts[s.Portions[i].Text].Side == side && s.Portions[i].First < at {
-			found = i
-		}
-	}
-	return found
+	behind := sort.Search(len(s.Portions), func(i int) bool {
+		of := s.Texts[s.Portions[i].Text].Side
+		return of > side || of == side && s.Portions[i].First >= at
+	})
+	return max(behind-1, 0)
 }
 
 // join joins one shard of all segments.
