@@ -22,6 +22,7 @@ import (
 // WalletCmd is a simulated customer's wallet, used by hand.
 type WalletCmd struct {
 	Create     walletCreate     `cmd:"" help:"Open a wallet with play money at an institution. 开立测试钱包。"`
+	Claim      walletClaim      `cmd:"" help:"Take the envelopes that its holder has won since it was opened. 领取中签红包。"`
 	Code       walletCode       `cmd:"" help:"Show a payment code: 19 digits, one minute, single use. 显示付款码。"`
 	Pass       walletPass       `cmd:"" help:"Show a simulated forwardable code: a till without a network may store it, to be charged later. 显示可先记后扣的模拟凭证。"`
 	Scan       walletScan       `cmd:"" help:"Pay the order whose QR text is given. 扫码支付订单。"`
@@ -91,6 +92,7 @@ type walletCreate struct {
 	Name        string `default:"测试" help:"A name for people. 名称。"`
 	Balance     string `default:"500.00" help:"Own money in yuan. 余额(元)。"`
 	Envelope    string `default:"0" help:"Red-envelope part in yuan, spent first. 红包(元),先用。"`
+	Phone       string `help:"The holder's, such as 13900000001: it claims the envelopes that she has won at this institution. 手机号,用于领取中签红包。"`
 	Tier        int    `default:"0" help:"Class of the wallet, 1 to 4, in its certificate; 0 tells none. 钱包类别。"`
 	Suite       string `default:"sm2-sm3" enum:"sm2-sm3,ed25519-sha256" help:"Suite of the wallet's key. 签名算法。"`
 
@@ -117,8 +119,11 @@ func (c walletCreate) Run(ctx context.Context, out *cli.Streams) error {
 	}
 	w, err := wallet.Create(ctx, client, wallet.Opening{
 		Dir: c.Wallet, Institution: c.Institution, Name: c.Name, Balance: own, Envelope: envelope, Suite: c.Suite, Tier: c.Tier,
-		Valid: c.Valid,
+		Phone: c.Phone, Valid: c.Valid,
 	})
+	if err == nil && c.Phone != "" {
+		_, err = w.Balance(ctx) // what was claimed is remembered for payments without a network
+	}
 	if err != nil {
 		return walletExit(err)
 	}
@@ -142,6 +147,41 @@ func (c walletCode) Run(ctx context.Context, out *cli.Streams) error {
 		return walletExit(err)
 	}
 	return walletSay(out, c.JSON, map[string]any{"code": code}, "%s\n付款码一分钟内有效,仅可使用一次 valid for one minute, once", code)
+}
+
+type walletClaim struct {
+	walletAt
+	walletLab
+}
+
+// Run implements the command; again it takes what has come since.
+func (c walletClaim) Run(ctx context.Context, out *cli.Streams) error {
+	w, err := c.open(c.Wallet)
+	if err != nil {
+		return err
+	}
+	if err := w.Claim(ctx); err != nil {
+		return walletExit(err)
+	}
+	b, err := w.Balance(ctx)
+	if err != nil {
+		return walletExit(err)
+	}
+	return walletSay(out, c.JSON, b, "%s", holds(b).Both())
+}
+
+// holds says what is in a wallet, its envelopes in the order of spending.
+func holds(b api.Balance) pos.Text {
+	t := pos.Text{
+		ZH: fmt.Sprintf("余额 ¥%s,红包 ¥%s", b.Balance, b.Envelope),
+		EN: fmt.Sprintf("own ¥%s, envelope ¥%s", b.Balance, b.Envelope),
+	}
+	for _, e := range b.Envelopes {
+		until := time.UnixMilli(e.UntilMS).In(pos.Shanghai()).Format(time.DateTime)
+		t.ZH += fmt.Sprintf(";%s ¥%s,%s 前有效", e.Campaign, e.Left, until)
+		t.EN += fmt.Sprintf("; %s ¥%s, good before %s", e.Campaign, e.Left, until)
+	}
+	return t
 }
 
 type walletPass struct {
@@ -298,10 +338,7 @@ func (c walletShow) Run(ctx context.Context, out *cli.Streams) error {
 			return walletExit(err)
 		}
 		known["online"], known["balance_fen"], known["envelope_fen"] = true, b.Balance, b.Envelope
-		balance = pos.Text{
-			ZH: fmt.Sprintf("余额 ¥%s,红包 ¥%s", b.Balance, b.Envelope),
-			EN: fmt.Sprintf("own ¥%s, envelope ¥%s", b.Balance, b.Envelope),
-		}
+		known["envelopes"], balance = b.Envelopes, holds(b)
 	}
 	return walletSay(out, c.JSON, known, "测试 TEST %s %s (%s)\n%s\n离线计数 offline counter: %d",
 		w.ID(), w.Name(), w.Institution(), balance.Both(), w.Counter())

@@ -295,6 +295,7 @@ func (c *Card) promise(asked dcep.Challenge) ([]byte, error) {
 		return nil, err
 	}
 	w.state.Counter = max(w.state.Counter, e.Counter)
+	w.spent(e.Envelopes)
 	w.state.Answers = append(w.state.Answers, kept{Nonce: asked.Nonce, Bare: bare})
 	if n := len(w.state.Answers); n > keptAnswers {
 		w.state.Answers = slices.Clone(w.state.Answers[n-keptAnswers:])
@@ -325,7 +326,7 @@ func (c *Card) envelopes(says dcep.Challenge) []pos.EnvelopeUse {
 	if c.fault == Smuggles {
 		return c.wallet.envelopes
 	}
-	return c.wallet.uses(says)
+	return c.wallet.uses(says, c.now())
 }
 
 // statement signs what the fault has it sign.

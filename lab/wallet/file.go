@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"dcpos/lab/institution/api"
 	"dcpos/pos"
 	"dcpos/pos/dcep"
 )
@@ -26,6 +27,8 @@ type state struct {
 	Certificate []byte `json:"certificate"`       // DER
 	Counter     uint64 `json:"counter"`           // of the last payment that was signed
 	Answers     []kept `json:"answers,omitempty"` // the last promises of a card, oldest first
+	// Envelopes are those that it holds, in the order of spending, less what was promised since.
+	Envelopes []api.HeldEnvelope `json:"envelopes,omitempty"`
 }
 
 func (w *Wallet) saveState() error {

@@ -31,23 +31,7 @@ type Wallet struct {
 
 	mu        sync.Mutex // guards what follows
 	state     state
-	envelopes []pos.EnvelopeUse
-}
-
-// Spend has the wallet pay a part of each later payment from these envelopes, where the
-// till's challenge offers it. They are not kept in its folder.
-func (w *Wallet) Spend(uses ...pos.EnvelopeUse) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.envelopes = uses
-}
-
-// uses are the envelopes for a challenge; the lock is held.
-func (w *Wallet) uses(c dcep.Challenge) []pos.EnvelopeUse {
-	if c.Category == "" {
-		return nil
-	}
-	return w.envelopes
+	envelopes []pos.EnvelopeUse // instead of those that it holds, in tests
 }
 
 // Opening says which wallet is to be opened.
@@ -172,10 +156,14 @@ func (w *Wallet) Scan(ctx context.Context, qr string) (api.ScanResult, error) {
 	return a, err
 }
 
-// Balance asks what the wallet holds, own money and red-envelope part.
+// Balance asks what the wallet holds, own money and red-envelope part, and remembers the
+// envelopes for payments without a network.
 func (w *Wallet) Balance(ctx context.Context) (api.Balance, error) {
 	var a api.Balance
 	err := w.client.call(ctx, http.MethodGet, "/wallets/"+w.state.ID, nil, &a)
+	if err == nil {
+		err = w.remember(a.Envelopes)
+	}
 	return a, err
 }
 
@@ -214,10 +202,12 @@ func (w *Wallet) answer(text string, now time.Time, step uint64) (string, error)
 		return "", pos.NewError(pos.ErrIllegalMove, errors.New("nothing was signed yet that could be spent twice"))
 	}
 	w.state.Counter += step
+	uses := w.uses(c, now)
+	w.spent(uses)
 	if err := w.saveState(); err != nil {
 		return "", err
 	}
-	e, err := dcep.SignEvidence(w.key, w.state.Certificate, c, w.state.Counter, now, w.uses(c)...)
+	e, err := dcep.SignEvidence(w.key, w.state.Certificate, c, w.state.Counter, now, uses...)
 	if err != nil {
 		return "", err
 	}

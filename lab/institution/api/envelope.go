@@ -151,9 +151,12 @@ type EnvelopeClaims struct {
 
 // HeldEnvelope is one that a wallet holds.
 type HeldEnvelope struct {
-	Envelope string    `json:"envelope"`
-	Campaign string    `json:"campaign"`
-	Hash     string    `json:"hash"`
-	Left     pos.Money `json:"left_fen"`
-	UntilMS  int64     `json:"until_ms"`
+	Envelope  string    `json:"envelope"`
+	Campaign  string    `json:"campaign"`
+	Hash      string    `json:"hash"`
+	Amount    pos.Money `json:"amount_fen"`              // when it was claimed
+	Threshold pos.Money `json:"threshold_fen,omitempty"` // of a coupon, which is paid whole or not at all
+	Left      pos.Money `json:"left_fen"`
+	FromMS    int64     `json:"from_ms"` // half-open
+	UntilMS   int64     `json:"until_ms"`
 }

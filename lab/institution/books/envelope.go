@@ -172,7 +172,10 @@ func (b *Books) Held(wallet string) []api.HeldEnvelope {
 	var all []api.HeldEnvelope
 	for _, e := range b.inWallet(wallet) {
 		r := b.rules[e.Campaign]
-		all = append(all, api.HeldEnvelope{Envelope: e.Envelope, Campaign: e.Campaign, Hash: r.Hash, Left: e.Left, UntilMS: r.UntilMS})
+		all = append(all, api.HeldEnvelope{
+			Envelope: e.Envelope, Campaign: e.Campaign, Hash: r.Hash, Amount: e.Amount, Threshold: e.Threshold, Left: e.Left,
+			FromMS: r.FromMS, UntilMS: r.UntilMS,
+		})
 	}
 	return all
 }
