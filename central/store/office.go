@@ -78,7 +78,10 @@ func (t *Tx) covers(ctx context.Context, fund string, budget pos.Money) error {
 		return fmt.Errorf("read fund: %w", err)
 	}
 	if held < budget {
-		return pos.FieldError(pos.ErrInsufficient, "budget_fen", fmt.Errorf("%s holds %s, the budget is %s", fund, held, budget))
+		e := pos.FieldError(pos.ErrInsufficient, "budget_fen", fmt.Errorf("%s holds %s, the budget is %s", fund, held, budget))
+		e.Text = pos.Text{ZH: "资金方账户余额不足以覆盖预算", EN: "the fund does not cover the budget"}
+		e.Hint = pos.Text{ZH: "请先登记资金方拨款(campaign deposit)", EN: "book the provider's transfer first (campaign deposit)"}
+		return e
 	}
 	return nil
 }
@@ -91,7 +94,7 @@ func same(have, want []byte, field, otherwise string) error {
 }
 
 // Campaigns implements office.Store.
-func (s officeStore) Campaigns(ctx context.Context) (all []office.Kept, err error) {
+func (s officeStore) Campaigns(ctx context.Context, known map[string]int64) (all []office.Kept, err error) {
 	err = s.view(ctx, func(t *Tx) error {
 		all = nil
 		rows, err := t.Query(ctx, `SELECT c.name, c.version, c.text, c.area, c.hash, c.published_ms, x.text
@@ -114,7 +117,7 @@ func (s officeStore) Campaigns(ctx context.Context) (all []office.Kept, err erro
 			k := &all[len(all)-1]
 			k.Editions = append(k.Editions, e.KeptEdition)
 		}
-		return t.logs(ctx, all)
+		return t.logs(ctx, all, known)
 	})
 	return all, err
 }
@@ -126,8 +129,30 @@ type line struct {
 	text     []byte
 }
 
+// records adds what the logs have more than is known.
+func (t *Tx) records(ctx context.Context, all []office.Kept, known map[string]int64) (err error) {
+	for i := range all {
+		k := &all[i]
+		if k.Logged, err = t.logged(ctx, k.Name); err != nil {
+			return err
+		}
+		have := known[k.Name]
+		if k.Logged <= have {
+			continue
+		}
+		rows, err := t.Query(ctx, `SELECT record FROM campaign_log WHERE campaign = ? AND n > ? ORDER BY n`, k.Name, have)
+		if k.Records, err = list(rows, err, "records", func(row interface{ Scan(...any) error }) (b []byte, err error) { return b, row.Scan(&b) }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // logs adds records, checkpoints and rounds.
-func (t *Tx) logs(ctx context.Context, all []office.Kept) error {
+func (t *Tx) logs(ctx context.Context, all []office.Kept, known map[string]int64) error {
+	if err := t.records(ctx, all, known); err != nil {
+		return err
+	}
 	at := map[string]int{}
 	for i, k := range all {
 		at[k.Name] = i
@@ -135,17 +160,7 @@ func (t *Tx) logs(ctx context.Context, all []office.Kept) error {
 	scan := func(row interface{ Scan(...any) error }) (l line, err error) {
 		return l, row.Scan(&l.campaign, &l.n, &l.text)
 	}
-	rows, err := t.Query(ctx, `SELECT campaign, n, record FROM campaign_log ORDER BY campaign, n`)
-	records, err := list(rows, err, "records", scan)
-	if err != nil {
-		return err
-	}
-	for _, l := range records {
-		if i, ok := at[l.campaign]; ok {
-			all[i].Records = append(all[i].Records, l.text)
-		}
-	}
-	rows, err = t.Query(ctx, `SELECT campaign, n, text FROM campaign_checkpoints ORDER BY campaign, n`)
+	rows, err := t.Query(ctx, `SELECT campaign, n, text FROM campaign_checkpoints ORDER BY campaign, n`)
 	checkpoints, err := list(rows, err, "checkpoints", scan)
 	for _, l := range checkpoints {
 		if i, ok := at[l.campaign]; ok {

@@ -301,7 +301,7 @@ func (p *campaignPages) Check(ctx context.Context, d console.CampaignDraft) (c c
 	}
 	now, published, terms, err := p.office.CheckRevision(ctx, draft)
 	if pos.CodeOf(err) == pos.ErrNotFound { // a new campaign
-		published, terms, err = p.office.Check(draft)
+		published, terms, err = p.office.Check(ctx, draft)
 	}
 	if err != nil {
 		return c, err

@@ -14,7 +14,7 @@ import (
 type nobody struct{ office.Store }
 
 // Campaigns implements office.Store.
-func (nobody) Campaigns(context.Context) ([]office.Kept, error) { return nil, nil }
+func (nobody) Campaigns(context.Context, map[string]int64) ([]office.Kept, error) { return nil, nil }
 
 func deskOf(t *testing.T) register.Config {
 	t.Helper()

@@ -23,8 +23,47 @@ func (c Campaign) shown() int64 {
 	return n
 }
 
-// tidy lays the folder and, where a bundle was sealed in it, seals it with what is new.
+// tidy lays the folder and, where a bundle was sealed in it, seals it with what is new. A folder
+// that was found to be right and whose files have the same sizes and times is not read again.
 func (o *Office) tidy(c Campaign) error {
+	name := c.Definition.Name
+	o.mu.Lock()
+	right := o.tidied[name]
+	o.mu.Unlock()
+	if right != "" && right == o.look(c) {
+		return nil
+	}
+	if err := o.mend(c); err != nil {
+		return err
+	}
+	now := o.look(c)
+	o.mu.Lock()
+	o.tidied[name] = now
+	o.mu.Unlock()
+	return nil
+}
+
+// look is the folder at a glance: what it must tell of, and each file's size and time; empty
+// where it cannot be read.
+func (o *Office) look(c Campaign) string {
+	files, err := os.ReadDir(o.Dir(c.Definition.Name))
+	if err != nil {
+		return ""
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s %d %d\n", c.Hash, c.shown(), len(c.Checkpoints))
+	for _, f := range files {
+		info, err := f.Info()
+		if err != nil {
+			return ""
+		}
+		fmt.Fprintf(&b, "%s %d %d\n", f.Name(), info.Size(), info.ModTime().UnixNano())
+	}
+	return b.String()
+}
+
+// mend makes the folder right.
+func (o *Office) mend(c Campaign) error {
 	dir := o.Dir(c.Definition.Name)
 	if _, err := os.Stat(filepath.Join(dir, draw.ManifestFile)); err != nil || draw.Sealed(dir) && !o.stale(c) {
 		return o.lay(c)

@@ -48,16 +48,18 @@ type Office struct {
 	cfg Config
 	now func() time.Time
 
-	released map[string]bool // by hash; of Run alone
-	folder   sync.Mutex      // held while published files are written
-	mu       sync.Mutex
-	known    map[string]campaign.Published // by hash: opening one checks its fence
-	logs     map[string]readLog            // by campaign: what was verified before
-	desks    map[string]*register.Desk
-	results  map[string]Results
-	moved    map[string]moved
-	all      []Campaign
-	readAt   time.Time
+	released  map[string]bool // by hash; of Run alone
+	destroyed map[string]bool // by name; of Run alone: whose personal data is gone
+	folder    sync.Mutex      // held while published files are written
+	mu        sync.Mutex
+	tidied    map[string]string             // by campaign: the folder as it was found to be right
+	known     map[string]campaign.Published // by hash: opening one checks its fence
+	logs      map[string]readLog            // by campaign: what was verified before
+	desks     map[string]*register.Desk
+	results   map[string]Results
+	moved     map[string]moved
+	all       []Campaign
+	readAt    time.Time
 }
 
 // New makes an office.
@@ -74,7 +76,7 @@ func New(cfg Config) (*Office, error) {
 	return &Office{
 		cfg: cfg, now: cfg.Desk.Now, known: map[string]campaign.Published{}, logs: map[string]readLog{},
 		desks: map[string]*register.Desk{}, results: map[string]Results{},
-		moved: map[string]moved{}, released: map[string]bool{},
+		moved: map[string]moved{}, released: map[string]bool{}, destroyed: map[string]bool{}, tidied: map[string]string{},
 	}, nil
 }
 
@@ -188,7 +190,11 @@ func (o *Office) Campaigns(ctx context.Context) ([]Campaign, error) {
 	if !o.readAt.IsZero() && time.Since(o.readAt) < fresh {
 		return o.all, nil
 	}
-	kept, err := o.cfg.Store.Campaigns(ctx)
+	known := make(map[string]int64, len(o.logs))
+	for name, l := range o.logs {
+		known[name] = int64(len(l.log.Records))
+	}
+	kept, err := o.cfg.Store.Campaigns(ctx, known)
 	if err != nil {
 		return nil, fmt.Errorf("read campaigns: %w", err)
 	}
@@ -277,17 +283,17 @@ func (o *Office) readLog(k Kept, t draw.Terms) (*draw.Log, map[int64]time.Time, 
 	if have.log == nil {
 		have = readLog{&draw.Log{}, map[int64]time.Time{}}
 	}
-	known := len(have.log.Records)
-	if len(k.Records) == known && len(k.Checkpoints) == len(have.seen) {
+	known := int64(len(have.log.Records))
+	if k.Logged == known && len(k.Checkpoints) == len(have.seen) {
 		return have.log, have.seen, nil
 	}
 	next := readLog{have.log, maps.Clone(have.seen)}
-	if len(k.Records) < known {
-		return nil, nil, fmt.Errorf("the log has %d records, it had %d", len(k.Records), known)
+	if k.Logged != known+int64(len(k.Records)) {
+		return nil, nil, fmt.Errorf("the log has %d records, it had %d and %d are new", k.Logged, known, len(k.Records))
 	}
-	if len(k.Records) > known {
+	if len(k.Records) > 0 {
 		next.log = have.log.Clone()
-		if err := next.log.Extend(bytes.Join(k.Records[known:], nil)); err != nil {
+		if err := next.log.Extend(bytes.Join(k.Records, nil)); err != nil {
 			return nil, nil, err
 		}
 	}

@@ -286,6 +286,7 @@ func TestRefusedDrafts(t *testing.T) {
 			"draw before close":    {func(d *office.Draft) { d.DrawAt = d.Definition.Register.Until }, pos.ErrBadRequest, "draw_at"},
 			"draw after expiry":    {func(d *office.Draft) { d.DrawAt = d.Definition.Spend.Until.Add(1) }, pos.ErrBadRequest, "draw_at"},
 			"unknown beacon":       {func(d *office.Draft) { d.Chain = "dice" }, pos.ErrBadRequest, "beacon"},
+			"a beacon of later":    {func(d *office.Draft) { d.Chain = draw.Quicknet }, pos.ErrBadRequest, "beacon"}, // its first round is of 2023
 			"fence without area": {func(d *office.Draft) {
 				d.Definition.Presence, d.Definition.Fence = campaign.AtRegistration, "x.geojson"
 			}, pos.ErrConfig, "fence"},
@@ -296,6 +297,10 @@ func TestRefusedDrafts(t *testing.T) {
 			_, err := s.Publish(t.Context(), d)
 			if e := pos.AsError(err); err == nil || e.Code != c.code || e.Field != c.field || e.Hint.ZH == "" {
 				t.Errorf("%s: %v", name, err)
+			}
+			_, _, checked := s.Check(t.Context(), d)
+			if e := pos.AsError(checked); name != "a fen short" && (e.Code != c.code || e.Field != c.field) {
+				t.Errorf("%s: refused, but the check says %v", name, checked)
 			}
 		}
 		if all := must(s.Campaigns(t.Context()))(t); len(all) > 0 {
@@ -470,6 +475,57 @@ func TestAFolderThatIsDamaged(t *testing.T) {
 	if r := must(s.Results(ctx, must(s.Campaign(ctx, "wangfujing-2021"))(t)))(t); len(r) != 8 {
 		t.Errorf("%d results", len(r))
 	}
+}
+
+// reads counts the records that are read of the logs.
+type reads struct {
+	office.Store
+	records int
+}
+
+func (r *reads) Campaigns(ctx context.Context, known map[string]int64) ([]office.Kept, error) {
+	all, err := r.Store.Campaigns(ctx, known)
+	for _, k := range all {
+		r.records += len(k.Records)
+	}
+	return all, err
+}
+
+// TestRoundsReadOnlyWhatIsNew: a round that finds everything as it was reads no record again,
+// and no file; one whose time or size has changed is looked at, and mended.
+func TestRoundsReadOnlyWhatIsNew(t *testing.T) {
+	s := newStage(t, "sqlite:"+filepath.Join(t.TempDir(), "c.db"))
+	ctx := t.Context()
+	counted := &reads{Store: s.cfg.Store}
+	s.cfg.Store = counted
+	s.again(t)
+	c := s.closed(t, 6)
+	must(s.Draw(ctx, "wangfujing-2021", must(draw.PracticeRound(c.Terms.Beacon.Round))(t), "operator"))(t)
+	s.Tend(ctx)
+	if counted.records != 3 {
+		t.Errorf("%d records were read, the log has 3: terms, list, result", counted.records)
+	}
+	path := filepath.Join(s.Dir("wangfujing-2021"), draw.LogFile)
+	right := must(os.ReadFile(path))(t)
+	at := must(os.Stat(path))(t).ModTime()
+	wrong := bytes.ToUpper(right)
+	spoil := func(at time.Time) string {
+		if err := os.WriteFile(path, wrong, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chtimes(path, at, at); err != nil {
+			t.Fatal(err)
+		}
+		s.Tend(ctx)
+		return string(must(os.ReadFile(path))(t))
+	}
+	if got := spoil(at); got != string(wrong) {
+		t.Error("a file of the same size and time was read again")
+	}
+	if got := spoil(at.Add(time.Second)); got != string(right) {
+		t.Errorf("a file of another time was left as %q", got)
+	}
+	must(draw.Verify(s.Dir("wangfujing-2021"), nil))(t)
 }
 
 func files(t *testing.T, dir string) map[string]string {

@@ -28,8 +28,24 @@ const defaultDraw = time.Hour
 // minMargin is the least time between close and round.
 const minMargin = time.Minute
 
-// Check says what would be refused of a first version, without the store.
-func (o *Office) Check(d Draft) (campaign.Published, draw.Terms, error) { return o.check(d, 1) }
+// Check says what would be refused of a first version, but for a fund that does not cover it.
+func (o *Office) Check(ctx context.Context, d Draft) (campaign.Published, draw.Terms, error) {
+	p, terms, err := o.check(d, 1)
+	if err == nil {
+		err = o.exist(ctx, d.Definition)
+	}
+	return p, terms, err
+}
+
+// exist refuses a definition that names a merchant, a store or an institution that is not here.
+func (o *Office) exist(ctx context.Context, d campaign.Definition) error {
+	known, err := o.cfg.Store.Known(ctx)
+	if err != nil {
+		return err
+	}
+	known.Institutions = o.cfg.Institutions
+	return d.CheckKnown(known)
+}
 
 func (o *Office) check(d Draft, version int) (campaign.Published, draw.Terms, error) {
 	none, noTerms := campaign.Published{}, draw.Terms{}
@@ -54,6 +70,15 @@ func (o *Office) check(d Draft, version int) (campaign.Published, draw.Terms, er
 	if err != nil {
 		return none, noTerms, pos.FieldError(pos.ErrBadRequest, "beacon", err)
 	}
+	switch at, err := draw.TimeOf(d.Chain, round); {
+	case err != nil:
+		return none, noTerms, pos.FieldError(pos.ErrBadRequest, "beacon", err)
+	case !at.Before(def.Spend.Until): // a chain that began later than the campaign
+		return none, noTerms, pos.FieldError(pos.ErrBadRequest, "beacon",
+			fmt.Errorf("its first round after %s is at %s: the envelopes would have expired", shanghai(d.DrawAt), shanghai(at)))
+	case o.cfg.Witness == "":
+		return none, noTerms, pos.FieldError(pos.ErrConfig, "campaign.witness", errors.New("is not configured"))
+	}
 	terms, err := p.Terms(campaign.Conduct{
 		Beacon: draw.Beacon{Chain: d.Chain, Round: round}, Practice: d.Chain == draw.PracticeChain,
 		Publisher: o.cfg.PublisherKey, Witness: o.cfg.Witness,
@@ -72,7 +97,7 @@ func (o *Office) check(d Draft, version int) (campaign.Published, draw.Terms, er
 // cannot be reached it is published and the error says so: the same call again, or Run,
 // asks her again. The same draft again is a repeat.
 func (o *Office) Publish(ctx context.Context, d Draft) (Campaign, error) {
-	p, terms, err := o.Check(d)
+	p, terms, err := o.check(d, 1)
 	if err != nil {
 		return Campaign{}, err
 	}
@@ -83,12 +108,7 @@ func (o *Office) Publish(ctx context.Context, d Draft) (Campaign, error) {
 		}
 		return Campaign{}, pos.FieldError(pos.ErrIllegalMove, "register", errors.New("registration would be open already: what rules it is published before"))
 	}
-	known, err := o.cfg.Store.Known(ctx)
-	if err != nil {
-		return Campaign{}, err
-	}
-	known.Institutions = o.cfg.Institutions
-	if err := p.Definition.CheckKnown(known); err != nil {
+	if err := o.exist(ctx, p.Definition); err != nil {
 		return Campaign{}, err
 	}
 	text, err := terms.Encode()

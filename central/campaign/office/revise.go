@@ -78,12 +78,7 @@ func (o *Office) mayFollow(ctx context.Context, c Campaign, p campaign.Published
 	if len(campaign.Changes(c.Published, p)) == 0 && terms.Beacon == c.Terms.Beacon {
 		return refuse(pos.ErrBadRequest, "definition", "nothing differs from version %d", c.Version)
 	}
-	known, err := o.cfg.Store.Known(ctx)
-	if err != nil {
-		return err
-	}
-	known.Institutions = o.cfg.Institutions
-	return p.Definition.CheckKnown(known)
+	return o.exist(ctx, p.Definition)
 }
 
 // Propose asks for a next version, which another person confirms or rejects by Decide.

@@ -58,14 +58,24 @@ func (o *Office) tend(ctx context.Context, c Campaign) (step string, err error) 
 			return "release budget", err
 		}
 	}
-	if due := c.Definition.Spend.Until.AddDate(0, 0, c.Definition.Registration.KeepDays); !now.Before(due) {
-		desk, err := o.desk(c.Published)
-		if err == nil {
-			err = desk.Destroy(ctx, "centre")
-		}
+	if err := o.forget(ctx, c, now); err != nil {
 		return "destroy personal data", err
 	}
 	return "folder", o.tidy(c) // also where another centre took the step
+}
+
+// forget destroys a campaign's key when its time is over.
+func (o *Office) forget(ctx context.Context, c Campaign, now time.Time) error {
+	d := c.Definition
+	if o.destroyed[d.Name] || now.Before(d.Spend.Until.AddDate(0, 0, d.Registration.KeepDays)) {
+		return nil
+	}
+	desk, err := o.desk(c.Published)
+	if err == nil {
+		err = desk.Destroy(ctx, "centre")
+	}
+	o.destroyed[d.Name] = err == nil
+	return err
 }
 
 // voidFor is how long a campaign is void before its budget is given back: a signature that

@@ -31,7 +31,8 @@ type KeptEdition struct {
 type Kept struct {
 	Name        string
 	Editions    []KeptEdition    // by version, from 1
-	Records     [][]byte         // lines of log.jsonl
+	Logged      int64            // how many records its log has
+	Records     [][]byte         // lines of log.jsonl, after those that are known
 	Checkpoints map[int64][]byte // by number of records
 	Round       []byte           // round.json; empty before the draw
 }
@@ -44,8 +45,9 @@ type Store interface {
 	// Publish keeps definition and terms and reserves the budget, all or nothing. A fund
 	// that does not cover it is pos.ErrInsufficient.
 	Publish(ctx context.Context, p Publication) error
-	// Campaigns reads all campaigns that have terms, by name.
-	Campaigns(ctx context.Context) ([]Kept, error)
+	// Campaigns reads all campaigns that have terms, by name. known is how many records of a
+	// log the caller has: they never change, and are not read again.
+	Campaigns(ctx context.Context, known map[string]int64) ([]Kept, error)
 	// Append keeps the n-th record of the log, with who decided it.
 	Append(ctx context.Context, name string, n int64, record []byte, by string) error
 	// PutCheckpoint keeps the first checkpoint of n records that is offered.
