@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"time"
 
 	"dcpos/pos"
 )
@@ -41,14 +42,20 @@ func (d Definition) Check() error {
 }
 
 func (d Definition) checkWindows() error {
-	switch {
-	case d.Register.From.IsZero() || !d.Register.From.Before(d.Register.Until):
-		return refuse("register", errors.New("want the window in which to register"))
-	case d.Spend.From.IsZero() || !d.Spend.From.Before(d.Spend.Until):
-		return refuse("spend", errors.New("want the window in which to spend"))
-	case d.Spend.From.Before(d.Register.Until):
-		return refuse("spend", fmt.Errorf("begins at %s, before registration ends at %s",
-			d.Spend.From.Format("2006-01-02 15:04:05"), d.Register.Until.Format("2006-01-02 15:04:05")))
+	shanghai := func(t time.Time) string { return t.In(pos.Shanghai()).Format(time.DateTime) }
+	for _, w := range []struct {
+		field string
+		Window
+	}{{"register", d.Register}, {"spend", d.Spend}} {
+		switch {
+		case w.From.IsZero() && w.Until.IsZero():
+			return refuse(w.field, fmt.Errorf("want the window in which to %s", w.field))
+		case !w.From.Before(w.Until):
+			return refuse(w.field, fmt.Errorf("ends at %s and begins at %s: want an end after the beginning", shanghai(w.Until), shanghai(w.From)))
+		}
+	}
+	if d.Spend.From.Before(d.Register.Until) {
+		return refuse("spend", fmt.Errorf("begins at %s, before registration ends at %s", shanghai(d.Spend.From), shanghai(d.Register.Until)))
 	}
 	return nil
 }

@@ -191,12 +191,29 @@ func Parse(b []byte) (Definition, error) {
 	dec := yaml.NewDecoder(bytes.NewReader(b))
 	dec.KnownFields(true)
 	if err := dec.Decode(&d); err != nil {
-		return Definition{}, refuse("", err)
+		return Definition{}, refuse(unread(b), err)
 	}
 	if err := dec.Decode(new(any)); !errors.Is(err, io.EOF) {
 		return Definition{}, refuse("", errors.New("more than one document"))
 	}
 	return d, d.Check()
+}
+
+// unread is the key whose value cannot be read; empty where the error itself tells the line.
+func unread(b []byte) string {
+	var keys map[string]yaml.Node
+	if yaml.Unmarshal(b, &keys) != nil {
+		return ""
+	}
+	for _, k := range []struct {
+		name string
+		into any
+	}{{"register", new(Window)}, {"spend", new(Window)}, {"institutions", new([]Institution)}} {
+		if v, ok := keys[k.name]; ok && v.Decode(k.into) != nil {
+			return k.name
+		}
+	}
+	return ""
 }
 
 // YAML writes the definition as Parse reads it, such as to change it.
@@ -259,8 +276,8 @@ func ShippedArea(name string) ([]byte, error) {
 }
 
 func refuse(field string, err error) error {
-	if field == "" {
-		return pos.NewError(pos.ErrConfig, err)
-	}
-	return pos.FieldError(pos.ErrConfig, field, err)
+	e := pos.FieldError(pos.ErrConfig, field, err)
+	e.Text = pos.Text{ZH: "活动定义有误", EN: "the campaign's definition is not right"}
+	e.Hint = pos.Text{ZH: "请按提示修改活动定义,或先登记其中的商户、门店与机构", EN: "mend it as the message says, or register the merchant, store or institution first"}
+	return e
 }

@@ -38,13 +38,8 @@ func (w *Window) UnmarshalYAML(node *yaml.Node) error {
 	if w.From, err = ParseFirst(raw["from"]); err != nil {
 		return err
 	}
-	if w.Until, err = ParseLast(raw["until"]); err != nil {
-		return err
-	}
-	if !w.From.Before(w.Until) {
-		return fmt.Errorf("window: %s to %s is empty", raw["from"], raw["until"])
-	}
-	return nil
+	w.Until, err = ParseLast(raw["until"])
+	return err
 }
 
 // MarshalYAML writes what UnmarshalYAML reads, to the second: the last one belongs to it.

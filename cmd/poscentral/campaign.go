@@ -343,7 +343,7 @@ func (k campaignCheckCmd) Run(ctx context.Context, g *grammar, out *cli.Streams)
 		return cli.Exit(cli.Usage, err)
 	}
 	return withOffice(ctx, g, out, func(_ *centre, o *office.Office) error {
-		p, t, err := o.Check(d)
+		p, t, err := o.Check(ctx, d)
 		if err != nil {
 			return cli.Exit(cli.Negative, err)
 		}
@@ -351,8 +351,8 @@ func (k campaignCheckCmd) Run(ctx context.Context, g *grammar, out *cli.Streams)
 		if err != nil {
 			return err
 		}
-		_, err = fmt.Fprintf(out.Out, "%s: ok 可发布; %d envelopes 红包, %s; round 轮次 %d at %s; sha256 %s\n",
-			d.Definition.Name, d.Definition.Envelopes(), d.Definition.Total(), t.Beacon.Round, at.In(pos.Shanghai()).Format(time.DateTime), p.Hash)
+		_, err = fmt.Fprintf(out.Out, "%s: ok 可发布; %d envelopes 红包, ¥%s; budget 预算 ¥%s of 由 %s; round 轮次 %d at %s; sha256 %s\n",
+			d.Definition.Name, d.Definition.Envelopes(), d.Definition.Total(), d.Definition.Budget, d.Definition.Funding, t.Beacon.Round, at.In(pos.Shanghai()).Format(time.DateTime), p.Hash)
 		return err
 	})
 }

@@ -194,8 +194,8 @@ func TestRefusalsByHTTP(t *testing.T) {
 		reason register.Reason
 		field  string
 	}{
-		"outside":       {s.api("/registrations", outside), http.StatusForbidden, register.OutsideArea, "fix"},
-		"no position":   {s.api("/registrations", nowhere), http.StatusBadRequest, register.NoPlace, "fix"},
+		"outside":       {s.api("/registrations", outside), http.StatusForbidden, register.OutsideArea, "position"},
+		"no position":   {s.api("/registrations", nowhere), http.StatusBadRequest, register.NoPlace, "position"},
 		"number":        {s.api("/registrations", number), http.StatusBadRequest, register.BadIdentity, "number"},
 		"nothing":       {s.api("/registrations", struct{}{}), http.StatusForbidden, register.BadDocument, "document"},
 		"no such ref":   {s.api("/confirmations", map[string]string{"ref": strings.Repeat("0", 64), "code": "000000"}), http.StatusBadRequest, register.WrongCode, "code"},

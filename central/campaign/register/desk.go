@@ -140,14 +140,14 @@ func (d *Desk) place(fix *fence.Fix) (fence.Verdict, error) {
 		return fence.Inside, nil
 	}
 	if fix == nil {
-		return "", refuse(NoPlace, "fix", nil)
+		return "", refuse(NoPlace, "position", nil)
 	}
 	v, err := d.area.Locate(*fix)
 	if err != nil {
-		return "", refuse(NoPlace, "fix", errors.New("not a position"))
+		return "", refuse(NoPlace, "position", errors.New("not a position"))
 	}
 	if v == fence.Outside {
-		return v, refuse(OutsideArea, "fix", nil)
+		return v, refuse(OutsideArea, "position", nil)
 	}
 	return v, nil
 }

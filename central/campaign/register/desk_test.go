@@ -417,10 +417,10 @@ func TestRefusals(t *testing.T) {
 		"phone":        {func(r *register.Request) { r.Phone = "+852 9123 4567" }, register.BadPhone, "phone"},
 		"name":         {func(r *register.Request) { r.Name = " " }, register.BadName, "name"},
 		"institution":  {func(r *register.Request) { r.Institution = "XXXX" }, register.BadChoice, "institution"},
-		"no position":  {func(r *register.Request) { r.Fix = nil }, register.NoPlace, "fix"},
-		"no datum":     {func(r *register.Request) { r.Fix.Datum = "" }, register.NoPlace, "fix"},
-		"in Shanghai":  {func(r *register.Request) { r.Fix.Lat, r.Fix.Lon = 31.23, 121.47 }, register.OutsideArea, "fix"},
-		"nobody's":     {func(r *register.Request) { r.Name = "王五" }, register.BadIdentity, "name"},
+		"no position":  {func(r *register.Request) { r.Fix = nil }, register.NoPlace, "position"},
+		"no datum":     {func(r *register.Request) { r.Fix.Datum = "" }, register.NoPlace, "position"},
+		"in Shanghai":  {func(r *register.Request) { r.Fix.Lat, r.Fix.Lon = 31.23, 121.47 }, register.OutsideArea, "position"},
+		"nobody's":     {func(r *register.Request) { r.Name = "王五" }, register.Mismatch, "name"},
 		"long name":    {func(r *register.Request) { r.Name = strings.Repeat("a", 201) }, register.BadName, "name"},
 		"broken UTF-8": {func(r *register.Request) { r.Name = "\xff" }, register.BadName, "name"},
 	} {
@@ -442,6 +442,27 @@ func TestRefusals(t *testing.T) {
 	}
 	if s.phones.count != 0 {
 		t.Errorf("%d messages to people who were refused", s.phones.count)
+	}
+}
+
+// TestAPassportNeedsItsCountry: two countries' passports may have one number.
+func TestAPassportNeedsItsCountry(t *testing.T) {
+	s := newStage(t, "sanya-2021", nil)
+	r := request(1)
+	r.Document, r.Number, r.Fix = campaign.Passport, "750123456", nil
+	for country, want := range map[string]string{"": "country", "F1": "country", "fra": ""} {
+		r.Country = country
+		_, err := s.Register(t.Context(), r)
+		if want == "" {
+			if err != nil {
+				t.Errorf("%q: %v", country, err)
+			}
+			continue
+		}
+		refused(t, country, err, register.BadCountry)
+		if got := pos.AsError(err).Field; got != want {
+			t.Errorf("%q: field %q, want %q", country, got, want)
+		}
 	}
 }
 

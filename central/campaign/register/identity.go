@@ -39,6 +39,8 @@ var (
 	errDigit  = errors.New("the check digit does not fit")
 	errBorn   = errors.New("no day of birth that was")
 	errRegion = errors.New("no such region")
+
+	errCountry = errors.New("want the three letters of the country that issued it")
 )
 
 // ParseIdentity reads a document's number as people type it and gives its one spelling:
@@ -57,7 +59,10 @@ func ParseIdentity(kind campaign.Document, country, number string, now time.Time
 		id.Born, err = permanentResidence(n, now)
 	case campaign.Passport:
 		id.Country = tidy(country)
-		if !countryForm.MatchString(id.Country) || !passportForm.MatchString(n) {
+		switch {
+		case !countryForm.MatchString(id.Country):
+			err = errCountry
+		case !passportForm.MatchString(n):
 			err = errForm
 		}
 	case campaign.HKMacaoPermit:

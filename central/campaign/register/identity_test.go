@@ -36,7 +36,7 @@ func TestParseIdentity(t *testing.T) {
 		{campaign.PermanentResidence, "", withDigit("91184019491231002"), withDigit("91184019491231002"), nil, day(1949, 12, 31)},
 		{campaign.PermanentResidence, "", "11010519491231002X", "", errForm, time.Time{}},
 		{campaign.Passport, "usa", "c 1234-5678", "C12345678", nil, time.Time{}},
-		{campaign.Passport, "", "C12345678", "", errForm, time.Time{}},
+		{campaign.Passport, "", "C12345678", "", errCountry, time.Time{}},
 		{campaign.Passport, "USA", "C1234567890", "", errForm, time.Time{}},
 		{campaign.HKMacaoPermit, "", "h12345678", "H12345678", nil, time.Time{}},
 		{campaign.HKMacaoPermit, "", "H1234567802", "H12345678", nil, time.Time{}}, // its second issue

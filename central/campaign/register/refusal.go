@@ -14,6 +14,8 @@ const (
 	NotOpen     Reason = "not_open"
 	Closed      Reason = "closed"
 	BadIdentity Reason = "bad_identity"
+	BadCountry  Reason = "bad_country"
+	Mismatch    Reason = "name_mismatch"
 	BadDocument Reason = "bad_document"
 	TooYoung    Reason = "too_young"
 	BadPhone    Reason = "bad_phone"
@@ -35,6 +37,8 @@ func sentences(r Reason) [4]string {
 		NotOpen:     {"报名尚未开始", "registration has not opened", "请在公布的报名时间内再来", "come back within the published window"},
 		Closed:      {"报名已结束", "registration has closed", "请在公布时间查询结果", "look up the result at the published time"},
 		BadIdentity: {"证件号码有误", "the document number is not right", "请核对证件号码后重新填写", "check the number on the document and type it again"},
+		BadCountry:  {"护照签发国家或地区有误", "the country that issued the passport is not right", "请填写护照上的三位字母代码,如 FRA", "give the three letters that are on the passport, such as FRA"},
+		Mismatch:    {"姓名与证件号码不一致", "the name does not belong to this document", "请核对姓名与证件号码后重新填写", "check name and number on the document and type them again"},
 		BadDocument: {"本活动不接受此类证件", "this campaign does not take this kind of document", "请使用活动公告列明的证件", "use a document named in the notice"},
 		TooYoung:    {"未达到活动年龄要求", "below the campaign's age", "请查看活动公告的年龄要求", "see the age in the notice"},
 		BadPhone:    {"手机号码有误", "the phone number is not right", "请填写中国内地手机号码", "give a mobile number of mainland China"},

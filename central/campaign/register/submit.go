@@ -109,6 +109,9 @@ func (d *Desk) understand(r Request, k *keys, now time.Time) (entrant, error) {
 	}
 	var err error
 	if e.Identity, err = ParseIdentity(r.Document, r.Country, r.Number, now); err != nil {
+		if errors.Is(err, errCountry) {
+			return e, refuse(BadCountry, "country", err)
+		}
 		return e, refuse(BadIdentity, "number", err)
 	}
 	if age := e.Identity.Age(now); age >= 0 && age < d.rules.Registration.MinAge {
@@ -188,7 +191,7 @@ func (d *Desk) look(ctx context.Context, e entrant) (Known, error) {
 		return known, pos.NewError(pos.ErrInstitution, fmt.Errorf("ask authority: %w", err))
 	}
 	if !known.Real {
-		return known, refuse(BadIdentity, "name", errors.New("name and document do not fit"))
+		return known, refuse(Mismatch, "name", errors.New("name and document do not fit"))
 	}
 	return known, nil
 }
