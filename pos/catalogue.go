@@ -21,7 +21,7 @@ func catalogue() map[Code][4]string {
 			"超出订单应付金额", "the paid sum would exceed the order",
 			"该订单已付清或金额过大,请核对", "the order is paid already or the amount is too large; check it",
 		},
-		ErrIllegalMove:  {"当前状态不允许此操作", "not possible in this state", "请刷新后查看支付状态", "refresh and look at the payment's state"},
+		ErrIllegalMove:  {"当前状态不允许此操作", "not possible in this state", "请刷新后查看当前状态", "refresh and look at where it stands now"},
 		ErrNoOperator:   {"收银员未登录", "no operator is signed in", "请先用工号和 PIN 登录", "sign in with operator number and PIN first"},
 		ErrBadPIN:       {"工号或 PIN 不正确", "wrong operator number or PIN", "请重试;多次错误将暂时锁定", "try again; it locks for a while after several errors"},
 		ErrForbidden:    {"没有权限", "not allowed", "请使用有权限的账号", "use an account that has the right"},

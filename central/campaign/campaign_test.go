@@ -153,6 +153,7 @@ func TestParseRefuses(t *testing.T) {
 		"coupon with a face":    {"face_fen: 10000,", "face_fen: 1, coupon: {threshold_fen: 10000, off_fen: 3000},", "tiers[0].face_fen"},
 		"coupon of nothing":     {"face_fen: 10000,", "coupon: {threshold_fen: 10000, off_fen: 0},", "tiers[0].coupon.off_fen"},
 		"coupon over threshold": {"face_fen: 10000,", "coupon: {threshold_fen: 3000, off_fen: 3001},", "tiers[0].coupon.off_fen"},
+		"two tiers of a worth":  {"{face_fen: 10000,", "{coupon: {threshold_fen: 50000, off_fen: 20000},", "tiers[1]"},
 		"no count":              {"count: 200000", "count: 0", "tiers[0].count"},
 		"overflowing count":     {"count: 200000", "count: 9223372036854775807", "tiers[0].count"},
 		"quotas do not add up":  {"strata: []", "strata: [{name: locals, count: 299999, who: residents}]", "strata"},

@@ -97,6 +97,9 @@ func (d Definition) checkTiers() error {
 		if t.Count < 1 || t.Count > maxCount {
 			return refuse(field+".count", fmt.Errorf("%d: want 1 to %d", t.Count, maxCount))
 		}
+		if slices.ContainsFunc(d.Tiers[:i], func(other Tier) bool { return other.Value() == t.Value() }) {
+			return refuse(field, fmt.Errorf("another tier is worth %s too: winners are told apart by it", t.Value()))
+		}
 	}
 	if d.Total() > d.Budget {
 		return refuse("budget_fen", fmt.Errorf("envelopes are worth %s, the budget is %s", d.Total(), d.Budget))

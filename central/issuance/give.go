@@ -192,11 +192,15 @@ func (p Plan) message(e Issued, nowMS int64) pos.Text {
 		claim = p.UntilMS
 	}
 	day := func(ms int64) string { return time.UnixMilli(ms).In(pos.Shanghai()).Format("01-02 15:04") }
+	var coupon pos.Text
+	if e.Threshold > 0 {
+		coupon = pos.Text{ZH: fmt.Sprintf("(单笔满 ¥%s 可用)", e.Threshold), EN: fmt.Sprintf(" (for a payment of ¥%s or more)", e.Threshold)}
+	}
 	return pos.Text{
-		ZH: fmt.Sprintf("%s:恭喜中签数字人民币红包 ¥%s。请于 %s 前在 %s 开立或打开数字人民币钱包领取,%s 至 %s 使用,不可转让。",
-			p.Title.ZH, e.Face, day(claim), e.Institution, day(p.FromMS), day(p.UntilMS)),
-		EN: fmt.Sprintf("%s: you have won a digital-yuan envelope of ¥%s. Open your wallet at %s before %s to claim it; spend it from %s to %s. Not transferable.",
-			p.Title.EN, e.Face, e.Institution, day(claim), day(p.FromMS), day(p.UntilMS)),
+		ZH: fmt.Sprintf("%s:恭喜中签数字人民币红包 ¥%s%s。请于 %s 前在 %s 开立或打开数字人民币钱包领取,%s 至 %s 使用,不可转让。",
+			p.Title.ZH, e.Face, coupon.ZH, day(claim), e.Institution, day(p.FromMS), day(p.UntilMS)),
+		EN: fmt.Sprintf("%s: you have won a digital-yuan envelope of ¥%s%s. Open your wallet at %s before %s to claim it; spend it from %s to %s. Not transferable.",
+			p.Title.EN, e.Face, coupon.EN, e.Institution, day(claim), day(p.FromMS), day(p.UntilMS)),
 	}
 }
 

@@ -3,6 +3,7 @@ package issuance
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -368,4 +369,22 @@ func TestNoFenIsLostOrMade(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestTheMessageTellsACoupon: whoever has won one must know from which price on it is good.
+func TestTheMessageTellsACoupon(t *testing.T) {
+	p := Plan{Title: pos.Text{ZH: "活动", EN: "campaign"}, ClaimUntilMS: until.UnixMilli(), FromMS: from.UnixMilli(), UntilMS: until.UnixMilli()}
+	e := Issued{Institution: "ICBC"}
+	e.Face = 30_00
+	free := p.message(e, 0)
+	e.Threshold = 100_00
+	coupon := p.message(e, 0)
+	for _, c := range []struct{ text, word string }{{coupon.ZH, "单笔满 ¥100.00 可用"}, {coupon.EN, "for a payment of ¥100.00 or more"}} {
+		if !strings.Contains(c.text, c.word) || !strings.Contains(c.text, "¥30.00") {
+			t.Errorf("%q lacks %q", c.text, c.word)
+		}
+	}
+	if strings.Contains(free.ZH, "单笔") || strings.Contains(free.EN, "or more") {
+		t.Errorf("a free envelope has a condition: %q", free)
+	}
 }

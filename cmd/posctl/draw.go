@@ -11,6 +11,7 @@ import (
 
 	"dcpos/central/campaign/draw"
 	"dcpos/internal/cli"
+	"dcpos/pos"
 )
 
 // DrawCmd is posctl draw.
@@ -57,7 +58,7 @@ func (d drawVerifyCmd) Run(_ context.Context, out *cli.Streams) error {
 func verdictForPeople(out io.Writer, v draw.Verdict) error {
 	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
 	line := func(zh, en, value string) { _, _ = fmt.Fprintf(w, "%s\t%s\n", say(zh, en), value) }
-	when := func(t time.Time) string { return t.Local().Format(time.DateTime) }
+	when := func(t time.Time) string { return t.In(pos.Shanghai()).Format("2006-01-02 15:04:05 -07:00") } // as the terms say them
 	if v.Practice {
 		line("练习", "PRACTICE", say("练习信标,任何人可预知结果,不作数", "a practice beacon: anybody could know the result; it counts for nothing"))
 	}

@@ -462,7 +462,28 @@ func (f *fates) agree(p progress, entries map[int]portal.Entry, claims int64) {
 		f.Errorf("%d claimed; the institutions say %d, %s; the centre %+v", claims, books.Claimed, books.Activated, p)
 	}
 	f.settled()
+	f.stated(map[string]int64{
+		"winners": int64(f.winners()), "winners_fen": int64(f.winners() * face), "moved_up": p.Offered - int64(f.winners()), "offered": p.Offered,
+		"activated": claims, "activated_fen": claims * face, "recalled_fen": claims * face, "registered": int64(len(entries)),
+	})
 	f.Logf("%d envelopes, %d of them claimed", len(due), claims)
+}
+
+// stated holds the government's statement: who moved up is told apart from who was drawn.
+func (f *fates) stated(want map[string]int64) {
+	f.Helper()
+	dir := f.TempDir()
+	f.central("campaign", "statement", name, "--out", dir)
+	said := map[string]int64{}
+	b, err := os.ReadFile(filepath.Join(dir, name+".json"))
+	if err == nil {
+		err = json.Unmarshal(b, &said)
+	}
+	for k, v := range want {
+		if said[k] != v {
+			f.Errorf("the statement's %s is %d, want %d, %v", k, said[k], v, err)
+		}
+	}
 }
 
 // settled holds the ledger: nothing was spent, so all money is back.

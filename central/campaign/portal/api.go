@@ -129,6 +129,7 @@ type Found struct {
 	Standing    register.Standing `json:"standing"`
 	Rank        int64             `json:"rank,omitempty"`
 	Face        pos.Money         `json:"face_fen,omitempty"`
+	Threshold   pos.Money         `json:"threshold_fen,omitempty" doc:"of a coupon: for a payment of so much or more"`
 	Place       int64             `json:"waiting_place,omitempty"`
 	MovedUp     bool              `json:"moved_up,omitempty" doc:"of waiting: somebody did not claim, and the envelope of face_fen is hers now"`
 	PassedOn    bool              `json:"passed_on,omitempty" doc:"it was not claimed in time and passed to who waited"`
@@ -328,6 +329,11 @@ func (p *Portal) find(ctx context.Context, name, query, source string) (f Found,
 	f.Rank, f.Face, f.Place = x.Rank, x.Face, x.Place
 	if m := moves[r.Entry.Ticket]; m.Up || m.Passed {
 		f.MovedUp, f.PassedOn, f.Face = m.Up, m.Passed, m.Face
+	}
+	for _, t := range c.Definition.Tiers {
+		if t.Coupon != nil && t.Value() == f.Face {
+			f.Threshold = t.Coupon.Threshold
+		}
 	}
 	switch {
 	case x.Rank > 0:

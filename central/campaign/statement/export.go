@@ -136,7 +136,7 @@ func (s Statement) excel(w io.Writer, lang string) error {
 
 // overview lists the figures.
 func (b workbook) overview(page string, s Statement) error {
-	err := errors.Join(b.SetCellStr(page, "A1", s.Title.In(b.lang)), b.SetCellStr(page, "B1", s.Campaign),
+	err := errors.Join(b.SetCellStr(page, "A1", s.title(b.lang)), b.SetCellStr(page, "B1", s.Campaign),
 		b.SetCellStyle(page, "A1", "B1", b.bold), b.SetColWidth(page, "A", "B", 26))
 	for i, f := range s.Figures() {
 		name, value := fmt.Sprintf("A%d", i+2), fmt.Sprintf("B%d", i+2)
@@ -205,6 +205,6 @@ func (b workbook) chart(page string, n int, s Statement, g Group) error {
 	}
 	return b.AddChart(page, fmt.Sprintf("D%d", 2+n*height), &excelize.Chart{
 		Type: excelize.ColStacked, Series: []excelize.ChartSeries{series("D"), series("E")},
-		Title: []excelize.RichTextRun{{Text: s.Title.In(b.lang) + " " + name}},
+		Title: []excelize.RichTextRun{{Text: s.title(b.lang) + " " + name}},
 	})
 }

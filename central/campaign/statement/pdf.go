@@ -108,7 +108,7 @@ func (s Statement) pdf(w io.Writer, lang string) error {
 
 func (s Statement) print(p *paper, lang string) {
 	p.turn()
-	p.text(margin, 16, s.Title.In(lang))
+	p.text(margin, 16, s.title(lang))
 	p.line()
 	p.text(margin, 10, pos.Text{ZH: "红包活动结算表", EN: "statement of a red-envelope campaign"}.In(lang)+"  "+s.Campaign)
 	p.line()

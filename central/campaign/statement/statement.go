@@ -18,6 +18,7 @@ import (
 type Facts struct {
 	Campaign   string
 	Title      pos.Text
+	Notice     pos.Text // of a campaign that is worth nothing; empty for a live one
 	Registered int64 // entries of the frozen list
 	Envelopes  int64 // that were drawn
 	MovedUp    int64 // of the waiting list, who got an envelope that somebody else had not claimed
@@ -203,6 +204,14 @@ func (s Statement) Figures() []Figure {
 		money("unclaimed_fen", "未领取退回预算", "never claimed", s.Budget-s.ActiveFace),
 		count("refused_shares", "不予承认的分摊", "shares not recognised", s.Refused),
 	}
+}
+
+// title is what stands over what people read.
+func (s Statement) title(lang string) string {
+	if s.Notice.IsZero() {
+		return s.Title.In(lang)
+	}
+	return s.Notice.Both() + " " + s.Title.In(lang)
 }
 
 // Flat is every figure by name: those of the whole, and of each group as KEY.NAME.figure.

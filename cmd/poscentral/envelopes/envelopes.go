@@ -171,7 +171,7 @@ func Statement(ctx context.Context, o *office.Office, desk *issuance.Desk, db *s
 		return statement.Statement{}, err
 	}
 	f := statement.Facts{
-		Campaign: name, Title: c.Definition.Title, Budget: is.Budget, Activated: p.Claimed, ActiveFace: p.Activated, Left: p.Left, Recalled: p.Recalled,
+		Campaign: name, Title: c.Definition.Title, Notice: c.Definition.Env.Notice(), Budget: is.Budget, Activated: p.Claimed, ActiveFace: p.Activated, Left: p.Left, Recalled: p.Recalled,
 		Refused: p.Refused, Offered: p.Offered, Lines: lines,
 	}
 	for s, n := range p.Counts {
