@@ -136,12 +136,13 @@ func TestParseRefuses(t *testing.T) {
 	}
 	good := string(b)
 	for name, c := range map[string]struct{ old, change, field string }{
-		"unknown key":           {"waiting:", "waitinglist:", ""},
+		"unknown key":           {"waiting:", "waitinglist:", "waitinglist"},
 		"unknown window key":    {"until: \"2021-05-25\"", "till: \"2021-05-25\"", "register"},
 		"half a window":         {", until: \"2021-05-25\"", "", "register"},
 		"no such day":           {"until: \"2021-06-20 24:00\"", "until: \"2021-06-31 24:00\"", "spend"},
 		"unknown quota key":     {"[ICBC,", "[{code: ICBC, quoat: 5},", "institutions"},
-		"unknown coupon key":    {"{face_fen: 10000,", "{coupon: {threshold: 10000, off_fen: 3000},", ""},
+		"unknown coupon key":    {"{face_fen: 10000,", "{coupon: {threshold: 10000, off_fen: 3000},", "tiers"},
+		"face in yuan":          {"face_fen: 20000", "face_fen: ¥200", "tiers"},
 		"missing window":        {`spend: {from: "2021-06-11 10:00", until: "2021-06-20 24:00"}`, "", "spend"},
 		"empty window":          {`until: "2021-05-25"`, `until: "2021-05-21"`, "register"},
 		"empty spend window":    {`until: "2021-06-20 24:00"`, `until: "2021-06-11 10:00"`, "spend"},

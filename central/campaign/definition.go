@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -199,18 +200,22 @@ func Parse(b []byte) (Definition, error) {
 	return d, d.Check()
 }
 
-// unread is the key whose value cannot be read; empty where the error itself tells the line.
+// unread is the key that is not known or whose value cannot be read; empty where the text as such is none.
 func unread(b []byte) string {
 	var keys map[string]yaml.Node
 	if yaml.Unmarshal(b, &keys) != nil {
 		return ""
 	}
-	for _, k := range []struct {
-		name string
-		into any
-	}{{"register", new(Window)}, {"spend", new(Window)}, {"institutions", new([]Institution)}} {
-		if v, ok := keys[k.name]; ok && v.Decode(k.into) != nil {
-			return k.name
+	for _, name := range slices.Sorted(maps.Keys(keys)) {
+		value := keys[name]
+		alone, err := yaml.Marshal(map[string]*yaml.Node{name: &value})
+		if err != nil {
+			return ""
+		}
+		dec := yaml.NewDecoder(bytes.NewReader(alone))
+		dec.KnownFields(true)
+		if dec.Decode(new(Definition)) != nil {
+			return fmt.Sprintf("%.40s", name)
 		}
 	}
 	return ""
