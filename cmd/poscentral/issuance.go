@@ -138,7 +138,7 @@ func progress(ctx context.Context, out io.Writer, d *issuance.Desk, name string,
 	}
 	line("claimed in all 累计领取", fmt.Sprintf("%d, ¥%s", p.Claimed, p.Activated))
 	line("spent 已使用", "¥"+p.Spent.String())
-	line("recalled 已收回", "¥"+p.Recalled.String())
+	line("back from wallets 从钱包收回", "¥"+p.Recalled.String())
 	for _, x := range []struct {
 		what string
 		n    int64
@@ -156,7 +156,7 @@ func progress(ctx context.Context, out io.Writer, d *issuance.Desk, name string,
 	if p.Example != "" {
 		line("such as 例如", p.Example)
 	}
-	_, _ = fmt.Fprintln(w, "\ninstitution 机构\toffered 已通知\tclaimed 已领取\tspent 已使用\trecalled 已收回\tfailing 失败\tper second 每秒")
+	_, _ = fmt.Fprintln(w, "\ninstitution 机构\toffered 已通知\tclaimed 已领取\tspent 已使用\tback 已收回\tfailing 失败\tper second 每秒")
 	for _, code := range is.Institutions {
 		b := p.Banks[code]
 		_, _ = fmt.Fprintf(w, "%s\t%d/%d\t%d\t¥%s\t¥%s\t%d\t%d\n", code, b.Offered, b.Envelopes, b.Claimed, b.Spent, b.Recalled, b.Failing, b.PerSecond)

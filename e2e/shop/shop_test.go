@@ -48,8 +48,8 @@ func newStreet(t *testing.T) *street {
 		t.Fatal(err)
 	}
 	text := fmt.Sprintf("env: lab\ndata: %s\nhttp: {listen: 127.0.0.1:0}\nnats: {listen: 127.0.0.1:0}\nreconcile: {at: \"\"}\n"+
-		"institutions:\n  ICBC: {base_url: %q, api_key: %q}\nwebshop: {listen: 127.0.0.1:0, address_file: %s}\n",
-		filepath.Join(s.dir, "data"), strings.TrimSpace(string(address))+"/ICBC/v1", keys["ICBC"], s.file("api"))
+		"default_institution: ICBC\ninstitutions:\n  ICBC: {base_url: %q, api_key: %q}\n  BOC: {base_url: %q, api_key: %q}\nwebshop: {listen: 127.0.0.1:0, address_file: %s}\n",
+		filepath.Join(s.dir, "data"), strings.TrimSpace(string(address))+"/ICBC/v1", keys["ICBC"], strings.TrimSpace(string(address))+"/BOC/v1", keys["BOC"], s.file("api"))
 	if err := os.WriteFile(s.config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -145,9 +145,9 @@ func (s *street) register(id, hook string) {
 }
 
 // wallet opens a wallet of ¥500 with an envelope of ¥200 and gives what scans a code.
-func (s *street) wallet(name string) func(qr string) {
+func (s *street) wallet(name, bank string) func(qr string) {
 	lab, dir := filepath.Join(s.dir, "lab"), s.file("wallet-"+name)
-	s.run("poslab", "wallet", "create", "--wallet", dir, "--lab", lab, "--balance", "500.00", "--envelope", "200.00")
+	s.run("poslab", "wallet", "create", "--wallet", dir, "--lab", lab, "--institution", bank, "--balance", "500.00", "--envelope", "200.00")
 	return func(qr string) { s.run("poslab", "wallet", "scan", "--wallet", dir, "--lab", lab, qr) }
 }
 
@@ -173,7 +173,7 @@ func TestKilledBetweenMoneyAndWebhook(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.wallet("k")(p.QR)
+	s.wallet("k", "ICBC")(p.QR)
 	s.until("payment", func() bool {
 		p, err := client.Find(t.Context(), p.ID)
 		return err == nil && p.Status == "paid"
@@ -215,10 +215,10 @@ func TestACustomerInABrowser(t *testing.T) {
 	p.Do("shelves", chromedp.Navigate(store+"/?lang=zh"), chromedp.WaitVisible(`#tea`))
 	p.Sees("the page", "江南小铺", "食品", "图书", "测试 TEST")
 	p.Shot("shelves")
-	p.Do("basket", chromedp.SetValue(`#tea`, "2"), chromedp.SetValue(`#garden`, "1"), chromedp.Click(`.bar button`), chromedp.WaitVisible(`img.qr`))
+	p.Do("basket", chromedp.SetValue(`#tea`, "2"), chromedp.SetValue(`#garden`, "1"), chromedp.SetValue(`select[name=bank]`, "BOC"), chromedp.Click(`.bar button`), chromedp.WaitVisible(`img.qr`))
 	p.Sees("the page", "¥215.50", "请用数字人民币钱包扫码支付")
 	p.Shot("qr")
-	s.wallet("b")(p.TextOf(`.code`))
+	s.wallet("b", "BOC")(p.TextOf(`.code`))
 	p.Do("paid", chromedp.WaitVisible(`.status.paid`))
 	p.Sees("the page", "红包支付 ¥200.00")
 	s.until("webhook", func() bool {

@@ -41,12 +41,3 @@ func Goods() []Good {
 		{"lamp", "electronics", pos.Text{ZH: "阅读灯", EN: "Reading lamp"}, 119_00, "灯"},
 	}
 }
-
-func goodOf(id string) (Good, bool) {
-	for _, g := range Goods() {
-		if g.ID == id {
-			return g, true
-		}
-	}
-	return Good{}, false
-}

@@ -18,6 +18,7 @@ import (
 
 	"github.com/skip2/go-qrcode"
 
+	"dcpos/lab/institution"
 	"dcpos/pos"
 )
 
@@ -36,6 +37,7 @@ type Order struct {
 	ID      string
 	Lines   []Line
 	Amount  pos.Money
+	Bank    string // institution of the customer's wallet; empty: the shop's own
 	At      time.Time
 	Payment Payment
 	Attempt int
@@ -194,7 +196,7 @@ func (s *Shop) shelves(w http.ResponseWriter, r *http.Request) {
 		}
 		all = append(all, x)
 	}
-	s.show(w, r, http.StatusOK, "shelves", map[string]any{"Shelves": all, "Categories": Categories(), "Only": only})
+	s.show(w, r, http.StatusOK, "shelves", map[string]any{"Shelves": all, "Categories": Categories(), "Only": only, "Banks": institution.Institutions()})
 }
 
 // place makes an order of the basket, asks for its QR, and shows it.
@@ -203,11 +205,10 @@ func (s *Shop) place(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "want a form", http.StatusBadRequest)
 		return
 	}
-	o := Order{At: time.Now()}
-	for id := range r.PostForm {
-		g, known := goodOf(id)
-		n, err := strconv.Atoi(r.PostForm.Get(id))
-		if !known || err != nil || n < 1 || n > maxQuantity {
+	o := Order{At: time.Now(), Bank: r.PostForm.Get("bank")}
+	for _, g := range Goods() {
+		n, err := strconv.Atoi(r.PostForm.Get(g.ID))
+		if err != nil || n < 1 || n > maxQuantity {
 			continue
 		}
 		amount := g.Price * pos.Money(n) // at most 99 of a price far below any overflow
@@ -242,7 +243,7 @@ func (s *Shop) place(w http.ResponseWriter, r *http.Request) {
 func (s *Shop) pay(ctx context.Context, id string) error {
 	s.mu.Lock()
 	o := s.orders[id]
-	request, key := PayRequest{Order: o.ID, Amount: o.Amount, Lines: o.Lines}, fmt.Sprintf("%s.%d", o.ID, o.Attempt)
+	request, key := PayRequest{Order: o.ID, Amount: o.Amount, Lines: o.Lines, Institution: o.Bank}, fmt.Sprintf("%s.%d", o.ID, o.Attempt)
 	s.mu.Unlock()
 	p, err := s.Client.Pay(ctx, key, request)
 	if err != nil {

@@ -19,9 +19,9 @@ type Facts struct {
 	Campaign   string
 	Title      pos.Text
 	Notice     pos.Text // of a campaign that is worth nothing; empty for a live one
-	Registered int64 // entries of the frozen list
-	Envelopes  int64 // that were drawn
-	MovedUp    int64 // of the waiting list, who got an envelope that somebody else had not claimed
+	Registered int64    // entries of the frozen list
+	Envelopes  int64    // that were drawn
+	MovedUp    int64    // of the waiting list, who got an envelope that somebody else had not claimed
 	Face       pos.Money
 	Offered    int64
 	Activated  int64 // claimed
