@@ -36,12 +36,14 @@ func seedSpends(ctx context.Context, s *Store) error {
 	if err != nil {
 		return err
 	}
+	other := share(1, 2, "e3", "S1", "in_store", 180_00, 20_00, "") // and an envelope of another campaign
+	other.Campaign = "d"
 	return s.Issuances().Write(ctx, func(tx issuance.Tx) error {
 		return errors.Join(
 			tx.PutEnvelopes(ctx, []issuance.Issued{issued("e1", 1, 150_00), issued("e2", 2, 50_00)}),
 			tx.PutPace(ctx, "ICBC", 9), tx.PutPace(ctx, "ICBC", 7),
 			tx.PutSpends(ctx, []issuance.Spend{
-				share(1, 0, "e1", "S1", "in_store", 180_00, 100_00, ""), share(1, 1, "e2", "S1", "in_store", 180_00, 50_00, ""), // one payment, two envelopes
+				share(1, 0, "e1", "S1", "in_store", 180_00, 100_00, ""), share(1, 1, "e2", "S1", "in_store", 180_00, 50_00, ""), other, // one payment, two envelopes
 				share(2, 0, "e1", "", "online", 60_00, 50_00, ""),
 				share(3, 0, "e1", "S2", "in_store", 10_00, 10_00, "left"), // not owed
 			}))
@@ -60,7 +62,7 @@ func TestIssuanceRows(t *testing.T) {
 		lines, err := s.CampaignLines(ctx, "c")
 		want := []statement.Line{
 			{Day: "2021-02-11", Merchant: "M1", Category: "food", Channel: "online", Payments: 1, Price: 60_00, Envelope: 50_00},
-			{Day: "2021-02-11", District: "东城区", Merchant: "M1", Category: "food", Channel: "in_store", Payments: 1, Price: 180_00, Envelope: 150_00},
+			{Day: "2021-02-11", District: "东城区", Merchant: "M1", Category: "food", Channel: "in_store", Payments: 1, Price: 180_00, Envelope: 150_00, Others: 20_00},
 		}
 		if diff := cmp.Diff(want, lines); diff != "" || err != nil {
 			t.Error(diff, err)

@@ -137,7 +137,7 @@ func (s Statement) excel(w io.Writer, lang string) error {
 // overview lists the figures.
 func (b workbook) overview(page string, s Statement) error {
 	err := errors.Join(b.SetCellStr(page, "A1", s.title(b.lang)), b.SetCellStr(page, "B1", s.Campaign),
-		b.SetCellStyle(page, "A1", "B1", b.bold), b.SetColWidth(page, "A", "B", 26))
+		b.SetCellStyle(page, "A1", "B1", b.bold), b.SetColWidth(page, "A", "B", 30))
 	for i, f := range s.Figures() {
 		name, value := fmt.Sprintf("A%d", i+2), fmt.Sprintf("B%d", i+2)
 		err = errors.Join(err, b.SetCellStr(page, name, f.Text.In(b.lang)))

@@ -44,6 +44,7 @@ type Line struct {
 	Payments int64
 	Price    pos.Money // own money included
 	Envelope pos.Money
+	Others   pos.Money // out of other campaigns' envelopes
 	Returned pos.Money // to envelopes, by refunds
 }
 
@@ -67,11 +68,12 @@ type Sum struct {
 	Payments int64     `json:"payments"`
 	Price    pos.Money `json:"price_fen"`
 	Envelope pos.Money `json:"envelope_fen"`
+	Others   pos.Money `json:"other_envelopes_fen"`
 	Returned pos.Money `json:"returned_fen"`
 }
 
 // Own is what people added of their own.
-func (s Sum) Own() pos.Money { return s.Price - s.Envelope }
+func (s Sum) Own() pos.Money { return s.Price - s.Envelope - s.Others }
 
 // Basket is the average payment, in fen, rounded down.
 func (s Sum) Basket() pos.Money {
@@ -90,7 +92,7 @@ func (s Sum) Multiplier() int64 {
 }
 
 func (s Sum) add(l Line) Sum {
-	return Sum{s.Payments + l.Payments, s.Price + l.Price, s.Envelope + l.Envelope, s.Returned + l.Returned}
+	return Sum{s.Payments + l.Payments, s.Price + l.Price, s.Envelope + l.Envelope, s.Others + l.Others, s.Returned + l.Returned}
 }
 
 // Statement is the account.
@@ -194,6 +196,7 @@ func (s Statement) Figures() []Figure {
 		count("payments", "消费笔数", "payments", s.Total.Payments),
 		money("price_fen", "消费总额", "spent in all", s.Total.Price),
 		money("envelope_fen", "其中红包", "of it from envelopes", s.Total.Envelope),
+		money("other_envelopes_fen", "其中其他活动红包", "other campaigns' envelopes", s.Total.Others),
 		money("own_fen", "其中自有资金", "of it own money", s.Total.Own()),
 		money("returned_fen", "退款退回红包", "given back to envelopes", s.Total.Returned),
 		money("spent_fen", "红包净支出", "envelopes' net payout", net),

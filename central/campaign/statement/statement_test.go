@@ -20,7 +20,7 @@ func sample() statement.Statement {
 		Campaign: "c", Title: pos.Text{ZH: "活动", EN: "campaign"}, Notice: pos.Lab.Notice(), Registered: 9, Envelopes: 3, MovedUp: 1, Face: 600_00, Activated: 2, ActiveFace: 400_00,
 		Budget: 600_00, Recalled: 120_00,
 		Lines: []statement.Line{
-			{Day: "2021-02-11", District: "东城", Merchant: "a", Category: "=cmd", Channel: "in_store", Payments: 2, Price: 300_00, Envelope: 200_00, Returned: 10_00},
+			{Day: "2021-02-11", District: "东城", Merchant: "a", Category: "=cmd", Channel: "in_store", Payments: 2, Price: 300_00, Envelope: 200_00, Others: 30_00, Returned: 10_00},
 			{Day: "2021-02-12", Merchant: "b", Category: "food", Channel: "online", Payments: 1, Price: 90_00, Envelope: 90_00},
 		},
 	})
@@ -29,7 +29,7 @@ func sample() statement.Statement {
 func TestFigures(t *testing.T) {
 	got := sample().Flat()
 	for name, want := range map[string]int64{
-		"registered": 9, "winners": 3, "moved_up": 1, "payments": 3, "price_fen": 390_00, "envelope_fen": 290_00, "own_fen": 100_00, "returned_fen": 10_00,
+		"registered": 9, "winners": 3, "moved_up": 1, "payments": 3, "price_fen": 390_00, "envelope_fen": 290_00, "other_envelopes_fen": 30_00, "own_fen": 70_00, "returned_fen": 10_00,
 		"spent_fen": 280_00, "basket_fen": 130_00, "multiplier_percent": 134, "unclaimed_fen": 200_00, "recalled_fen": 120_00,
 		"day.2021-02-11.payments": 2, "district.东城.price_fen": 300_00, "district.online.price_fen": 90_00,
 		"merchant.b.envelope_fen": 90_00, "category.food.payments": 1, "channel.in_store.returned_fen": 10_00,
