@@ -27,7 +27,9 @@ type ReconcileCarryCmd struct {
 func (c *ReconcileCarryCmd) Help() string {
 	return `A line that one side books before the cut-over and the other after it is a miss on both days. carry puts the
 misses of today beside what was open: partners that came resolve each other, those that came otherwise are shown, what
-has more than one candidate is shown and never resolved, the rest stays open, and what is too old is overdue.
+has more than one candidate is shown and never resolved, the rest stays open, and what is too old is overdue. All but what
+stays open is in carried.csv; a line that a person has closed is to be taken out of open.csv. This is one rule alone: match
+tries it with all the others, and writes an open.csv of its own.
 Exit codes: 0 nothing for a person to look at, 1 something differs, is ambiguous or overdue, 2 bad input.`
 }
 
@@ -60,6 +62,10 @@ func (c *ReconcileCarryCmd) Run(out *cli.Streams) error {
 		}
 	}
 	if len(r.Differing)+len(r.Ambiguous)+len(r.Overdue) > 0 {
+		text := pos.Text{ZH: "需人工处理的见 %s\n", EN: "what is for a person: %s\n"}
+		if _, err := fmt.Fprintf(out.Out, text.In(cli.Language()), filepath.Join(c.Out, carry.FoundFile)); err != nil {
+			return err
+		}
 		return cli.Exit(cli.Negative, nil)
 	}
 	return nil

@@ -111,3 +111,43 @@ func TestReconcileCarryOverTwoDays(t *testing.T) {
 		t.Error(code, text)
 	}
 }
+
+// TestReconcileMatchTellsWhatIsForAPerson: the rules over two days, in both languages; what differs is for a person
+// even where nothing is missing.
+func TestReconcileMatchTellsWhatIsForAPerson(t *testing.T) {
+	dir := t.TempDir()
+	const head = "txn_id,merchant_id,terminal_id,bank,amount_fen,fee_fen,status,ts,orig_txn_id,batch_no,settlement_date\n"
+	day := func(lang, day, ours, theirs string, open ...string) (int, string) {
+		t.Helper()
+		out := filepath.Join(dir, day)
+		for name, body := range map[string]string{"ours.csv": ours, "theirs.csv": theirs} {
+			if err := os.WriteFile(out+name, []byte(head+strings.ReplaceAll(body, "@", ",0,S,2026-11-20T10:00:00+08:00,,,"+day)), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		files := []string{"--ours", out + "ours.csv", "--theirs", out + "theirs.csv"}
+		if code, _, stderr := reconcileCLI(t, "en", append(files, "--out", out)...); code > 1 {
+			t.Fatal(code, stderr)
+		}
+		code, stdout, stderr := reconcileCLI(t, lang, append(append([]string{"match", out, "--date", day}, files...), open...)...)
+		return code, stdout + stderr
+	}
+	code, text := day("en", "2026-11-20", "a,M,T,CCB,100@\nlost,M2,T,CCB,9@\nx,M,T,CCB,7,0,S,1,,B1,2026-11-20\ny,M,T,CCB,8,0,S,1,,B1,2026-11-20\n",
+		"B1,M,T,CCB,15@\n")
+	if code != 0 || !strings.Contains(text, "its partner was found (theirs B1, ours x, ours y), difference ¥0.00") ||
+		!strings.Contains(text, "1 groups, 2 lines carried, 0 lines for a person") {
+		t.Error(code, text)
+	}
+	open := filepath.Join(dir, "2026-11-20", "open.csv")
+	if got := slurp(t, open); strings.Count(got, "\n") != 3 || !strings.Contains(got, "2026-11-20,ours,lost,CCB,M2,9,S,3\n") {
+		t.Error(got)
+	}
+	code, text = day("zh", "2026-11-22", "m,M,T,CCB,5@\n", "a,M,T,CCB,100@\nm,M,T,CCB,6@\n", "--open", open)
+	if code != 1 || !strings.Contains(text, "已找到对应(我方 a,对方 a),差额 ¥0.00") || !strings.Contains(text, "standard/2 carry:逾期未到(我方 lost,自 2026-11-20)") ||
+		!strings.Contains(text, "归组 1 组,继续挂账 0 笔,需人工 2 笔") {
+		t.Error(code, text)
+	}
+	if got := slurp(t, filepath.Join(dir, "2026-11-22", "open.csv")); strings.Count(got, "\n") != 2 || !strings.Contains(got, ",lost,") {
+		t.Error(got)
+	}
+}

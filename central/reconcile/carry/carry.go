@@ -60,6 +60,8 @@ type Result struct {
 	Ambiguous []Item  // more than one candidate: shown, not resolved
 	Open      []Item  // to be carried to the next day
 	Overdue   []Item  // older than the rules allow: for a person
+
+	rule string // its name
 }
 
 // mostItems bounds what is held in memory: misses of a day and what is open. More means that
@@ -97,7 +99,7 @@ func Day(breaks iter.Seq2[reconcile.Break, error], open []Item, date string, rul
 	slices.SortStableFunc(items, func(a, b Item) int {
 		return cmp.Or(cmp.Compare(a.TxnID, b.TxnID), cmp.Compare(a.Since, b.Since), cmp.Compare(a.Side, b.Side))
 	})
-	var r Result
+	r := Result{rule: fmt.Sprintf("carry/%d same txn_id within %d days, %d fen", RulesVersion, rules.Days, rules.ToleranceFen)}
 	for len(items) > 0 {
 		n := 1
 		for n < len(items) && items[n].TxnID == items[0].TxnID {
@@ -150,7 +152,7 @@ func (r *Result) group(items []Item, today time.Time, rules Rules) {
 }
 
 func (r *Result) meet(a, b Item, rules Rules) {
-	f := Found{Rule: fmt.Sprintf("carry/%d same txn_id within %d days, %d fen", RulesVersion, rules.Days, rules.ToleranceFen), Ours: a, Theirs: b}
+	f := Found{Rule: r.rule, Ours: a, Theirs: b}
 	if a.Side == Theirs {
 		f.Ours, f.Theirs = b, a
 	}

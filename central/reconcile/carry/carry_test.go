@@ -79,9 +79,18 @@ func TestTwoDaysMeetOverTheCutOver(t *testing.T) {
 	if err := two.Write(dir); err != nil {
 		t.Fatal(err)
 	}
-	if b, err := os.ReadFile(filepath.Join(dir, FoundFile)); err != nil || bytes.Count(b, []byte("\n")) != 5 {
-		t.Errorf("%s %v", b, err)
+	found := func(rows int, want string) {
+		t.Helper()
+		b, err := os.ReadFile(filepath.Join(dir, FoundFile))
+		if err != nil || bytes.Count(b, []byte("\n")) != rows || !strings.Contains(string(b), want) {
+			t.Errorf("%s %v", b, err)
+		}
 	}
+	found(7, "ambiguous,carry/1 same txn_id within 1 days; 1 fen,lost,")
+	if err := three.Write(dir); err != nil {
+		t.Fatal(err)
+	}
+	found(3, "overdue,carry/1 ")
 }
 
 func ids(r *Result) string {

@@ -2,6 +2,7 @@ package carry
 
 import (
 	"bufio"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -54,7 +55,8 @@ func ReadOpen(r io.Reader) ([]Item, error) {
 }
 
 // Write writes both files into dir, each whole or not at all; open.csv, without which the
-// next day does not run, comes last.
+// next day does not run, comes last. What is overdue or ambiguous is in both: it is looked at again
+// until a person has taken it out.
 func (r *Result) Write(dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("write carry: %w", err)
@@ -62,32 +64,52 @@ func (r *Result) Write(dir string) error {
 	if err := writeWhole(filepath.Join(dir, FoundFile), r.writeFound); err != nil {
 		return err
 	}
-	return writeWhole(filepath.Join(dir, OpenFile), r.writeOpen)
+	return WriteOpen(dir, slices.Concat(r.Open, r.Overdue, r.Ambiguous))
 }
 
-// writeOpen writes what is to be looked at again: also what is overdue or ambiguous, until a
-// person has closed it.
-func (r *Result) writeOpen(w *bufio.Writer) error {
-	_, err := fmt.Fprintln(w, openHeader)
-	for _, list := range [][]Item{r.Open, r.Overdue, r.Ambiguous} {
-		for _, i := range list {
+// WriteOpen writes the lines that the next day is to look at again as dir's open.csv, whole or not at all.
+func WriteOpen(dir string, items []Item) error {
+	return writeWhole(filepath.Join(dir, OpenFile), func(w *bufio.Writer) error {
+		_, err := fmt.Fprintln(w, openHeader)
+		for _, i := range items {
 			if err == nil {
 				_, err = fmt.Fprintf(w, "%s,%s,%s,%s,%s,%d,%s,%s\n", i.Since, i.Side, i.TxnID, i.Bank, i.Merchant, int64(i.Amount), i.Status, i.Line)
 			}
 		}
-	}
-	return err
+		return err
+	})
 }
 
 func (r *Result) writeFound(w *bufio.Writer) error {
 	_, err := fmt.Fprintln(w, foundHeader)
-	return errors.Join(err, writeList(w, "resolved", r.Resolved), writeList(w, "differing", r.Differing))
+	return errors.Join(err, r.writeList(w, "resolved", r.Resolved), r.writeList(w, "differing", r.Differing),
+		r.writeList(w, "ambiguous", alone(r.Ambiguous)), r.writeList(w, "overdue", alone(r.Overdue)))
 }
 
-func writeList(w *bufio.Writer, outcome string, list []Found) error {
+// alone is lines without a partner.
+func alone(items []Item) []Found {
+	list := make([]Found, len(items))
+	for i := range items {
+		if items[i].Side == Ours {
+			list[i].Ours = items[i]
+		} else {
+			list[i].Theirs = items[i]
+		}
+	}
+	return list
+}
+
+func (r *Result) writeList(w *bufio.Writer, outcome string, list []Found) error {
+	amount := func(i *Item) string {
+		if i.TxnID == "" {
+			return ""
+		}
+		return strconv.FormatInt(int64(i.Amount), 10)
+	}
 	for _, f := range list {
-		_, err := fmt.Fprintf(w, "%s,%s,%s,%s,%s,%s,%d,%d,%s,%s\n", outcome, strings.ReplaceAll(f.Rule, ",", ";"), f.Ours.TxnID, f.Ours.Bank,
-			f.Ours.Since, f.Theirs.Since, int64(f.Ours.Amount), int64(f.Theirs.Amount), f.Ours.Status, f.Theirs.Status)
+		_, err := fmt.Fprintf(w, "%s,%s,%s,%s,%s,%s,%s,%s,%s,%s\n", outcome, strings.ReplaceAll(cmp.Or(f.Rule, r.rule), ",", ";"),
+			cmp.Or(f.Ours.TxnID, f.Theirs.TxnID), cmp.Or(f.Ours.Bank, f.Theirs.Bank), f.Ours.Since, f.Theirs.Since,
+			amount(&f.Ours), amount(&f.Theirs), f.Ours.Status, f.Theirs.Status)
 		if err != nil {
 			return err
 		}

@@ -163,11 +163,36 @@ func WriteExplained(dir, breaks string, say func(b *reconcile.Break) Said) (err 
 	return nil
 }
 
-// String is the group in one line.
+// String is the group in one line of both languages, for a case's history.
 func (g *Group) String() string {
 	ids := make([]string, len(g.Lines))
-	for i, l := range g.Lines {
-		ids[i] = l.Side + " " + l.TxnID
+	for i := range g.Lines {
+		whose := g.Lines[i].Whose()
+		ids[i] = whose.ZH + " " + whose.EN + " " + g.Lines[i].TxnID
 	}
-	return fmt.Sprintf("%s: %s (%s), difference %s", g.Rule, g.Outcome, strings.Join(ids, ", "), g.Difference)
+	return fmt.Sprintf("%s: %s; 差额 difference ¥%s", g.Rule, strings.Join(ids, ", "), g.Difference)
+}
+
+// Text is the group in one line, with its outcome.
+func (g *Group) Text() pos.Text {
+	return pos.Text{
+		ZH: fmt.Sprintf("%s:%s(%s),差额 ¥%s", g.Rule, g.Outcome.Text().ZH, g.ids("zh", ","), g.Difference),
+		EN: fmt.Sprintf("%s: %s (%s), difference ¥%s", g.Rule, g.Outcome.Text().EN, g.ids("en", ", "), g.Difference),
+	}
+}
+
+func (g *Group) ids(lang, comma string) string {
+	ids := make([]string, len(g.Lines))
+	for i := range g.Lines {
+		ids[i] = g.Lines[i].Whose().In(lang) + " " + g.Lines[i].TxnID
+	}
+	return strings.Join(ids, comma)
+}
+
+// Whose names the line's side.
+func (l *Line) Whose() pos.Text {
+	if l.Side == carry.Ours {
+		return pos.Text{ZH: "我方", EN: "ours"}
+	}
+	return pos.Text{ZH: "对方", EN: "theirs"}
 }

@@ -66,6 +66,30 @@ type Result struct {
 	carry   string // the rule that carries
 }
 
+// Open is the lines that the next day is to look at again: whatever has not met its partner, also
+// what waits for a person.
+func (r *Result) Open() []carry.Item {
+	var items []carry.Item
+	add := func(lines []Line) {
+		for i := range lines {
+			items = append(items, lines[i].Item)
+		}
+	}
+	add(r.Carried)
+	add(r.Broken)
+	for i := range r.Groups {
+		if g := &r.Groups[i]; g.Outcome == Suggested || g.Outcome == Ambiguous {
+			add(g.Lines)
+		}
+	}
+	return items
+}
+
+// Overdue is the lines of days before that have waited for longer than the rules allow.
+func (r *Result) Overdue(today string) []Line {
+	return slices.DeleteFunc(slices.Clone(r.Broken), func(l Line) bool { return l.Since >= today })
+}
+
 // mostLines bounds what is held in memory.
 const mostLines = 1_000_000
 
