@@ -149,7 +149,7 @@ func (c *Console) breaks(w http.ResponseWriter, r *http.Request, s Session) {
 // problem tells a program what went wrong, and why as far as it is the caller's to know.
 func (c *Console) problem(w http.ResponseWriter, r *http.Request, status int, e *pos.Error) {
 	said := *e
-	if said.Err != nil {
+	if said.Err != nil && said.Hint == said.Code.Hint() { // a hint of its own says it in both languages
 		said.Text = pos.Text{ZH: e.Text.ZH + ":" + e.Err.Error(), EN: e.Text.EN + ": " + e.Err.Error()}
 	}
 	b, err := json.Marshal(&said)

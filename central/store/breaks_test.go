@@ -17,6 +17,7 @@ import (
 
 	"dcpos/central/fleet"
 	"dcpos/central/ledger"
+	"dcpos/central/payment"
 	"dcpos/central/reconcile/breaks"
 	"dcpos/central/reconcile/match"
 	"dcpos/internal/testprop"
@@ -275,9 +276,17 @@ func TestEveryRemedyMovesTheMoney(t *testing.T) {
 			}
 			x.explain(w)
 			for range 2 { // the second time changes nothing
-				if _, err := x.desk.Propose(x.ctx, w.ID, c.kind, "because", person("wang")); err != nil && pos.CodeOf(err) != pos.ErrIllegalMove {
-					t.Errorf("%s: %v", c.kind, err)
+				r, err := x.desk.Propose(x.ctx, w.ID, c.kind, "because", person("wang"))
+				if err != nil || r.ID != w.ID+"-1" || r.State != pos.RemedyDone {
+					t.Errorf("%s: %+v %v", c.kind, r, err)
 				}
+			}
+			other := pos.RemedyWriteOff
+			if c.kind == other {
+				other = pos.RemedyClaim
+			}
+			if _, err := x.desk.Propose(x.ctx, w.ID, other, "because", person("wang")); pos.CodeOf(err) != pos.ErrIllegalMove {
+				t.Errorf("%s after %s: %v", other, c.kind, err)
 			}
 			w = x.of(c.txn, "2026-11-21")
 			if got := x.balance(c.account); w.State != c.state || got != c.fen {
@@ -294,6 +303,64 @@ func TestEveryRemedyMovesTheMoney(t *testing.T) {
 			t.Errorf("%s is still claimed, want the fee only", got)
 		}
 		x.sound()
+	})
+}
+
+// TestALineIsSettledWhenItsMoneyCame: the net credit of the date has arrived, but one line's money is only claimed,
+// and another's written off.
+func TestALineIsSettledWhenItsMoneyCame(t *testing.T) {
+	engines(t, func(t *testing.T, s *Store) {
+		t.Helper()
+		const date = pos.Date("2026-11-21")
+		x := newSite(t.Context(), t, s, t.TempDir())
+		ids := map[string]string{}
+		for i, name := range []string{"plain", "claimed", "written off", "dearer"} {
+			id := pos.NewPaymentID(x.now, [10]byte{byte(x.number), 0x77, byte(i)})
+			ids[name] = id.String()
+			if err := s.Payments().PaymentTx(x.ctx, func(tx payment.Tx) error {
+				return tx.PutPayment(x.ctx, payment.Record{
+					ID: id, Terminal: "T1", Merchant: "M1", Mode: pos.BScanC, Amount: 30, Institution: x.bank, State: pos.Paid, Txn: id.String(), SettlementDate: date,
+				})
+			}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		settled := func() map[string]pos.SettlementState {
+			t.Helper()
+			all := map[string]pos.SettlementState{}
+			for name, text := range ids {
+				id, err := pos.ParsePaymentID(text)
+				if err != nil {
+					t.Fatal(err)
+				}
+				d, found, err := s.Console().Payment(x.ctx, id)
+				if err != nil || !found {
+					t.Fatal(found, err)
+				}
+				all[name] = d.Settled
+			}
+			return all
+		}
+		x.absorb(date, fmt.Sprintf("amount_mismatch,%s,%s,M1,30,31,S,S,3,3,amount_fen,30,31\n", ids["dearer"], x.bank),
+			x.missTheirs(ids["claimed"], 30), x.missTheirs(ids["written off"], 30))
+		if _, err := x.desk.Settle(x.ctx, x.leg(date, 1000)); err != nil {
+			t.Fatal(err)
+		}
+		want := map[string]pos.SettlementState{"plain": pos.SettlementSettled, "claimed": "", "written off": "", "dearer": ""}
+		if diff := cmp.Diff(want, settled()); diff != "" {
+			t.Error("while nobody has ended the breaks:", diff)
+		}
+		for name, kind := range map[string]pos.RemedyKind{"claimed": pos.RemedyClaim, "written off": pos.RemedyWriteOff, "dearer": pos.RemedyClaim} {
+			c := x.of(ids[name], date)
+			x.explain(c)
+			if _, err := x.desk.Propose(x.ctx, c.ID, kind, "because", person("wang")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want["dearer"] = pos.SettlementSettled
+		if diff := cmp.Diff(want, settled()); diff != "" {
+			t.Error("with the remedies:", diff)
+		}
 	})
 }
 

@@ -269,7 +269,8 @@ func (s consoleStore) Payment(ctx context.Context, id pos.PaymentID) (d console.
 }
 
 // settledDetail tells whether the payment's line was matched and the net credit of its date has arrived (the second
-// leg). Lines in breaks that nobody has ended are not settled whatever the credit.
+// leg). Lines in breaks that nobody has ended are not settled whatever the credit, nor are those that the statement
+// does not show as paid, where their money was claimed or written off.
 func (t *Tx) settledDetail(ctx context.Context, id pos.PaymentID, d *console.PaymentDetail) error {
 	if d.SettlementDate == "" || (d.Centre != pos.Paid && d.Centre != pos.Credited && !d.LatePaid) {
 		return nil
@@ -281,7 +282,7 @@ func (t *Tx) settledDetail(ctx context.Context, id pos.PaymentID, d *console.Pay
 	}
 	var open int64
 	if err := t.QueryRow(ctx, `SELECT COUNT(*) FROM break_cases WHERE txn = ? AND date = ?
-		AND state IN ('open', 'assigned', 'explained', 'carried')`, id.String(), string(d.SettlementDate)).Scan(&open); err != nil {
+		AND (state IN ('open', 'assigned', 'explained', 'carried') OR state IN ('adjusted', 'written_off') AND their_status <> 'S')`, id.String(), string(d.SettlementDate)).Scan(&open); err != nil {
 		return fmt.Errorf("look for breaks of payment %s: %w", id, err)
 	}
 	switch {

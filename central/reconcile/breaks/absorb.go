@@ -209,17 +209,18 @@ func (t *absorb) found(id string, b *reconcile.Break, misses map[string]*match.L
 	}
 	changed := before.Kind != c.Kind || before.Difference != c.Difference || before.Fees != c.Fees
 	if changed && !fresh {
-		t.note(c, RuleActor, "changed", fmt.Sprintf("%s %s → %s %s", before.Kind, before.Difference+before.Fees, c.Kind, c.Difference+c.Fees))
+		t.note(c, RuleActor, "changed", fmt.Sprintf("%s ¥%s → %s ¥%s", before.Kind.Text().Both(), before.Difference+before.Fees,
+			c.Kind.Text().Both(), c.Difference+c.Fees))
 		if err := t.dissolve(c); err != nil {
 			return err
 		}
-		t.withdraw(c, "the break has changed")
+		t.withdraw(c, "差异已变化 the break has changed")
 		c.Rule, c.Outcome = t.day.Rules.Made(b.Kind), match.Broken
 	}
 	t.suspend(c, before.Difference, before.Fees)
 	if c.State.Final() && (c.Outstanding() != 0 || before.Outcome == pos.OutcomeGone) {
 		c.Outcome = match.Broken
-		t.reopen(c, "the break is there again")
+		t.reopen(c, "差异再次出现 the break is there again")
 	}
 	return nil
 }
@@ -262,7 +263,7 @@ func (t *absorb) dissolve(c *pos.BreakCase) error {
 		revisions += m.Revision
 		t.touched[m.ID] = true
 		if m != c {
-			t.reopen(m, "a line that it was matched with has changed")
+			t.reopen(m, "与之核销的明细已变化 a line that it was matched with has changed")
 		}
 	}
 	tr.Key = fmt.Sprintf("unmatch:%s:%d", party, revisions)
@@ -321,11 +322,11 @@ func (t *absorb) gone(c *pos.BreakCase) error {
 	c.File, c.Outcome, c.ChangedMS = t.day.Files[c.Bank], pos.OutcomeGone, t.now
 	t.touched[c.ID] = true
 	if c.Outstanding() != 0 {
-		t.reopen(c, "the statement was corrected after the remedy: what was booked is too much now")
+		t.reopen(c, "处理之后对账单已更正,入账过多 the statement was corrected after the remedy: what was booked is too much now")
 		return nil
 	}
-	t.withdraw(c, "the break is gone")
-	t.move(c, RuleActor, "resolved", pos.BreakResolved, "the break is gone from the statement")
+	t.withdraw(c, "差异已消失 the break is gone")
+	t.move(c, RuleActor, "resolved", pos.BreakResolved, "对账单中已无此差异 the break is gone from the statement")
 	return nil
 }
 
@@ -347,7 +348,7 @@ func (t *absorb) unclaim(c *pos.BreakCase) {
 	c.Revision++
 	t.post(c.ID, ledger.Adjusted(fmt.Sprintf("break:%s:%d", c.ID, c.Revision), c.Bank, c.Date, ledger.Claim(c.Bank), -c.Claimed, t.today))
 	c.Booked -= c.Claimed
-	t.note(c, RuleActor, "claim_met", c.Claimed.String())
+	t.note(c, RuleActor, "claim_met", "¥"+c.Claimed.String())
 	c.Claimed = 0
 	t.met = append(t.met, c.ID)
 }
@@ -415,7 +416,7 @@ func (t *absorb) overdue(c *pos.BreakCase) bool {
 	if c.State != pos.BreakCarried || c.Until != "" && c.Until >= t.day.Date {
 		return false
 	}
-	t.move(c, RuleActor, "overdue", pos.BreakOpen, "nothing came in time")
+	t.move(c, RuleActor, "overdue", pos.BreakOpen, "逾期未到 nothing came in time")
 	return true
 }
 
@@ -451,7 +452,7 @@ func (t *absorb) cancel(g *match.Group, party string) error {
 		c := t.cases[l.Ref]
 		t.bind(g.Lines[0].Ref, c.ID)
 		t.unclaim(c)
-		t.withdraw(c, "the partner came")
+		t.withdraw(c, "对应已到 the partner came")
 		c.Matched = c.Outstanding()
 		tr.Postings = append(tr.Postings, ledger.Posting{Account: ledger.SuspenseBreaks(c.Bank, c.Date), Amount: -c.Matched})
 		sum += c.Matched

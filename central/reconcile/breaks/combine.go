@@ -45,7 +45,7 @@ func (g *group) dissolve(c *pos.BreakCase) error {
 		m.Revision++
 		g.touched[m.ID] = true
 		if m != c {
-			g.reopen(m, "the net credit that it was matched with has changed")
+			g.reopen(m, "与之核销的到账已变化 the net credit that it was matched with has changed")
 		}
 	}
 	return nil
@@ -69,11 +69,11 @@ func (g *group) combine(c *pos.BreakCase, l *Leg) error {
 	case len(sets) == 1 && l.Resolve:
 		g.cancel(append(chosen(others, sets[0]), c), l)
 	case len(sets) == 1:
-		g.show(c, l, match.Suggested, "breaks of the statement that come to the same: "+named(others, sets))
+		g.show(c, l, match.Suggested, "对账单中合计相同的差异 breaks of the statement that come to the same: "+named(others, sets))
 	case len(sets) > 1:
-		g.show(c, l, match.Ambiguous, fmt.Sprintf("%d combinations of the statement's breaks come to the same: %s", len(sets), named(others, sets)))
+		g.show(c, l, match.Ambiguous, fmt.Sprintf("有 %d 种组合合计相同 combinations of the statement's breaks come to the same: %s", len(sets), named(others, sets)))
 	default:
-		g.show(c, l, match.Broken, "no breaks of the statement come to the same")
+		g.show(c, l, match.Broken, "对账单中没有合计相同的差异 no breaks of the statement come to the same")
 	}
 	return nil
 }
@@ -159,7 +159,7 @@ func (g *group) cancel(all []*pos.BreakCase, l *Leg) {
 		held.Booked += held.Matched
 		held.Revision++
 		held.Rule, held.Outcome, held.Party, held.File = l.Rule, match.Matched, party, l.File
-		g.move(held, RuleActor, "resolved", pos.BreakResolved, fmt.Sprintf("%s: the credit shows that the statement was wrong (%s)", l.Rule, strings.Join(txns, ", ")))
+		g.move(held, RuleActor, "resolved", pos.BreakResolved, fmt.Sprintf("%s: 到账表明对账单有误 the credit shows that the statement was wrong (%s)", l.Rule, strings.Join(txns, ", ")))
 	}
 }
 

@@ -168,7 +168,7 @@ func (d *Desk) Assign(ctx context.Context, id, to string, by Person) (pos.BreakC
 // Explain notes why the break is there. Only what is assigned can be explained.
 func (d *Desk) Explain(ctx context.Context, id string, cause pos.BreakCause, note string, by Person) (pos.BreakCase, error) {
 	if !validCause(cause) {
-		return pos.BreakCase{}, pos.FieldError(pos.ErrBadRequest, "cause", fmt.Errorf("%.32q is no cause", cause))
+		return pos.BreakCase{}, noCause(cause)
 	}
 	if err := said("note", note); err != nil {
 		return pos.BreakCase{}, err
@@ -178,9 +178,19 @@ func (d *Desk) Explain(ctx context.Context, id string, cause pos.BreakCause, not
 			return wrongState(c, "请先分派", "assign it first")
 		}
 		c.Cause, c.Note = cause, note
-		t.move(c, by.Name, "explained", pos.BreakExplained, string(cause)+": "+note)
+		t.move(c, by.Name, "explained", pos.BreakExplained, cause.Text().Both()+": "+note)
 		return nil
 	})
+}
+
+// noCause lists the causes that there are.
+func noCause(cause pos.BreakCause) error {
+	var zh, en []string
+	for _, c := range pos.BreakCauses() {
+		zh, en = append(zh, string(c)+" "+c.Text().ZH), append(en, string(c))
+	}
+	return no(pos.ErrBadRequest, "cause", fmt.Sprintf("%.32q 不是原因,可用:%s", cause, strings.Join(zh, "、")),
+		fmt.Sprintf("%.32q is no cause: want one of %s", cause, strings.Join(en, ", ")))
 }
 
 // mostCarried bounds how long a person may let a case wait.
@@ -204,7 +214,7 @@ func (d *Desk) CarryOver(ctx context.Context, id string, until pos.Date, by Pers
 			return errors.Join(err, busy(live))
 		}
 		c.Until = until
-		t.move(c, by.Name, "carried", pos.BreakCarried, "until "+string(until))
+		t.move(c, by.Name, "carried", pos.BreakCarried, "至 until "+string(until))
 		return nil
 	})
 }
@@ -227,8 +237,8 @@ func busy(r *pos.Remedy) error {
 }
 
 // Propose says how a case is put right. Up to the limit of four eyes it is done at once, above
-// it a second person decides. The same proposal again is the same remedy; another one while it
-// lives is pos.ErrIllegalMove.
+// it a second person decides. The same proposal again is the same remedy, also when that has ended the
+// case; another one is pos.ErrIllegalMove.
 func (d *Desk) Propose(ctx context.Context, id string, kind pos.RemedyKind, reason string, by Person) (pos.Remedy, error) {
 	if err := said("reason", reason); err != nil {
 		return pos.Remedy{}, err
@@ -248,7 +258,13 @@ func (d *Desk) Propose(ctx context.Context, id string, kind pos.RemedyKind, reas
 			}
 			return nil
 		}
-		if c.State != pos.BreakExplained {
+		switch last := len(all) - 1; {
+		case c.State.Final() && last >= 0 && all[last].State == pos.RemedyDone && all[last].Kind == kind:
+			r = all[last] // the answer was lost
+			return nil
+		case c.State.Final():
+			return wrongState(c, "无须处理", "there is nothing to do")
+		case c.State != pos.BreakExplained:
 			return wrongState(c, "请先分派并查明原因", "assign and explain it first")
 		}
 		if err := fits(kind, c); err != nil {
@@ -258,7 +274,7 @@ func (d *Desk) Propose(ctx context.Context, id string, kind pos.RemedyKind, reas
 			ID: fmt.Sprintf("%s-%d", id, len(all)+1), Case: id, Kind: kind, State: pos.RemedyProposed, Amount: c.Outstanding(),
 			Reason: reason, ProposedBy: by.Name, AtMS: t.now, ChangedMS: t.now,
 		}
-		t.note(c, by.Name, "remedy_proposed", fmt.Sprintf("%s %s: %s", kind, r.Amount, reason))
+		t.note(c, by.Name, "remedy_proposed", fmt.Sprintf("%s ¥%s: %s", kind.Text().Both(), r.Amount, reason))
 		if max(r.Amount, -r.Amount) > d.cfg.FourEyes {
 			return t.tx.PutRemedy(ctx, r)
 		}
@@ -353,10 +369,10 @@ func (t *turn) carryOut(c *pos.BreakCase, r *pos.Remedy, by string) error {
 func (t *turn) close(c *pos.BreakCase, r *pos.Remedy, by string) error {
 	c.Booked += r.Amount
 	if c.Outstanding() != 0 {
-		t.move(c, by, "reopened", pos.BreakOpen, "its money changed while the remedy was under way")
+		t.move(c, by, "reopened", pos.BreakOpen, "处理期间金额已变化 its money changed while the remedy was under way")
 		return nil
 	}
-	t.move(c, by, "remedied", ends(r.Kind), string(r.Kind))
+	t.move(c, by, "remedied", ends(r.Kind), r.Kind.Text().Both())
 	if c.Kind != pos.CreditMismatch {
 		return nil
 	}

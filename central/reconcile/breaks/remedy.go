@@ -81,6 +81,9 @@ type Sale struct {
 	Remedy   string
 }
 
+// paidNow says what has become of a completed sale.
+const paidNow = "支付已改为已支付 the payment is paid"
+
 // completeSale changes the payment itself where the line is one of ours (补单). Then the books are as if we had
 // known in time: the payment is posted as paid, and the difference, which was one in our books, is none any more.
 func (t *turn) completeSale(c *pos.BreakCase, r *pos.Remedy, by string) (done bool, err error) {
@@ -98,8 +101,8 @@ func (t *turn) completeSale(c *pos.BreakCase, r *pos.Remedy, by string) (done bo
 		return false, err
 	}
 	c.Difference = 0
-	r.State, r.Detail = pos.RemedyDone, "the payment is paid"
-	t.move(c, by, "remedied", ends(r.Kind), string(r.Kind)+": the payment is paid")
+	r.State, r.Detail = pos.RemedyDone, paidNow
+	t.move(c, by, "remedied", ends(r.Kind), r.Kind.Text().Both()+": "+paidNow)
 	return true, t.tx.PutRemedy(t.ctx, *r)
 }
 

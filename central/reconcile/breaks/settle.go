@@ -91,6 +91,11 @@ func (d *Desk) Settlements(ctx context.Context, date pos.Date) ([]pos.Settlement
 	return d.cfg.Store.Settlements(ctx, date, institutions)
 }
 
+// arrived says what came, for a case's history.
+func arrived(s *pos.Settlement) string {
+	return fmt.Sprintf("应到账 expected ¥%s, 实际到账 credited ¥%s", s.Expected(), s.Credit)
+}
+
 // credited brings the case of the net credit to what the settlement says.
 func (t *turn) credited(s *pos.Settlement, l *Leg) (pos.SettlementState, error) {
 	id := SettledID(s.Bank, s.Date)
@@ -111,10 +116,10 @@ func (t *turn) credited(s *pos.Settlement, l *Leg) (pos.SettlementState, error) 
 	}
 	c := g.keep(row)
 	if !found {
-		t.note(c, RuleActor, "opened", fmt.Sprintf("expected %s, credited %s", s.Expected(), s.Credit))
+		t.note(c, RuleActor, "opened", arrived(s))
 	}
 	if found && (c.Difference != missing || c.Ours != s.Expected()) {
-		t.note(c, RuleActor, "changed", fmt.Sprintf("expected %s, credited %s", s.Expected(), s.Credit))
+		t.note(c, RuleActor, "changed", arrived(s))
 		if err := g.dissolve(c); err != nil {
 			return "", err
 		}
@@ -122,9 +127,9 @@ func (t *turn) credited(s *pos.Settlement, l *Leg) (pos.SettlementState, error) 
 	c.Ours, c.Theirs, c.Difference, c.File = s.Expected(), s.Credit, missing, s.File
 	switch {
 	case c.Outstanding() == 0 && !c.State.Final():
-		t.move(c, RuleActor, "resolved", pos.BreakResolved, "the credit is right now")
+		t.move(c, RuleActor, "resolved", pos.BreakResolved, "到账已相符 the credit is right now")
 	case c.Outstanding() != 0:
-		t.reopen(c, "the credit differs")
+		t.reopen(c, "到账不符 the credit differs")
 	}
 	if !c.State.Final() {
 		if err := g.combine(c, l); err != nil {
