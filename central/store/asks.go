@@ -31,11 +31,14 @@ func (s reconcileStore) PutAsk(ctx context.Context, date pos.Date, by string, at
 	return a, err
 }
 
+// maxLacks bounds what is kept of why a date is not reconciled: some words of every institution.
+const maxLacks = 4000
+
 // AnswerAsk implements daily.Store.
 func (s reconcileStore) AnswerAsk(ctx context.Context, a daily.Ask) error {
 	return s.tx(ctx, func(t *Tx) error {
 		_, err := t.Exec(ctx, `UPDATE reconcile_asks SET due_ms = ?, tries = ?, lacks_zh = ?, lacks_en = ? WHERE date = ? AND number = ?`,
-			a.DueMS, a.Tries, detail(a.Lacks.ZH), detail(a.Lacks.EN), string(a.Date), a.Number)
+			a.DueMS, a.Tries, bounded(a.Lacks.ZH, maxLacks), bounded(a.Lacks.EN, maxLacks), string(a.Date), a.Number)
 		if err != nil {
 			return fmt.Errorf("answer who asked for %s: %w", a.Date, err)
 		}

@@ -127,7 +127,9 @@ func (t paymentTx) PutPayment(ctx context.Context, r payment.Record) error {
 // maxDetail bounds what is kept of an institution's or a network's words.
 const maxDetail = 300
 
-func detail(s string) string { return validText(s[:min(len(s), maxDetail)]) }
+func detail(s string) string { return bounded(s, maxDetail) }
+
+func bounded(s string, most int) string { return validText(s[:min(len(s), most)]) }
 
 func flag(b bool) int64 {
 	if b {

@@ -134,8 +134,7 @@ func (d *Desk) answer(ctx context.Context, a Ask) error {
 	a.Tries++
 	a.DueMS, a.Lacks = 0, run.lacks()
 	if err != nil {
-		e := pos.AsError(err)
-		a.Lacks = pos.Text{ZH: e.Text.ZH + ":" + err.Error(), EN: err.Error()}
+		a.Lacks = failed(err)
 		d.c.Log.ErrorContext(ctx, "reconcile", "date", a.Date, "asked_by", a.By, "try", a.Tries, "err", err)
 	} else {
 		d.c.Log.InfoContext(ctx, "reconciled", "date", a.Date, "asked_by", a.By, "ours", run.Ours, "theirs", run.Theirs,
@@ -147,12 +146,27 @@ func (d *Desk) answer(ctx context.Context, a Ask) error {
 	return d.c.Store.AnswerAsk(ctx, a)
 }
 
-// lacks says what has not come yet; nothing when all has.
+// failed says why a try failed: what the error tells a person to do, else the error itself.
+func failed(err error) pos.Text {
+	e := pos.AsError(err)
+	if e.Hint != e.Code.Hint() {
+		return e.Hint
+	}
+	return pos.Text{ZH: e.Text.ZH + ":" + err.Error(), EN: err.Error()}
+}
+
+// lacks says what has not come yet, or was refused and why; nothing when all has come.
 func (r *Run) lacks() pos.Text {
 	var zh, en []string
 	if len(r.Waiting) > 0 {
 		list := strings.Join(r.Waiting, " ")
 		zh, en = append(zh, "缺对账单:"+list), append(en, "no statement of "+list)
+	}
+	for i := range r.Verdicts {
+		if v := &r.Verdicts[i]; v.Kind == Refused && !v.InUse {
+			zh = append(zh, v.Institution+" "+v.file().ZH+"已拒收("+v.Reason.ZH+")")
+			en = append(en, v.Institution+"'s "+v.file().EN+" was refused ("+v.Reason.EN+")")
+		}
 	}
 	var banks []string
 	for _, s := range r.Settlements {

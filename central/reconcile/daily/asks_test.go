@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -116,6 +117,34 @@ func TestWhatLacksSomethingIsTriedAgain(t *testing.T) {
 	d.fails.killed = false
 	d.ask(today, "wang") // at once
 	d.when(today, "the answer", answered)
+}
+
+// TestARefusedStatementSaysWhy: where others can be used, and where none can, then of every institution.
+func TestARefusedStatementSaysWhy(t *testing.T) {
+	d := newDay(t, 0)
+	spoil := func(codes ...string) {
+		for _, code := range codes {
+			d.fault(code, api.Fault{Op: api.OpStatements, Kind: api.Damaged, Reason: api.DamageCut})
+		}
+	}
+	asked := func(what string) pos.Text {
+		d.ask(today, "wang")
+		return d.when(today, what, func(a daily.Ask) bool { return !a.Lacks.IsZero() }).Lacks
+	}
+	spoil(d.config.Institutions.Codes()...)
+	d.serve()
+	said := asked("none")
+	for _, code := range d.config.Institutions.Codes() {
+		if !strings.Contains(said.EN, code+" refused (has no trailer line") || !strings.Contains(said.ZH, code+" 已拒收(没有尾行") {
+			t.Errorf("%s: %s\n%s", code, said.EN, said.ZH)
+		}
+	}
+	spoil("ABC")
+	said = asked("one")
+	if said.EN != "no statement of ABC; ABC's statement was refused (has no trailer line (99…): it is cut off; ask for it again)" ||
+		!strings.HasPrefix(said.ZH, "缺对账单:ABC;ABC 对账单已拒收(没有尾行") {
+		t.Error(said)
+	}
 }
 
 // gate holds the next run back after it has begun.

@@ -178,7 +178,7 @@ func (d *Desk) Reconcile(ctx context.Context, date pos.Date) (Run, error) {
 		return run, err
 	}
 	if len(run.Waiting) == len(run.Verdicts) {
-		return run, pos.NewError(pos.ErrInstitution, fmt.Errorf("no statement of %s can be used: %s", date, reasons(run.Verdicts)))
+		return run, noStatement(&run)
 	}
 	ours, err := d.ours(ctx, &run)
 	if err != nil {
@@ -205,12 +205,17 @@ func (d *Desk) Reconcile(ctx context.Context, date pos.Date) (Run, error) {
 	return run, d.c.Store.SaveRun(ctx, run)
 }
 
-func reasons(list []Verdict) string {
-	var said []string
-	for _, v := range list {
-		said = append(said, v.Institution+" "+string(v.Kind)+" ("+v.Reason.EN+")")
+// noStatement says of every institution why there is nothing to compare with.
+func noStatement(run *Run) error {
+	var zh, en []string
+	for _, v := range run.Verdicts {
+		zh = append(zh, v.Institution+" "+v.Kind.Text().ZH+"("+v.Reason.ZH+")")
+		en = append(en, v.Institution+" "+v.Kind.Text().EN+" ("+v.Reason.EN+")")
 	}
-	return strings.Join(said, "; ")
+	why := strings.Join(en, "; ")
+	e := pos.NewError(pos.ErrInstitution, fmt.Errorf("no statement of %s can be used: %s", run.Date, why))
+	e.Hint = pos.Text{ZH: "没有可用的对账单:" + strings.Join(zh, ";"), EN: "No statement can be used: " + why}
+	return e
 }
 
 // complete reports that a folder holds a whole result: the summary is written last.

@@ -51,6 +51,14 @@ type Verdict struct {
 	report *statement.Report
 }
 
+// file names what the verdict is about.
+func (v *Verdict) file() pos.Text {
+	if v.Account {
+		return pos.Text{ZH: "结算账户对账单", EN: "settlement account"}
+	}
+	return pos.Text{ZH: "对账单", EN: "statement"}
+}
+
 // Text names the verdict for a person.
 func (k VerdictKind) Text() pos.Text {
 	switch k {
