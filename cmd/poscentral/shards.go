@@ -115,9 +115,9 @@ func (c *centre) segmentStore() (segment.Store, error) {
 	return segment.Open(address, "")
 }
 
-// share makes the queue of shards, when there are workers.
+// share makes the queue of shards, when there are workers, or segments lie elsewhere than in a folder.
 func (c *centre) share(ctx context.Context, l *link.Link) (err error) {
-	if len(c.settings.Reconcile.WorkerKeys) == 0 {
+	if len(c.settings.Reconcile.WorkerKeys) == 0 && !strings.Contains(c.settings.Reconcile.Segments, "://") {
 		return nil
 	}
 	c.shards, err = l.Shards(ctx, link.ShardsConfig{Lease: time.Duration(c.settings.Reconcile.Lease) * time.Second})

@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"runtime"
 	"strings"
@@ -17,6 +18,7 @@ import (
 	"dcpos/central/reconcile/segment"
 	"dcpos/internal/cli"
 	"dcpos/internal/secret"
+	"dcpos/pos"
 )
 
 type workerCmd struct {
@@ -81,6 +83,9 @@ func (w workerCmd) Run(ctx context.Context, out *cli.Streams) error {
 		return err
 	}
 	defer shards.Close()
+	if err := again(ctx, log, "segments are not reached", func() error { return segment.Probe(ctx, store) }); err != nil {
+		return nil //nolint:nilerr // ended while they were away
+	}
 	log.InfoContext(ctx, "worker is up", "key", public, "at_once", w.AtOnce)
 	tmp, err := os.MkdirTemp("", "poscentral-worker-*")
 	if err != nil {
@@ -90,19 +95,33 @@ func (w workerCmd) Run(ctx context.Context, out *cli.Streams) error {
 }
 
 // dial connects; while the centre is away it tries again.
-func (w workerCmd) dial(ctx context.Context, road link.WorkerRoad) (*link.Shards, error) {
+func (w workerCmd) dial(ctx context.Context, road link.WorkerRoad) (shards *link.Shards, err error) {
+	err = again(ctx, road.Log, "centre is not reached", func() (err error) {
+		shards, err = link.DialShards(ctx, road)
+		return err
+	})
+	return shards, err
+}
+
+// again tries until it succeeds or ctx ends. A worker takes no task before it can do it: one without the
+// right key for the segments would fail at everybody's.
+func again(ctx context.Context, log *slog.Logger, what string, try func() error) error {
 	const between = 5 * time.Second
 	for {
-		shards, err := link.DialShards(ctx, road)
+		err := try()
 		if err == nil {
-			return shards, nil
+			return nil
 		}
-		road.Log.WarnContext(ctx, "centre is not reached", "err", err)
+		said := []any{"err", err}
+		if e, ok := errors.AsType[*pos.Error](err); ok {
+			said = append(said, "hint", e.Hint.Both())
+		}
+		log.WarnContext(ctx, what, said...)
 		timer := time.NewTimer(between)
 		select {
 		case <-ctx.Done():
 			timer.Stop()
-			return nil, ctx.Err()
+			return ctx.Err()
 		case <-timer.C:
 		}
 	}

@@ -69,7 +69,8 @@ type killer struct {
 	r         *rand.Rand
 	span      time.Duration // the longest wait before a strike
 	worker    [workers]*drill.Program
-	killed    [workers]int // the centre, the first and the second worker
+	barred    drill.Program // a worker that the centre knows, with a wrong token for the segments
+	killed    [workers]int  // the centre, the first and the second worker
 	meanwhile int
 	came      int
 	tasks     [workers + 1]int // that each worker, and the centre, has done
@@ -86,11 +87,18 @@ func (k *killer) begin() {
 			Args: []string{"worker", "--key", k.key(i), "--url", "nats://" + k.shared.nats, "--segments", at, "--token-file", k.token, "--memory", "16777216", "--log", "debug"},
 		}
 	}
+	wrong := filepath.Join(k.dir, "wrong")
+	k.must(os.WriteFile(wrong, []byte("a token of another centre\n"), 0o600))
+	k.barred = drill.Program{
+		Name: "barred", Path: filepath.Join(k.bin, "poscentral"), Log: filepath.Join(k.dir, "barred.log"),
+		Args: []string{"worker", "--key", k.key(workers), "--url", "nats://" + k.shared.nats, "--segments", "http://" + k.shared.address + "/segments", "--token-file", wrong, "--log", "debug"},
+	}
 	k.start(&k.shared.Program)
 	k.start(k.worker[0])
 	k.start(k.worker[1])
+	k.start(&k.barred)
 	k.Cleanup(func() {
-		for _, p := range []*drill.Program{&k.shared.Program, k.worker[0], k.worker[1], k.worker[2]} {
+		for _, p := range []*drill.Program{&k.shared.Program, k.worker[0], k.worker[1], k.worker[2], &k.barred} {
 			if p.Running() {
 				_ = p.Kill()
 			}
@@ -101,11 +109,17 @@ func (k *killer) begin() {
 // helped reports that a worker has done a step.
 func (k *killer) helped() bool {
 	for _, p := range k.worker {
-		if log, err := os.ReadFile(p.Log); err == nil && strings.Contains(string(log), stepDone) {
+		if strings.Contains(k.log(p), stepDone) {
 			return true
 		}
 	}
 	return false
+}
+
+// log is what the program has said so far.
+func (k *killer) log(p *drill.Program) string {
+	b, _ := os.ReadFile(p.Log) // nothing yet
+	return string(b)
 }
 
 // stepDone is what a worker's log says of a step.
@@ -220,6 +234,11 @@ func (k *killer) end() {
 		res, err := http.DefaultClient.Do(r)
 		return err == nil && res.Body.Close() == nil && res.StatusCode == http.StatusOK
 	})
+	k.until("a worker without access is told so", func() bool { return strings.Contains(k.log(&k.barred), "refuses access") })
+	k.must(k.barred.Stop())
+	if strings.Contains(k.log(&k.barred), stepDone) || strings.Contains(k.log(&k.barred), "task is not done") {
+		k.Error("it has taken a task")
+	}
 	for i, p := range []*drill.Program{k.worker[0], k.worker[1], k.worker[2], &k.shared.Program} {
 		if p.Running() {
 			k.must(p.Stop())

@@ -95,7 +95,7 @@ func newWorld(t *testing.T) *world {
 	w.must(os.WriteFile(filepath.Join(w.dir, "password"), []byte(password+"\n"), 0o600))
 	w.single = w.centre("single", nil)
 	var keys []string
-	for i := range workers {
+	for i := range workers + 1 { // one more is without access to the segments
 		out, err := w.run(nil, "poscentral", "worker", "--key", w.key(i), "--new-key")
 		w.must(err)
 		keys = append(keys, strings.TrimSpace(out))

@@ -14,6 +14,8 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+
+	"dcpos/pos"
 )
 
 // Remote is a store behind HTTP: GET with Range, HEAD and PUT of BASE/NAME. That is what
@@ -123,7 +125,9 @@ func (r *Remote) once(ctx context.Context, method, name string, body func() (io.
 	}
 	answer, err = r.client.Do(request)
 	if err != nil {
-		return nil, true, fmt.Errorf("%s %s: %w", method, name, err)
+		return nil, true, unusable(fmt.Errorf("%s %s: %w", method, name, err), pos.Text{
+			ZH: "无法连接分段数据地址 " + request.URL.Host + ":请检查地址、网络与证书", EN: "The segments' address " + request.URL.Host + " is not reached: check it, the network and its certificate.",
+		})
 	}
 	for _, code := range want {
 		if answer.StatusCode == code {
@@ -134,9 +138,22 @@ func (r *Remote) once(ctx context.Context, method, name string, body func() (io.
 	if answer.StatusCode == http.StatusNotFound {
 		return nil, false, fmt.Errorf("%s %s: %w", method, name, fs.ErrNotExist)
 	}
+	err = fmt.Errorf("%s %s: the store answers %s", method, name, answer.Status)
+	if answer.StatusCode == http.StatusUnauthorized || answer.StatusCode == http.StatusForbidden {
+		return nil, false, unusable(err, pos.Text{
+			ZH: "分段数据存储拒绝访问 " + request.URL.Host + ":请检查令牌,或 AWS_ACCESS_KEY_ID、AWS_SECRET_ACCESS_KEY、AWS_REGION",
+			EN: "The store of segments " + request.URL.Host + " refuses access: check the token, or AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_REGION.",
+		})
+	}
 	const serverErrors = 500
-	return nil, answer.StatusCode >= serverErrors || answer.StatusCode == http.StatusTooManyRequests,
-		fmt.Errorf("%s %s: the store answers %s", method, name, answer.Status)
+	return nil, answer.StatusCode >= serverErrors || answer.StatusCode == http.StatusTooManyRequests, err
+}
+
+// unusable is an error of the store itself, with what to do.
+func unusable(err error, hint pos.Text) error {
+	e := pos.NewError(pos.ErrInternal, err)
+	e.Hint = hint
+	return e
 }
 
 // ReadAt implements Store.

@@ -20,6 +20,7 @@ import (
 	"pgregory.net/rapid"
 
 	"dcpos/central/reconcile/segment"
+	"dcpos/pos"
 )
 
 func nameFor(content string) string {
@@ -128,6 +129,16 @@ func TestEveryStore(t *testing.T) {
 	if err := stranger.Put(t.Context(), nameFor("x"), strings.NewReader("x"), 1); err == nil {
 		t.Error("a stranger has put an object")
 	}
+	thief, err := segment.NewS3(s3.URL+"/bucket", segment.S3Key{ID: "guess", Secret: "guess", Region: "eu-1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, s := range map[string]segment.Store{"http": stranger, "s3": thief} {
+		said := pos.AsError(segment.Probe(t.Context(), s))
+		if said == nil || !strings.Contains(said.Hint.EN, "refuses access: check the token") || !strings.Contains(said.Hint.ZH, "拒绝访问") {
+			t.Errorf("%s: a stranger is told %v", name, said)
+		}
+	}
 	if _, err := stranger.Size(t.Context(), nameFor("hello")); err == nil || errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a stranger was answered: %v", err)
 	}
@@ -136,6 +147,11 @@ func TestEveryStore(t *testing.T) {
 func keeps(t *testing.T, s segment.Store) {
 	t.Helper()
 	ctx := t.Context()
+	for range 2 {
+		if err := segment.Probe(ctx, s); err != nil {
+			t.Errorf("probe: %v", err)
+		}
+	}
 	const content = "hello, segments"
 	name := nameFor(content)
 	if _, err := s.Size(ctx, name); !errors.Is(err, fs.ErrNotExist) {

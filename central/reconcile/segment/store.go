@@ -1,6 +1,7 @@
 package segment
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -53,6 +54,18 @@ func ReadWhole(ctx context.Context, s Store, name string, most int64) ([]byte, e
 		return nil, fmt.Errorf("read %s: %w", name, ErrDamaged)
 	}
 	return b, nil
+}
+
+// Probe puts a small object into a store and reads it back, as a run would.
+func Probe(ctx context.Context, s Store) error {
+	content := []byte("dcpos probe\n")
+	sum := sha256.Sum256(content)
+	name := Name("probe", sum[:])
+	if err := s.Put(ctx, name, bytes.NewReader(content), int64(len(content))); err != nil {
+		return err
+	}
+	_, err := ReadWhole(ctx, s, name, int64(len(content)))
+	return err
 }
 
 // Folder is a store in a directory, on a disk of this machine or one that machines share.
