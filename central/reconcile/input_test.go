@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -99,6 +100,12 @@ func TestBadLinesAreNamedByLineColumnAndReason(t *testing.T) {
 		_, _, err := attempt(t, "bad.csv", body, nil)
 		if want := "bad.csv" + sep + c.want; err == nil || err.Error() != want {
 			t.Errorf("%s:\n got %v\nwant %s", c.name, err, want)
+		}
+		if c.name == "short" {
+			_, _, err := attempt(t, "bad.csv", strings.TrimSuffix(body[:strings.LastIndex(body, "b"+goodLine[1:])], "\n"), nil)
+			if want := "bad.csv: line 3: " + c.want + "; the file ends within this line: it is cut off"; err == nil || err.Error() != want {
+				t.Errorf("cut off:\n got %v\nwant %s", err, want)
+			}
 		}
 		// Compressed input is read in another way and says the same.
 		_, _, err = attempt(t, "bad.csv.gz", gz(t, body), nil)
@@ -198,8 +205,12 @@ func TestAFullDiskIsAVerdictAndLeavesNothing(t *testing.T) {
 	}, tuned)
 	err = roomless(out, err)
 	bad, ok := errors.AsType[*InputError](err)
-	if !ok || !strings.Contains(bad.Why.EN, "no room on the disk") || bad.Why.ZH == "" {
+	if !ok || bad.File != out || !strings.Contains(bad.Why.EN, "no room on this disk") || bad.Why.ZH == "" {
 		t.Errorf("%v", err)
+	}
+	full := &fs.PathError{Op: "write", Path: "/kept/data/.part-1", Err: syscall.ENOSPC}
+	if bad, ok = errors.AsType[*InputError](roomless(out, full)); !ok || bad.File != "/kept/data" {
+		t.Errorf("segments on another disk: %v", bad)
 	}
 	if left, _ := os.ReadDir(dir); len(left) != 2 {
 		t.Errorf("left behind: %v", left)

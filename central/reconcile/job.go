@@ -11,9 +11,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -64,9 +67,13 @@ func roomless(out string, err error) error {
 	if at < 0 {
 		return err
 	}
-	return &InputError{File: out, Why: pos.Text{
-		EN: "no room on the disk beside it for temporary files or results: free some, or allow more memory",
-		ZH: "其所在磁盘没有空间存放临时文件或结果:请清理磁盘或提高内存上限",
+	place := out
+	if e, ok := errors.AsType[*fs.PathError](err); ok && !strings.HasPrefix(e.Path, filepath.Dir(out)) {
+		place = filepath.Dir(e.Path) // segments may lie on another disk
+	}
+	return &InputError{File: place, Why: pos.Text{
+		EN: "no room on this disk for temporary files, segments or results: free some, or allow more memory",
+		ZH: "所在磁盘没有空间存放临时文件、分段或结果:请清理磁盘或提高内存上限",
 	}, Err: causes[at]}
 }
 

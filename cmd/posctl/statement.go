@@ -66,7 +66,7 @@ func reportText(r *statement.Report, lang string) string {
 	}
 	fmt.Fprintf(&b, in("手续费合计 ¥%s\n", "fees ¥%s\n"), pos.Money(r.Fee))
 	for _, c := range r.Controls {
-		fmt.Fprintf(&b, in("相符:%s %s = %d\n", "kept: %s %s = %d\n"), c.Part, c.Name, c.Want)
+		fmt.Fprintf(&b, in("相符:%s\n", "agrees: the %s\n"), c.Text().In(lang))
 	}
 	for _, s := range r.First {
 		number, says, _ := strings.Cut(strings.TrimSpace(s.String()), ": ")

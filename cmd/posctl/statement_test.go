@@ -26,8 +26,8 @@ func statementCLI(t *testing.T, lang string, args ...string) (code int, stdout, 
 
 func TestStatementCheckShowsWhatItUnderstood(t *testing.T) {
 	for lang, want := range map[string][]string{
-		"en": {"format icbc", "invention of the lab", "8  lines", "settlement date 20261121", "kept: trailer count = 8", "line 2: 00000000-"},
-		"zh": {"格式 icbc", "实验室虚构", "8  笔明细", "清算日期 20261121", "相符:trailer count = 8", "第 2 行:00000000-"},
+		"en": {"format icbc", "invention of the lab", "8  lines", "settlement date 20261121", "agrees: the trailer says count 8", "the trailer says success amount ¥1275116.41", "line 2: 00000000-"},
+		"zh": {"格式 icbc", "实验室虚构", "8  笔明细", "清算日期 20261121", "相符:尾行的笔数 8", "尾行的成功金额 ¥1275116.41", "第 2 行:00000000-"},
 	} {
 		code, stdout, stderr := statementCLI(t, lang, "check", examples+"icbc.txt", "--format", "icbc")
 		if code != 0 || stderr != "" {

@@ -81,6 +81,13 @@ type Held struct {
 	Want int64  `json:"value"`
 }
 
+// Text is the number with its name.
+func (h Held) Text() pos.Text {
+	c := control{h.Part, h.Name, h.Want}
+	name := c.named()
+	return pos.Text{ZH: name.ZH + " " + c.value(h.Want), EN: name.EN + " " + c.value(h.Want)}
+}
+
 // Example is one line as it was understood.
 type Example struct {
 	Line     int64     `json:"line"`

@@ -2,8 +2,10 @@ package statement
 
 import (
 	"bytes"
+	"fmt"
 	"hash/maphash"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -29,6 +31,23 @@ type statementFile struct {
 type control struct {
 	part, name string
 	want       int64
+}
+
+// named names the number for a person.
+func (c control) named() pos.Text {
+	zh := map[string]string{
+		"header": "首行", "trailer": "尾行", "count": "笔数", "success_count": "成功笔数", "refund_count": "退款笔数", "amount": "金额合计",
+		"success_amount": "成功金额", "refund_amount": "退款金额", "net_amount": "净额", "fee": "手续费",
+	}
+	return pos.Text{ZH: zh[c.part] + "的" + zh[c.name], EN: c.part + " says " + strings.ReplaceAll(c.name, "_", " ")}
+}
+
+// value is such a number: lines, or money.
+func (c control) value(n int64) string {
+	if strings.HasSuffix(c.name, "count") {
+		return strconv.FormatInt(n, 10)
+	}
+	return "¥" + pos.Money(n).String()
 }
 
 // controls are what details come to; refunds count positive.
@@ -155,8 +174,11 @@ func (s *statementFile) Verify() *Fault {
 			continue
 		}
 		if got != c.want {
-			return lineFault("the %s says %s %d, its lines come to %d: it is incomplete or altered; ask for it again",
-				"%s 声明 %s 为 %d,明细合计为 %d:文件不完整或被改动,请重新获取", c.part, c.name, c.want, got)
+			name, counted := c.named(), c.value(got)
+			return &Fault{Why: pos.Text{
+				EN: fmt.Sprintf("the %s %s, its lines come to %s: it is incomplete or altered; ask for it again", name.EN, c.value(c.want), counted),
+				ZH: fmt.Sprintf("%s为 %s,明细合计为 %s:文件不完整或被改动,请重新获取", name.ZH, c.value(c.want), counted),
+			}}
 		}
 	}
 	return nil

@@ -28,6 +28,7 @@ type InputError struct {
 	Err    error
 	// Checked says that the file was only looked at (Check): nothing was to be written.
 	Checked bool
+	aside   bool // it is a line's, and lines can be set aside
 }
 
 // Error is "FILE: line L, column N (NAME): why" in English.
@@ -38,14 +39,17 @@ func (e *InputError) Error() string {
 // Explain says in the user's language where the input is wrong and what to do.
 func (e *InputError) Explain(lang string) string {
 	aside := pos.Text{}
-	if e.Line > 1 {
+	if e.aside && e.Line > 1 {
 		aside = pos.Text{
 			ZH: "个别坏行可用 --reject-file 另存并继续。",
 			EN: "Single bad lines can be set aside with --reject-file. ",
 		}
 	}
 	next := pos.Text{ZH: "请更正后重试。" + aside.ZH + "没有写出任何结果。", EN: "Correct it and run again. " + aside.EN + "Nothing was written."}
-	if e.Checked {
+	switch {
+	case errors.Is(e.Err, fs.ErrNotExist), errors.Is(e.Err, fs.ErrPermission), errors.Is(e.Err, errDirectory):
+		next = pos.Text{ZH: "请检查文件名与权限。没有写出任何结果。", EN: "Check the file's name and permissions. Nothing was written."}
+	case e.Checked:
 		next = pos.Text{ZH: "此文件不能用于对账,请向机构重新获取。", EN: "It cannot be reconciled as it is: ask the institution for it again."}
 	}
 	if lang == "zh" {
@@ -110,7 +114,15 @@ func (e *InputError) cause() string {
 
 // At places a line's fault in a file.
 func (f *Fault) At(file string, line int64) *InputError {
-	return &InputError{File: file, Line: line, Number: f.Number, Column: f.Column, Why: f.Why}
+	return &InputError{File: file, Line: line, Number: f.Number, Column: f.Column, Why: f.Why, aside: true}
+}
+
+// atTheEnd is the fault of the last line of a file that ends without a line end.
+func (f *Fault) atTheEnd() *Fault {
+	cut := *f
+	cut.Why.EN += "; the file ends within this line: it is cut off"
+	cut.Why.ZH += ";文件在此行中断,不完整"
+	return &cut
 }
 
 func unreadable(file string, err error) *InputError {

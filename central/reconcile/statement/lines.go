@@ -171,7 +171,11 @@ func (l *Lines) line(row *Row) (at int64, text []byte, fault *Fault, ok bool) {
 		l.pass(end)
 	}
 	row.At = at
-	return at, data[begin:end], l.parser.Parse(data[begin:end], row), true
+	fault = l.parser.Parse(data[begin:end], row)
+	if fault != nil && l.next == end && end-begin <= MaxLine { // of a longer line a block holds the beginning only
+		fault = fault.atTheEnd()
+	}
+	return at, data[begin:end], fault, true
 }
 
 // pass steps over the separators of a line that ends at end.
