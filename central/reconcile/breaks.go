@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"dcpos/central/reconcile/spill"
+	"dcpos/central/reconcile/statement"
 	"dcpos/pos"
 )
 
@@ -119,7 +120,7 @@ func ReadBreaks(path string) iter.Seq2[Break, error] {
 	return func(yield func(Break, error) bool) {
 		file, err := os.Open(path)
 		if err != nil {
-			yield(Break{}, fmt.Errorf("read breaks: %w", err))
+			yield(Break{}, statement.Unreadable(path, err))
 			return
 		}
 		defer func() { _ = file.Close() }()
@@ -127,7 +128,7 @@ func ReadBreaks(path string) iter.Seq2[Break, error] {
 		for n := 1; scanner.Scan(); n++ {
 			if n == 1 {
 				if scanner.Text() != breaksHeader {
-					yield(Break{}, fmt.Errorf("read breaks: %s is not a breaks.csv", path))
+					yield(Break{}, &InputError{File: path, Line: 1, Why: pos.Text{EN: "is not a breaks.csv", ZH: "不是 breaks.csv"}})
 					return
 				}
 				continue

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"dcpos/central/reconcile/statement"
 	"dcpos/pos"
 )
 
@@ -22,7 +23,7 @@ func DrawPlan(path, lang string, all bool) (string, error) {
 	}
 	b, err := os.ReadFile(path)
 	if err != nil {
-		return "", fmt.Errorf("read plan: %w", err)
+		return "", statement.Unreadable(path, err)
 	}
 	var p plan
 	if err := json.Unmarshal(b, &p); err != nil {

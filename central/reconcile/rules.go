@@ -75,7 +75,7 @@ const (
 func ReadRules(path string) (*Rules, error) {
 	file, err := os.Open(path)
 	if err != nil {
-		return nil, fmt.Errorf("read rules: %w", err)
+		return nil, statement.Unreadable(path, err)
 	}
 	defer func() { _ = file.Close() }()
 	b, err := io.ReadAll(io.LimitReader(file, maxRulesBytes))

@@ -9,6 +9,7 @@ import (
 
 	"dcpos/central/reconcile"
 	"dcpos/central/reconcile/carry"
+	"dcpos/central/reconcile/statement"
 	"dcpos/internal/cli"
 	"dcpos/pos"
 )
@@ -35,6 +36,9 @@ Exit codes: 0 nothing for a person to look at, 1 something differs, is ambiguous
 
 // Run implements the command.
 func (c *ReconcileCarryCmd) Run(out *cli.Streams) error {
+	if err := settlementDate(c.Date); err != nil {
+		return cli.Exit(cli.Usage, err)
+	}
 	open, err := readOpen(c.Open)
 	if err != nil {
 		return cli.Exit(cli.Usage, err)
@@ -71,6 +75,15 @@ func (c *ReconcileCarryCmd) Run(out *cli.Streams) error {
 	return nil
 }
 
+func settlementDate(date string) error {
+	if _, err := pos.ParseDate(date); err != nil {
+		return &reconcile.InputError{Why: pos.Text{
+			ZH: fmt.Sprintf("清算日期 %q 不是日期(yyyy-MM-dd)", date), EN: fmt.Sprintf("settlement date %q is not a date (yyyy-MM-dd)", date),
+		}}
+	}
+	return nil
+}
+
 func readOpen(path string) ([]carry.Item, error) {
 	if path == "" {
 		return nil, nil
@@ -82,8 +95,12 @@ func readOpen(path string) ([]carry.Item, error) {
 		}.In(cli.Language()))
 	}
 	if err != nil {
-		return nil, err
+		return nil, statement.Unreadable(path, err)
 	}
 	defer func() { _ = f.Close() }()
-	return carry.ReadOpen(f)
+	items, err := carry.ReadOpen(f)
+	if err != nil {
+		return nil, &reconcile.InputError{File: path, Why: pos.Text{ZH: "不是前一日的 open.csv", EN: "is not the open.csv of the day before"}, Err: err}
+	}
+	return items, nil
 }

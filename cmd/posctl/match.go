@@ -40,7 +40,7 @@ func (c *ReconcileMatchCmd) Run(ctx context.Context, out *cli.Streams) error {
 	if err != nil {
 		return cli.Exit(cli.Usage, err)
 	}
-	if _, err := pos.ParseDate(c.Date); err != nil {
+	if err := settlementDate(c.Date); err != nil {
 		return cli.Exit(cli.Usage, err)
 	}
 	result, err := c.apply(ctx, rules)

@@ -22,6 +22,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"dcpos/central/reconcile/statement"
 	"dcpos/pos"
 )
 
@@ -90,7 +91,7 @@ func Read(path string) (*RuleSet, error) {
 	}
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, fmt.Errorf("read matching rules: %w", err)
+		return nil, statement.Unreadable(path, err)
 	}
 	defer func() { _ = f.Close() }()
 	b, err := io.ReadAll(io.LimitReader(f, maxDocument+1))

@@ -125,7 +125,12 @@ func (f *Fault) atTheEnd() *Fault {
 	return &cut
 }
 
-func unreadable(file string, err error) *InputError {
+// Unreadable is a file that cannot be opened or read.
+func Unreadable(file string, err error) *InputError {
+	// The cause repeats the path; the bare reason reads better.
+	if cause, ok := errors.AsType[*fs.PathError](err); ok {
+		err = cause.Err
+	}
 	return &InputError{File: file, Why: pos.Text{EN: "cannot be read", ZH: "无法读取"}, Err: err}
 }
 

@@ -63,11 +63,7 @@ func Open(src Source, opts Options) (*File, error) {
 	}
 	f := &File{Path: src.Path, block: opts.Block}
 	if f.file, err = os.Open(src.Path); err != nil {
-		// The cause repeats the path; the bare reason reads better.
-		if cause, ok := errors.AsType[*os.PathError](err); ok {
-			err = cause.Err
-		}
-		return nil, unreadable(src.Path, err)
+		return nil, Unreadable(src.Path, err)
 	}
 	if err := f.begin(format, opts); err != nil {
 		_ = f.Close()
@@ -79,20 +75,20 @@ func Open(src Source, opts Options) (*File, error) {
 func (f *File) begin(format Format, opts Options) error {
 	var err error
 	if f.stat, err = f.file.Stat(); err != nil {
-		return unreadable(f.Path, err)
+		return Unreadable(f.Path, err)
 	}
 	if f.stat.IsDir() {
-		return unreadable(f.Path, errDirectory)
+		return Unreadable(f.Path, errDirectory)
 	}
 	if f.stat.Mode().IsRegular() {
 		f.Size = f.stat.Size()
 	}
 	if err := f.unpack(opts); err != nil {
-		return unreadable(f.Path, err)
+		return Unreadable(f.Path, err)
 	}
 	head, skip, err := f.header()
 	if err != nil {
-		return unreadable(f.Path, err)
+		return Unreadable(f.Path, err)
 	}
 	f.start, f.from, f.to, f.head = skip, skip, f.Size, string(head[:min(len(head), MaxLine)])
 	if skip == 0 {
@@ -254,7 +250,7 @@ func (f *File) readAt(b []byte, at int64) error {
 	if errors.Is(err, io.EOF) {
 		return changed(f.Path)
 	}
-	return unreadable(f.Path, err)
+	return Unreadable(f.Path, err)
 }
 
 func (f *File) nextStream(buf *[]byte) (Block, bool, error) {
@@ -283,11 +279,11 @@ func (f *File) readStream(b []byte) ([]byte, error) {
 		f.ended = true
 		return b[:n], nil
 	case err != nil:
-		return nil, unreadable(f.Path, err)
+		return nil, Unreadable(f.Path, err)
 	}
 	data, err := f.finishStreamLine(b, n)
 	if err != nil {
-		return nil, unreadable(f.Path, err)
+		return nil, Unreadable(f.Path, err)
 	}
 	return data, nil
 }
@@ -329,7 +325,7 @@ func (f *File) Unchanged() error {
 	}
 	now, err := f.file.Stat()
 	if err != nil {
-		return unreadable(f.Path, err)
+		return Unreadable(f.Path, err)
 	}
 	if now.Size() != f.stat.Size() || !now.ModTime().Equal(f.stat.ModTime()) {
 		return changed(f.Path)

@@ -121,7 +121,7 @@ func (f *File) Line(w *Window, at int64, buf *[]byte) (number int64, text []byte
 		b := sized(buf, size)
 		n, err := w.ReadAt(b, from)
 		if err != nil && !errors.Is(err, io.EOF) {
-			return 0, nil, unreadable(f.Path, err)
+			return 0, nil, Unreadable(f.Path, err)
 		}
 		if int64(n) <= at-from {
 			return 0, nil, changed(f.Path)
