@@ -25,6 +25,9 @@ type branches struct {
 	all       bool     // too many wanderers: every line goes to the residual shards
 }
 
+// residualRule is what the residual shards' node says.
+const residualRule = "residual: ids found under more than one branch"
+
 // fieldSplits are the splits that look at a field.
 func (r *Rules) fieldSplits() []Split {
 	return slices.DeleteFunc(slices.Clone(r.Splits), func(s Split) bool { return s.By == SplitByIDHash })
@@ -167,7 +170,7 @@ const residualBits = 3
 // residue turns what the workers put aside into shards.
 func (r *run) residue() []leaf {
 	leaves := make([]leaf, 1<<residualBits)
-	root := planNode{Parent: 0, Rule: "residual: ids found under more than one branch", Outcome: outcomeSplit}
+	root := planNode{Parent: 0, Rule: residualRule, Outcome: outcomeSplit}
 	for i := range leaves {
 		l := &leaves[i]
 		l.prefix, l.depth = uint64(i), residualBits

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 
 	"dcpos/central/reconcile/statement"
@@ -67,14 +68,14 @@ func (d *drawing) head() {
 		"budget: memory %d bytes, a shard %d bytes, %d workers; spilled %d bytes\n"),
 		d.plan.Budget.MemoryBytes, d.plan.Budget.ShardBytes, d.plan.Budget.Workers, d.plan.SpilledBytes)
 	for _, in := range d.plan.Inputs {
-		fmt.Fprintf(&d.out, d.in("%s %s:预计 %d 行,实际 %d 行\n", "%s %s: expected %d lines, saw %d\n"), in.Side, in.File, in.Expected, in.Observed)
+		fmt.Fprintf(&d.out, d.in("%s %s:预计 %d 行,实际 %d 行文本\n", "%s %s: expected %d lines, saw %d lines of text\n"), d.side(in.Side), in.File, in.Expected, in.Observed)
 	}
 }
 
 func (d *drawing) node(id int, branch, below string) {
 	n := &d.plan.Tree[id]
 	fmt.Fprintf(&d.out, d.in("%s%s:预计 %d,实际 %d,%s(%s)\n", "%s%s: expected %d, saw %d, %s (%s)\n"),
-		branch, n.Rule, n.Expected, n.Observed, d.outcome(n.Outcome), d.in(n.WhyZH, n.Why))
+		branch, d.rule(n.Rule), n.Expected, n.Observed, d.outcome(n.Outcome), d.in(n.WhyZH, n.Why))
 	children := d.children[id]
 	if !d.all && len(children) > fewChildren && d.plain(children) {
 		d.together(children, below)
@@ -110,7 +111,45 @@ func (d *drawing) together(ids []int, below string) {
 		}
 	}
 	fmt.Fprintf(&d.out, d.in("%s└─ %d 个分片:%s … %s;共 %d 行,每片 %d 至 %d\n", "%s└─ %d shards: %s … %s; %d lines, %d to %d each\n"),
-		below, len(ids), d.plan.Tree[ids[0]].Rule, d.plan.Tree[ids[len(ids)-1]].Rule, rows, least, most)
+		below, len(ids), d.rule(d.plan.Tree[ids[0]].Rule), d.rule(d.plan.Tree[ids[len(ids)-1]].Rule), rows, least, most)
+}
+
+func (d *drawing) side(name string) string {
+	if name == sideName(ours) {
+		return d.in("我方", name)
+	}
+	return d.in("对方", name)
+}
+
+// Words of a node's rule, which plan.json holds in English.
+var (
+	hashPart = regexp.MustCompile(`^id_hash: part (\d+) of (\d+)$`)
+	hashBits = regexp.MustCompile(`^id_hash: first (\d+) bits = ([01]+)$`)
+	otherBin = regexp.MustCompile(`(^|, )any other (\w+)(?:, bin (\d+) of (\d+))?$`)
+)
+
+// rule says in the drawing's language what a node looks at; names of columns stay.
+func (d *drawing) rule(name string) string {
+	if d.lang != "zh" {
+		return name
+	}
+	switch name {
+	case "all lines":
+		return "全部明细"
+	case "id_hash: all":
+		return "流水号散列:全部"
+	case residualRule:
+		return "跨分支:在多个分支出现的流水号"
+	}
+	name = hashPart.ReplaceAllString(name, "流水号散列:第 $1/$2 份")
+	name = hashBits.ReplaceAllString(name, "流水号散列:前 $1 位 = $2")
+	if m := otherBin.FindStringSubmatch(name); m != nil {
+		name = strings.TrimSuffix(name, m[0]) + m[1] + "其他 " + m[2]
+		if m[3] != "" {
+			name += ",第 " + m[3] + "/" + m[4] + " 组"
+		}
+	}
+	return name
 }
 
 func (d *drawing) outcome(o string) string {

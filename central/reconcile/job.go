@@ -346,6 +346,7 @@ func (r *run) prepare(dir string) error {
 	r.tuning.size(r.job.Memory, expected, r.job.Rules)
 	r.plan = newPlan(r.job.Memory, r.tuning, int64(r.job.Rules.AmountToleranceFen))
 	r.plan.Expected = expected
+	r.plan.pinned = r.job.Rules.bits() > 0 && r.job.Rules.bits() == r.tuning.depth
 	r.progress.report, r.progress.total = r.job.Progress, 2*r.size
 	r.sortDir = dir
 	r.breaks = spill.NewSorter(dir, r.tuning.sort)

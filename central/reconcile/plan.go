@@ -84,9 +84,7 @@ func (t *tuning) size(memory, expected int64, rules *Rules) {
 		for expected > fewLines && t.depth < most && 1<<t.depth < leavesPerCore*t.workers {
 			t.depth++
 		}
-		for _, s := range rules.Splits {
-			t.depth = max(t.depth, s.Bits)
-		}
+		t.depth = max(t.depth, rules.bits())
 	}
 	if t.page == 0 {
 		t.page = spill.MinPage
@@ -152,7 +150,8 @@ type plan struct {
 	Steps           []planSteps `json:"steps,omitempty"` // of a run in parts
 	Tree            []planNode  `json:"tree"`
 
-	mu sync.Mutex
+	pinned bool // the rules say by how many bits of the hash the first shards are made
+	mu     sync.Mutex
 }
 
 const shardingReason = "shards are ranges of a keyed hash of txn_id: both sides of a pair always meet in one shard, " +
@@ -202,6 +201,9 @@ func (p *plan) root(depth int, leaves []leaf) {
 	why := pos.Text{EN: "everything fits one shard", ZH: "一个分片即可容纳"}
 	if depth > 0 {
 		why = whyf("expected rows need %d shards within the budget and for all workers", "按预计行数、预算与工作线程需要 %d 个分片", len(leaves))
+	}
+	if p.pinned {
+		why = whyf("the rules pin %d shards", "规则指定 %d 个分片", len(leaves))
 	}
 	p.add(planNode{
 		Parent: -1, Rule: "all lines", Expected: p.Expected, Observed: p.Observed,

@@ -44,6 +44,14 @@ func Tolerating(fen pos.Money) *Rules { return &Rules{Version: rulesVersion, Amo
 // its residual pass.
 func (r *Rules) ByFields() bool { return r != nil && len(r.fieldSplits()) > 0 }
 
+// bits is how many bits of the hash the rules pin; 0 is none.
+func (r *Rules) bits() (n int) {
+	for _, s := range r.Splits {
+		n = max(n, s.Bits)
+	}
+	return n
+}
+
 // Split is one level of the rule tree.
 type Split struct {
 	By     string   `yaml:"by"`

@@ -72,6 +72,29 @@ func TestTheRuleTreeIsEven(t *testing.T) {
 			!strings.Contains(text, "bank = ICBC, merchant_id = 886000000000") || !strings.Contains(text, "└─") {
 			t.Errorf("%v %v\n%s", err, err2, text)
 		}
+		for _, english := range []string{"all lines", "any other", "bin ", "part ", "first ", "residual", "ours "} {
+			if lang == "zh" && strings.Contains(all, english) {
+				t.Errorf("%q in Chinese:\n%.2000s", english, all)
+			}
+		}
+		for _, chinese := range []string{"全部明细", "其他 merchant_id,第 ", "流水号散列:第 ", "跨分支"} {
+			if lang == "zh" && !strings.Contains(all, chinese) {
+				t.Errorf("no %s:\n%.2000s", chinese, all)
+			}
+		}
+	}
+}
+
+func TestAPinnedNumberOfShardsSaysSo(t *testing.T) {
+	job, _ := planted(t, 3000)
+	job.Rules = &Rules{Version: 1, Splits: []Split{{By: SplitByIDHash, Bits: 3}}}
+	if _, err := Run(t.Context(), job); err != nil {
+		t.Fatal(err)
+	}
+	for lang, want := range map[string]string{"en": "split (the rules pin 8 shards)", "zh": "(规则指定 8 个分片)"} {
+		if text, err := DrawPlan(job.Out, lang, false); err != nil || !strings.Contains(text, want) {
+			t.Errorf("%v\n%s", err, text)
+		}
 	}
 }
 

@@ -39,7 +39,7 @@ type ReconcileCmd struct {
 
 	Memory         byteSize `default:"1GiB" placeholder:"SIZE" help:"Memory to stay within, 1GiB unless given, at least 8MiB; more input than that goes through temporary files beside DIR. 内存上限。"`
 	Workers        int      `placeholder:"N" help:"Workers; one per core by default. 并行数。"`
-	Rules          string   `placeholder:"FILE" help:"Versioned rules (YAML): amount_tolerance_fen, splits. 对账规则。"`
+	Rules          string   `placeholder:"FILE" help:"Versioned rules (YAML): amount_tolerance_fen, shard_rows, splits; docs/PROTOCOL.md §7 shows one. 对账规则。"`
 	SettlementDate string   `placeholder:"D" help:"Only lines of this settlement date (yyyy-MM-dd); the date of ts in Shanghai where there is no settlement_date. 清算日期。"`
 	RejectFile     string   `placeholder:"F" help:"Set bad lines aside in F (one JSON object a line) and go on, instead of stopping at the first one. 坏行文件。"`
 	Segments       string   `type:"path" placeholder:"DIR" help:"Keep in DIR what is done, in parts: what prepare or an earlier run has done with these inputs is not done again, a changed file redoes what it touches, a killed run goes on. 增量对账目录。"`
