@@ -165,8 +165,8 @@ func (x *site) sound() {
 			if r.State.Live() {
 				live++
 			}
-			if payment, err := pos.ParsePaymentID(c.Txn); err == nil && r.State == pos.RemedyExecuting &&
-				x.wallets.done[breaks.RefundID(r.ID, payment)] == pos.RefundRefunded {
+			if id, err := pos.ParsePaymentID(c.Txn); err == nil && r.State == pos.RemedyExecuting &&
+				x.wallets.done[breaks.RefundID(r.ID, id)] == pos.RefundRefunded {
 				held[account] -= r.Amount // given back, and not written down yet
 			}
 		}

@@ -83,8 +83,8 @@ func (w workerCmd) Run(ctx context.Context, out *cli.Streams) error {
 		return err
 	}
 	defer shards.Close()
-	if err := again(ctx, log, "segments are not reached", func() error { return segment.Probe(ctx, store) }); err != nil {
-		return nil //nolint:nilerr // ended while they were away
+	if err := again(ctx, log, "segments", func() error { return segment.Probe(ctx, store) }); err != nil {
+		return nil // ended while they were away
 	}
 	log.InfoContext(ctx, "worker is up", "key", public, "at_once", w.AtOnce)
 	tmp, err := os.MkdirTemp("", "poscentral-worker-*")
@@ -96,7 +96,7 @@ func (w workerCmd) Run(ctx context.Context, out *cli.Streams) error {
 
 // dial connects; while the centre is away it tries again.
 func (w workerCmd) dial(ctx context.Context, road link.WorkerRoad) (shards *link.Shards, err error) {
-	err = again(ctx, road.Log, "centre is not reached", func() (err error) {
+	err = again(ctx, road.Log, "centre", func() (err error) {
 		shards, err = link.DialShards(ctx, road)
 		return err
 	})
@@ -112,11 +112,11 @@ func again(ctx context.Context, log *slog.Logger, what string, try func() error)
 		if err == nil {
 			return nil
 		}
-		said := []any{"err", err}
+		said := []any{"what", what, "err", err}
 		if e, ok := errors.AsType[*pos.Error](err); ok {
 			said = append(said, "hint", e.Hint.Both())
 		}
-		log.WarnContext(ctx, what, said...)
+		log.WarnContext(ctx, "not reached yet", said...)
 		timer := time.NewTimer(between)
 		select {
 		case <-ctx.Done():
