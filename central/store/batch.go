@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"sync"
 )
@@ -14,6 +15,8 @@ type batch[J any] struct {
 	// work does the jobs in one transaction and sets their errors. Its own error ends the
 	// transaction: then each job is done alone.
 	work func(ctx context.Context, t *Tx, jobs []*job[J]) error
+	// locks says that work locks what it reads, and needs no serializable transaction.
+	locks bool
 
 	mu      sync.Mutex
 	waiting []*job[J]
@@ -75,16 +78,24 @@ func (b *batch[J]) run(s *Store) {
 func (b *batch[J]) together(s *Store, part []*job[J]) {
 	if len(part) > 1 {
 		ctx := context.Background()
-		if s.tx(ctx, func(t *Tx) error { return b.work(ctx, t, part) }) == nil {
+		if b.tx(ctx, s, part) == nil {
 			return
 		}
 	}
 	for _, j := range part {
-		err := s.tx(j.ctx, func(t *Tx) error { return b.work(j.ctx, t, []*job[J]{j}) })
+		err := b.tx(j.ctx, s, []*job[J]{j})
 		if err != nil && !errors.Is(err, errAlone) {
 			j.err = err
 		}
 	}
+}
+
+func (b *batch[J]) tx(ctx context.Context, s *Store, jobs []*job[J]) error {
+	level := sql.LevelSerializable
+	if b.locks {
+		level = sql.LevelReadCommitted
+	}
+	return s.txAt(ctx, level, func(t *Tx) error { return b.work(ctx, t, jobs) })
 }
 
 // errAlone ends a shared transaction that holds the changes of a write that failed.

@@ -17,28 +17,62 @@ type change struct {
 	fn       func(register.Sheet) (*register.Record, error)
 }
 
-// changes is the work of a batch of changes: everything that they may ask is read first,
-// what they leave is written last, each in few statements, however many there are.
-func changes(ctx context.Context, t *Tx, jobs []*job[change]) error {
-	of := map[string][]*job[change]{}
-	for _, j := range jobs {
-		of[j.what.campaign] = append(of[j.what.campaign], j)
+// lanes is how many batches of registrations PostgreSQL has under way at once: while one waits for
+// the disk or for this process, it works for another. SQLite has one writer, and one lane.
+const lanes = 2
+
+// laneOf is where all changes of the registration go, from whatever centre.
+func (s *Store) laneOf(ref [32]byte) int {
+	if s.engine == SQLite {
+		return 0
 	}
-	for _, campaign := range slices.Sorted(maps.Keys(of)) {
-		l, err := t.sheets(ctx, campaign, of[campaign])
-		if err != nil {
-			return err
-		}
-		for _, j := range of[campaign] {
-			if j.err = j.ctx.Err(); j.err == nil {
-				j.err = l.change(j.what)
-			}
-		}
-		if err := t.putRegistrations(ctx, l.changed()); err != nil {
-			return err
-		}
+	return int(ref[31]) % lanes
+}
+
+// lock lets nobody else change the registrations of a lane until the transaction ends, so that
+// what it reads of them holds. Persons and phones of other lanes are the unique indexes' matter.
+func (t *Tx) lock(ctx context.Context, lane int) error {
+	if t.store.engine == SQLite {
+		return nil // the one writer
+	}
+	var got int
+	if err := t.QueryRow(ctx, `SELECT lane FROM registration_lanes WHERE lane = ? FOR UPDATE`, lane).Scan(&got); err != nil {
+		return fmt.Errorf("lock registrations: %w", err)
 	}
 	return nil
+}
+
+// changesOf is the work of a lane's batch of changes: everything that they may ask is read first,
+// what they leave is written last, each in few statements, however many there are.
+func changesOf(lane int) func(ctx context.Context, t *Tx, jobs []*job[change]) error {
+	return func(ctx context.Context, t *Tx, jobs []*job[change]) error {
+		if err := t.lock(ctx, lane); err != nil {
+			return err
+		}
+		of := map[string][]*job[change]{}
+		for _, j := range jobs {
+			of[j.what.campaign] = append(of[j.what.campaign], j)
+		}
+		for _, campaign := range slices.Sorted(maps.Keys(of)) {
+			if err := t.changes(ctx, campaign, of[campaign]); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+func (t *Tx) changes(ctx context.Context, campaign string, jobs []*job[change]) error {
+	l, err := t.sheets(ctx, campaign, jobs)
+	if err != nil {
+		return err
+	}
+	for _, j := range jobs {
+		if j.err = j.ctx.Err(); j.err == nil {
+			j.err = l.change(j.what)
+		}
+	}
+	return t.putRegistrations(ctx, l.changed())
 }
 
 // sheets is what changes of one campaign see: the database, and those before them.
@@ -81,7 +115,7 @@ func (t *Tx) sheets(ctx context.Context, campaign string, jobs []*job[change]) (
 	}
 	refs := make([][]byte, len(jobs))
 	for i, j := range jobs {
-		refs[i] = j.what.ref[:]
+		refs[i] = j.what.ref[:prefix]
 	}
 	from, args := t.registrationsOf(campaign, refs)
 	rows, err := t.Query(ctx, `SELECT `+registrationColumns+`, `+takenColumns+` FROM `+from, args...)
@@ -101,20 +135,20 @@ func (t *Tx) sheets(ctx context.Context, campaign string, jobs []*job[change]) (
 }
 
 // takenColumns tell of a registration r that is no entry whether its person and its phone have one.
-// A subquery with a limit is asked row by row: PostgreSQL would rather read all entries once. No index knows
-// the campaign with an empty text behind it: of an empty table it takes any that has the campaign, and walks all of it.
-const takenColumns = `confirmed_ms = 0 AND (SELECT 1 FROM registrations p WHERE p.person = r.person AND p.campaign || '' = r.campaign AND p.confirmed_ms > 0 LIMIT 1)
-		IS NOT NULL,
-	confirmed_ms = 0 AND (SELECT 1 FROM registrations p WHERE p.phone = r.phone AND p.campaign || '' = r.campaign AND p.confirmed_ms > 0 LIMIT 1)
-		IS NOT NULL`
+// A subquery with a limit is asked row by row: PostgreSQL would rather read all entries once.
+const takenColumns = `confirmed_ms = 0 AND
+	(SELECT 1 FROM registrations p WHERE substr(p.person, 1, 16) = substr(r.person, 1, 16) AND p.confirmed_ms > 0 LIMIT 1) IS NOT NULL,
+	confirmed_ms = 0 AND
+	(SELECT 1 FROM registrations p WHERE substr(p.phone, 1, 16) = substr(r.phone, 1, 16) AND p.confirmed_ms > 0 LIMIT 1) IS NOT NULL`
 
-// registrationsOf are those of the refs, as r. PostgreSQL is sent an array, one statement however
+// registrationsOf are those whose refs begin so, as r. PostgreSQL is sent an array, one statement however
 // many they are; the limit makes it look each up by itself, whatever it thinks of the table's size.
 func (t *Tx) registrationsOf(campaign string, refs [][]byte) (from string, args []any) {
 	if t.store.engine == Postgres {
-		return `unnest(?::bytea[]) AS k (hash), LATERAL (SELECT * FROM registrations WHERE ref = k.hash AND campaign = ? LIMIT 1) r`, []any{refs, campaign}
+		return `unnest(?::bytea[]) AS k (begins), LATERAL (SELECT * FROM registrations WHERE substr(ref, 1, 16) = k.begins AND campaign = ? LIMIT 1) r`,
+			[]any{refs, campaign}
 	}
-	return `registrations r WHERE campaign = ? AND ref IN ` + listOf(len(refs)), append([]any{campaign}, padded(refs)...)
+	return `registrations r WHERE campaign = ? AND substr(ref, 1, 16) IN ` + listOf(len(refs)), append([]any{campaign}, padded(refs)...)
 }
 
 // putRegistrations writes records of different refs; a second entry of a person or phone is an error.
@@ -122,7 +156,7 @@ func (t *Tx) putRegistrations(ctx context.Context, all []register.Record) error 
 	for len(all) > 0 {
 		n, from, args := t.registrationRows(all)
 		_, err := t.Exec(ctx, `INSERT INTO registrations (`+registrationColumns+`) `+from+`
-			ON CONFLICT (ref, campaign) DO UPDATE SET institution = excluded.institution, stratum = excluded.stratum, place = excluded.place,
+			ON CONFLICT (substr(ref, 1, 16)) DO UPDATE SET institution = excluded.institution, stratum = excluded.stratum, place = excluded.place,
 				last_fix = excluded.last_fix, fix_ms = excluded.fix_ms, score = excluded.score, doubts = excluded.doubts,
 				sealed = excluded.sealed, code = excluded.code, code_until_ms = excluded.code_until_ms, sent_ms = excluded.sent_ms,
 				sends = excluded.sends, tries = excluded.tries, confirmed_ms = excluded.confirmed_ms, placed_ms = excluded.placed_ms,

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 
-	"dcpos/central/campaign/draw"
 	"dcpos/central/campaign/register"
 )
 
@@ -27,18 +26,28 @@ func (s registrationStore) Read(ctx context.Context, fn func(tx register.Tx) err
 
 // Change implements register.Store. Changes that come at once share reads, writes and a commit.
 func (s registrationStore) Change(ctx context.Context, campaign string, ref [32]byte, fn func(register.Sheet) (*register.Record, error)) error {
-	return s.entrants.do(ctx, s.Store, change{campaign, ref, fn})
+	return s.entrants[s.laneOf(ref)].do(ctx, s.Store, change{campaign, ref, fn})
 }
 
 // Record implements register.Store.
 func (s registrationStore) Record(ctx context.Context, campaign string, ref [32]byte) (register.Record, bool, error) {
-	return s.record(ctx, `ref = ? AND campaign = ?`, ref[:], campaign)
+	return s.record(ctx, byRef, ref[:prefix], ref[:], campaign)
 }
 
 // ByQuery implements register.Store.
 func (s registrationStore) ByQuery(ctx context.Context, campaign string, query [32]byte) (register.Record, bool, error) {
-	return s.record(ctx, `query = ? AND campaign || '' = ? AND confirmed_ms > 0`, query[:], campaign)
+	return s.record(ctx, byQuery, query[:prefix], query[:], campaign)
 }
+
+// prefix is how many bytes of a hash registrations are found by; of two entrants no two hashes
+// begin with the same, because they hang on keys that nobody has, and differ from campaign to campaign.
+const prefix = 16
+
+// What finds a record: a hash's prefix, the hash, and the campaign.
+const (
+	byRef   = `substr(ref, 1, 16) = ? AND ref = ? AND campaign = ?`
+	byQuery = `substr(query, 1, 16) = ? AND query = ? AND campaign = ? AND confirmed_ms > 0`
+)
 
 func (s registrationStore) record(ctx context.Context, where string, args ...any) (register.Record, bool, error) {
 	row, err := s.lookUp(ctx, selectRegistrations+where, args...)
@@ -82,8 +91,13 @@ func (t registrationTx) FrozenMS(ctx context.Context, campaign string) (ms int64
 	return ms, err
 }
 
-// PutFrozen implements register.Tx.
+// PutFrozen implements register.Tx. Changes that found the list open have been committed before.
 func (t registrationTx) PutFrozen(ctx context.Context, campaign string, ms int64) error {
+	for lane := range lanes {
+		if err := t.lock(ctx, lane); err != nil {
+			return err
+		}
+	}
 	_, err := t.Exec(ctx, `INSERT INTO registration_ends (campaign, frozen_ms) VALUES (?, ?)`, campaign, ms)
 	return err
 }
@@ -92,11 +106,6 @@ const registrationColumns = `campaign, ref, person, phone, institution, stratum,
 	code, code_until_ms, sent_ms, sends, tries, created_ms, confirmed_ms, placed_ms, salt, ticket, query`
 
 const selectRegistrations = `SELECT ` + registrationColumns + ` FROM registrations WHERE `
-
-// ByTicket implements register.Tx.
-func (t registrationTx) ByTicket(ctx context.Context, campaign string, ticket draw.Ticket) (register.Record, bool, error) {
-	return oneRegistration(t.QueryRow(ctx, selectRegistrations+`ticket = ? AND campaign || '' = ? AND confirmed_ms > 0`, ticket[:], campaign))
-}
 
 func oneRegistration(row *sql.Row) (r register.Record, found bool, err error) {
 	r, err = scanRegistration(row)
@@ -135,21 +144,4 @@ func blob(b []byte) []byte {
 		return []byte{}
 	}
 	return b
-}
-
-// List implements register.Tx.
-func (t registrationTx) List(ctx context.Context, campaign string, after *draw.Ticket, limit int) ([]register.Listed, error) {
-	query := `SELECT ticket, stratum, institution, place FROM registrations WHERE campaign = ? AND confirmed_ms > 0`
-	args := []any{campaign}
-	if after != nil {
-		query += ` AND ticket > ?`
-		args = append(args, after[:])
-	}
-	rows, err := t.Query(ctx, query+` ORDER BY ticket LIMIT ?`, append(args, limit)...)
-	return list(rows, err, "entries", func(row interface{ Scan(...any) error }) (l register.Listed, err error) {
-		var ticket []byte
-		err = row.Scan(&ticket, &l.Stratum, &l.Institution, &l.Place)
-		copy(l.Ticket[:], ticket)
-		return l, err
-	})
 }

@@ -40,7 +40,7 @@ type Store struct {
 	broken atomic.Pointer[error]
 	intake int // the part of accounts that the taking in of journals moves
 
-	entrants batch[change]            // of registrations
+	entrants [lanes]batch[change]     // of registrations
 	answers  batch[func(t *Tx) error] // what tills ask, and what institutions answer
 
 	mu      sync.Mutex
@@ -52,7 +52,10 @@ type Store struct {
 // the data, and applies the migrations that it lacks.
 func Open(ctx context.Context, cfg Config) (*Store, error) {
 	s := &Store{url: cfg.URL, log: cfg.Log, now: cfg.Now, stmts: make(map[string]*sql.Stmt), lookUps: make(map[string]*sql.Stmt)}
-	s.entrants.work, s.answers.work = changes, writes
+	s.answers.work = writes
+	for lane := range s.entrants {
+		s.entrants[lane] = batch[change]{work: changesOf(lane), locks: true}
+	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
@@ -128,12 +131,18 @@ const attempts = 30
 // writer (BEGIN IMMEDIATE), PostgreSQL runs SERIALIZABLE; fn is run again when it lost
 // a race, so it must have no effect but through t.
 func (s *Store) tx(ctx context.Context, fn func(t *Tx) error) error {
+	return s.txAt(ctx, sql.LevelSerializable, fn)
+}
+
+// txAt is tx at another level of isolation on PostgreSQL, for an fn that begins by locking what
+// it reads: each statement sees what was committed before it.
+func (s *Store) txAt(ctx context.Context, level sql.IsolationLevel, fn func(t *Tx) error) error {
 	var err error
 	for try := range attempts {
 		if broken := s.broken.Load(); broken != nil {
 			return pos.NewError(pos.ErrStorage, *broken)
 		}
-		if err = s.once(ctx, fn); err == nil {
+		if err = s.once(ctx, level, fn); err == nil {
 			return nil
 		}
 		if fatal(err) {
@@ -161,10 +170,10 @@ func pause(ctx context.Context, try int) error {
 	}
 }
 
-func (s *Store) once(ctx context.Context, fn func(t *Tx) error) error {
+func (s *Store) once(ctx context.Context, level sql.IsolationLevel, fn func(t *Tx) error) error {
 	options := &sql.TxOptions{}
 	if s.engine == Postgres {
-		options.Isolation = sql.LevelSerializable
+		options.Isolation = level
 	}
 	tx, err := s.write.BeginTx(ctx, options)
 	if err != nil {

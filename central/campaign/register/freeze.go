@@ -33,6 +33,9 @@ func (d *Desk) Freeze(ctx context.Context, w io.Writer, by string) error {
 	if err != nil {
 		return fmt.Errorf("freeze: %w", err)
 	}
+	if err := d.cfg.Store.PutList(ctx, d.rules.Name); err != nil {
+		return fmt.Errorf("freeze: %w", err)
+	}
 	return draw.WriteList(w, d.list(ctx))
 }
 

@@ -63,6 +63,8 @@ type Store interface {
 	Record(ctx context.Context, campaign string, ref [32]byte) (Record, bool, error)
 	// ByQuery finds an entry by the hash of its query code.
 	ByQuery(ctx context.Context, campaign string, query [32]byte) (Record, bool, error)
+	// PutList keeps a frozen campaign's entries in order of ticket, where they are not kept yet.
+	PutList(ctx context.Context, campaign string) error
 }
 
 // Tx is one transaction.
@@ -76,8 +78,9 @@ type Tx interface {
 	FrozenMS(ctx context.Context, campaign string) (int64, error)
 	PutFrozen(ctx context.Context, campaign string, ms int64) error
 
+	// ByTicket finds an entry of a list that was kept.
 	ByTicket(ctx context.Context, campaign string, ticket draw.Ticket) (Record, bool, error)
-	// List pages through the confirmed records in order of ticket; after nil is the beginning.
+	// List pages through a list that was kept, in order of ticket; after nil is the beginning.
 	List(ctx context.Context, campaign string, after *draw.Ticket, limit int) ([]Listed, error)
 	// Audit remembers who did what.
 	Audit(ctx context.Context, actor, action, subject, detail string) error
