@@ -3,6 +3,7 @@ package draw
 import (
 	"bytes"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -94,24 +95,32 @@ func treeHash(hashes [][32]byte) [32]byte {
 	return nodeHash(treeHash(hashes[:k]), treeHash(hashes[k:]))
 }
 
-// names turns the names of the terms into small numbers.
-type names struct {
-	strata       map[string]uint8
-	institutions map[string]uint8
-}
+// names turns the names of the terms into small numbers. They are few: to walk over them takes
+// less than to hash one.
+type names struct{ strata, institutions []string }
 
 func namesOf(t Terms) names {
-	n := names{map[string]uint8{}, map[string]uint8{}}
-	for i, s := range t.Strata {
-		n.strata[s.Name] = uint8(i) //nolint:gosec // at most 64
+	var n names
+	for _, s := range t.Strata {
+		n.strata = append(n.strata, s.Name)
 	}
 	if len(t.Strata) == 0 {
-		n.strata[""] = 0
+		n.strata = []string{""}
 	}
-	for i, s := range t.Institutions {
-		n.institutions[s.Code] = uint8(i) //nolint:gosec // checked in namesFit
+	for _, i := range t.Institutions {
+		n.institutions = append(n.institutions, i.Code)
 	}
 	return n
+}
+
+// number is the name's place in the list of at most 256.
+func number(list []string, name []byte) (n uint8, ok bool) {
+	for i, s := range list {
+		if s == string(name) {
+			return uint8(i), true //nolint:gosec // scan has counted them
+		}
+	}
+	return 0, false
 }
 
 var (
@@ -137,34 +146,32 @@ func (n names) parseLine(line []byte) (ticket Ticket, stratum, institution uint8
 	if comma < 0 {
 		return ticket, 0, 0, errInstitution
 	}
-	stratum, ok := n.strata[string(rest[:comma])]
+	stratum, ok := number(n.strata, rest[:comma])
 	if !ok {
 		return ticket, 0, 0, errStratum
 	}
-	if institution, ok = n.institutions[string(rest[comma+1:])]; !ok {
+	if institution, ok = number(n.institutions, rest[comma+1:]); !ok {
 		return ticket, 0, 0, errInstitution
 	}
 	return ticket, stratum, institution, nil
 }
 
-// parseHex is hex.Decode for lower case only: upper case would be a second spelling.
+// parseHex is hex.Decode for lower case only: upper case would be a second spelling. Eight digits
+// are worked on at once, a byte of a word each; what comes out must be spelled as it came in.
 func parseHex(into *Ticket, digits []byte) bool {
-	var bad byte
-	for i := range into {
-		high, low := digitValues[digits[2*i]], digitValues[digits[2*i+1]]
-		bad |= high | low
-		into[i] = high<<4 | low
+	var bad uint64
+	for i := range len(into) / 4 {
+		text := binary.LittleEndian.Uint64(digits[8*i:])
+		letters := text >> 6 & ones
+		value := (text&(0xf*ones) + 9*letters) & (0xf * ones)
+		above9 := (value + 6*ones) >> 4 & ones
+		bad |= text ^ (value + '0'*ones + above9*('a'-'0'-10))
+		pairs := (value<<4 | value>>8) & 0x00ff_00ff_00ff_00ff
+		pairs = (pairs | pairs>>8) & 0x0000_ffff_0000_ffff
+		binary.LittleEndian.PutUint32(into[4*i:], uint32(pairs|pairs>>16)) //nolint:gosec // the lower half
 	}
-	return bad < 0x80
+	return bad == 0
 }
 
-// digitValues is what each byte is worth as a digit, 80h for none.
-var digitValues = func() (table [256]byte) {
-	for i := range table {
-		table[i] = 0x80
-	}
-	for i, c := range []byte("0123456789abcdef") {
-		table[c] = byte(i)
-	}
-	return table
-}()
+// ones is a one in each byte of a word.
+const ones = 0x0101_0101_0101_0101
