@@ -495,6 +495,7 @@ func TestWhatIsKeptNamesNobody(t *testing.T) {
 	r := request(1)
 	e := s.enter(t, r)
 	ticket := e.Receipt.Entry.Ticket
+	s.list(t)
 	people, err := s.Reveal(t.Context(), []draw.Ticket{{1}, ticket}, "operator") // one is not in the registration
 	if p := people[ticket]; err != nil || len(people) != 1 || p.Phone != r.Phone || p.Name != r.Name || p.Identity.Number != r.Number {
 		t.Errorf("revealed %+v, %v", people, err)

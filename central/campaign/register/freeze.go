@@ -87,7 +87,7 @@ func (d *Desk) Destroy(ctx context.Context, by string) error {
 	return nil
 }
 
-// Reveal reads the personal data behind tickets, for the offers to winners; each is audited.
+// Reveal reads the personal data behind tickets of the frozen list, for the offers to winners; each is audited.
 // Who is not in the registration, or cannot be read, is left out. It fails once the key is
 // destroyed.
 func (d *Desk) Reveal(ctx context.Context, tickets []draw.Ticket, by string) (map[draw.Ticket]Personal, error) {
