@@ -124,9 +124,10 @@ func lostByACut(ctx context.Context, till *drill.Till, book *drill.Notebook, w *
 	}
 	till.Env = nil
 	if err := till.Restart(ctx); err != nil {
-		return []string{err.Error()}, nil // a till that cannot start has lost everything
+		book.Find("the till does not start: it has lost everything: %v", err)
+	} else {
+		till.Recall(ctx, book, book.All())
 	}
-	till.Recall(ctx, book, book.All())
 	return book.Findings(), nil
 }
 
