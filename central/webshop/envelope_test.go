@@ -102,7 +102,7 @@ func TestARefundAfterTheEnvelopeIsOver(t *testing.T) {
 		t.Errorf("refund again is %+v, %v", again, err)
 	}
 	h.until("refund's webhook", func() bool { return h.heard()["refund.refunded"] == 1 })
-	if e := h.last(); e.Refund != r.ID || e.Own != 50_00 || e.Envelope != 30_00 || e.Recalled != 30_00 {
+	if e := h.one("refund.refunded"); e.Refund != r.ID || e.Own != 50_00 || e.Envelope != 30_00 || e.Recalled != 30_00 {
 		t.Errorf("the webhook says %+v", e)
 	}
 	if m := h.balances(); m["fund:P"] != -30_00 || m["owed:ICBC"] != -170_00 {

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -117,11 +118,14 @@ func (h *house) heard() map[string]int {
 	return m
 }
 
-// last is what was heard last.
-func (h *house) last() shop.Event {
+// one is what was heard of a kind, the first of it: webhooks come in any order.
+func (h *house) one(kind string) shop.Event {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.events[len(h.events)-1]
+	if i := slices.IndexFunc(h.events, func(e shop.Event) bool { return e.Kind == kind }); i >= 0 {
+		return h.events[i]
+	}
+	return shop.Event{}
 }
 
 // open starts a centre over the database, as a process does that starts.

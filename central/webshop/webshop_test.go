@@ -67,7 +67,7 @@ func TestAnOrderFromQRToRefund(t *testing.T) {
 		_, _, err = h.client.Refund(t.Context(), "r2", p.ID, 181_00)
 		refused(t, err, 422, pos.ErrRefundTooMuch)
 		h.until("refund's webhook", func() bool { return h.heard()["refund.refunded"] == 1 })
-		if e := h.last(); e.Refund != r.ID || e.Amount != 120_00 || e.Own != 100_00 || e.Envelope != 20_00 || e.Recalled != 0 {
+		if e := h.one("refund.refunded"); e.Refund != r.ID || e.Amount != 120_00 || e.Own != 100_00 || e.Envelope != 20_00 || e.Recalled != 0 {
 			t.Errorf("the webhook says %+v", e)
 		}
 		m := h.balances()
