@@ -124,8 +124,8 @@ func (b *branches) wanders(id uint64) bool {
 // each gives a shard's records of one side; those of wanderers go to the residual
 // shards instead.
 func (j *shardJoin) each(l *leaf, side int, each func(records []byte) error) error {
-	if l.blocks[side] != nil {
-		return eachBlock(l.blocks[side], each)
+	if l.brief {
+		return l.eachBrief(side, each)
 	}
 	if !l.branch {
 		return j.store.Each(l.sides[side], &j.pages, each)
@@ -153,15 +153,6 @@ func (j *shardJoin) each(l *leaf, side int, each func(records []byte) error) err
 		}
 		return each(records[from:])
 	})
-}
-
-func eachBlock(blocks [][]byte, each func(records []byte) error) error {
-	for _, records := range blocks {
-		if err := each(records); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // residualBits is how many bits of the hash part the residual shards at first.

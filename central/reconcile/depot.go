@@ -42,6 +42,7 @@ type Depot struct {
 	// Tests cut small inputs into many parts; 0 lets the planner choose.
 	portion       int64
 	depth, shards int
+	blind         int // bits of bodies that are left out, so that pairs that differ look equal
 }
 
 // Task is one step for a worker.
@@ -64,7 +65,7 @@ type Crew interface {
 }
 
 // partsVersion is part of the name of every step: it changes whenever a step's outcome does.
-const partsVersion = 5
+const partsVersion = 6
 
 // The kinds of objects and notes.
 const (

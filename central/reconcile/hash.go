@@ -128,13 +128,13 @@ func shapeOf(merchant, bank uint64, status byte) uint64 {
 	return merchant | bank<<8 | uint64(status)<<16
 }
 
-// record is what is kept of a line.
-func (s *secret) record(row *statement.Row, at place) record {
-	id := s.text(row.TxnID)
-	return recordOf(id, s.body(id, s.name(row.Merchant), s.name(row.Bank), row.Amount, row.Fee, row.Status), at)
+// hashes are those of a line's id and of everything that is compared.
+func (s *secret) hashes(row *statement.Row) (id, body uint64) {
+	id = s.text(row.TxnID)
+	return id, s.body(id, s.name(row.Merchant), s.name(row.Bank), row.Amount, row.Fee, row.Status)
 }
 
-// balance weighs a record for the sums of a shard; it must not be linear.
+// balance weighs a line by two words for the sums of a shard; it must not be linear.
 func (s *secret) balance(first, second uint64) uint64 {
-	return fold(first^s[balanceFold], second>>placeBits^s[balanceFold+1])
+	return fold(first^s[balanceFold], second^s[balanceFold+1])
 }

@@ -11,6 +11,7 @@ import (
 type hashed struct {
 	places   [statement.BatchLines]uint64
 	ids      [statement.BatchLines]uint64
+	bodies   [statement.BatchLines]uint64
 	merchant [statement.BatchLines]name
 	bank     [statement.BatchLines]name
 	// Records, and the lists that they go to.
@@ -19,12 +20,16 @@ type hashed struct {
 	lists  [statement.BatchLines]uint32
 }
 
-// of makes the records of a batch whose places are known.
-func (h *hashed) of(b *statement.Batch, s *secret, shift uint, side int) {
+// of hashes a batch's lines.
+func (h *hashed) of(b *statement.Batch, s *secret) {
 	h.texts(b, s)
-	h.bodies(b, s)
-	for i, id := range h.ids[:b.N] {
-		r := recordOf(id, h.first[i], place(h.places[i]))
+	h.hashBodies(b, s)
+}
+
+// records makes the records of n lines that are hashed and whose places are known.
+func (h *hashed) records(n int, shift uint, side int) {
+	for i, id := range h.ids[:n] {
+		r := recordOf(id, h.bodies[i], place(h.places[i]))
 		h.lists[i], h.first[i], h.second[i] = uint32(id>>shift)*2+uint32(side), r.first, r.second
 	}
 }
@@ -57,8 +62,8 @@ func shortName(line *statement.View, at, n uint32) name {
 	return name{word(text) & mask[0], word(text[8:]) & mask[1], uint64(n)}
 }
 
-// bodies are secret.body of the lines, left in first.
-func (h *hashed) bodies(b *statement.Batch, s *secret) {
+// hashBodies is secret.body of the lines.
+func (h *hashed) hashBodies(b *statement.Batch, s *secret) {
 	k := (*[bodyWords]uint64)(s[bodyKey:])
 	for i, id := range h.ids[:b.N] {
 		merchant, bank := &h.merchant[i], &h.bank[i]
@@ -67,7 +72,7 @@ func (h *hashed) bodies(b *statement.Batch, s *secret) {
 		hi, lo = multiplyAdd(hi, lo, merchant.first+k[2], merchant.second+k[3])
 		hi, lo = multiplyAdd(hi, lo, bank.first+k[4], bank.second+k[5])
 		hi, lo = multiplyAdd(hi, lo, uint64(b.Amount[i])+k[6], uint64(b.Fee[i])+k[7])
-		h.first[i] = fold(hi^s[bodyFold], lo^s[bodyFold+1])
+		h.bodies[i] = fold(hi^s[bodyFold], lo^s[bodyFold+1])
 	}
 }
 

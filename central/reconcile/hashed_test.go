@@ -51,7 +51,8 @@ func TestBatchesHashLikeRows(t *testing.T) {
 				h.places[i] = uint64(b.At(i))
 			}
 			const shift = 50
-			h.of(b, s, shift, theirs)
+			h.of(b, s)
+			h.records(b.N, shift, theirs)
 			var names [2][statement.BatchLines]uint64
 			h.names(b.N, s, &names)
 			for i := range b.N {
@@ -59,7 +60,7 @@ func TestBatchesHashLikeRows(t *testing.T) {
 				clone := *row // without memory behind its texts
 				clone.TxnID, clone.Merchant, clone.Bank = bytes.Clone(row.TxnID), bytes.Clone(row.Merchant), bytes.Clone(row.Bank)
 				for _, r := range []*statement.Row{row, &clone} {
-					want := s.record(r, place(b.At(i)))
+					want := recordIn(s, r, place(b.At(i)))
 					if h.first[i] != want.first || h.second[i] != want.second || h.lists[i] != uint32(s.text(r.TxnID)>>shift)*2+theirs ||
 						names[0][i] != s.text(r.Bank) || names[1][i] != s.text(r.Merchant) {
 						rt.Fatalf("line %d: %s", got+i, lines[got+i+1])
@@ -74,11 +75,17 @@ func TestBatchesHashLikeRows(t *testing.T) {
 	})
 }
 
+// recordIn is the record of a line.
+func recordIn(s *secret, row *statement.Row, at place) record {
+	id, body := s.hashes(row)
+	return recordOf(id, body, at)
+}
+
 // TestHashesDependOnEverything changes one thing of a line at a time.
 func TestHashesDependOnEverything(t *testing.T) {
 	s := newSecret()
 	base := statement.Row{TxnID: []byte("id"), Merchant: []byte("merchant"), Bank: []byte("bank"), Amount: 1, Fee: 2, Status: 'S'}
-	seen := map[record]string{s.record(&base, 0): "the line itself"}
+	seen := map[record]string{recordIn(s, &base, 0): "the line itself"}
 	for name, change := range map[string]func(*statement.Row){
 		"id":              func(r *statement.Row) { r.TxnID = []byte("ie") },
 		"longer id":       func(r *statement.Row) { r.TxnID = []byte("id0") },
@@ -97,7 +104,7 @@ func TestHashesDependOnEverything(t *testing.T) {
 	} {
 		row := base
 		change(&row)
-		r := s.record(&row, 0)
+		r := recordIn(s, &row, 0)
 		if other, ok := seen[r]; ok {
 			t.Errorf("%s hashes like %s", name, other)
 		}

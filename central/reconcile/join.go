@@ -20,7 +20,8 @@ type leaf struct {
 	depth  int         // bits of the id's hash that the shard shares
 	late   int         // bits of late splits
 	node   int         // in the plan
-	blocks [2][][]byte // of a part: its records in memory instead of in the store
+	brief  bool        // of a run in parts: its records are in memory instead of in the store,
+	briefs [2][]briefs // which are these
 	branch bool        // of a pinned split by fields: wanderers have to be taken out
 	moved  [2]int64    // lines taken out
 }
@@ -93,6 +94,7 @@ type shardJoin struct {
 	key       []byte
 	value     []byte
 	residual  *spill.Appender
+	part      *part // of a run in parts
 }
 
 func (r *run) newShardJoin() *shardJoin {
@@ -144,6 +146,10 @@ func (j *shardJoin) leaf(ctx context.Context, l leaf, stuck int) error {
 		j.plan.settle(l.node, outcomeSorted, pos.Text{
 			EN: "over budget, and its lines share ids that no hash can part", ZH: "超出预算,但各行流水号相同,无法再拆分",
 		})
+		if j.again() { // every line was read the first time
+			j.release(l)
+			return nil
+		}
 		return j.sortJoin(l)
 	}
 	return j.split(ctx, l, stuck)
@@ -151,6 +157,12 @@ func (j *shardJoin) leaf(ctx context.Context, l leaf, stuck int) error {
 
 // hashJoin finds out which lines of the shard are not ordinary pairs.
 func (j *shardJoin) hashJoin(l leaf) error {
+	if l.brief {
+		j.weighBriefs(&l)
+		j.suspects.clear()
+		j.suspects.gatherBriefs(j, &l)
+		return j.suspects.resolve(j)
+	}
 	j.pages.Keep = true
 	j.pages.Reset()
 	for side := range l.sides {
@@ -165,13 +177,19 @@ func (j *shardJoin) hashJoin(l leaf) error {
 	}
 	j.plan.observe(l.node, l.rows()-l.moved[ours]-l.moved[theirs])
 	j.weigh(l.rows())
-	if err := j.suspects.collect(j); err != nil {
+	j.suspects.clear()
+	j.suspects.gather(j)
+	if err := j.suspects.resolve(j); err != nil {
 		return err
 	}
+	j.release(l)
+	return nil
+}
+
+func (j *shardJoin) release(l leaf) {
 	for side := range l.sides {
 		j.store.Release(l.sides[side])
 	}
-	return nil
 }
 
 // foremost keeps the first line of an id on a side, in the order of the files; any other one
@@ -200,7 +218,7 @@ func (j *shardJoin) reread(side int, rec record, l *line) error {
 		j.parsers[in] = parser
 	}
 	var row statement.Row
-	if parser.Parse(text, &row) != nil || j.secret.record(&row, rec.place()) != rec {
+	if parser.Parse(text, &row) != nil || !j.isOf(&row, side, rec) {
 		return &InputError{File: in.Path, Line: number, Why: pos.Text{EN: "changed while it was read", ZH: "读取期间被改动"}}
 	}
 	*l = line{
@@ -217,6 +235,19 @@ func (j *shardJoin) reread(side int, rec record, l *line) error {
 		l.number = lineNumber(in.index, number, len(j.sides[side]))
 	}
 	return nil
+}
+
+// isOf reports whether a line that was read again is the one that a record was made of.
+func (j *shardJoin) isOf(row *statement.Row, side int, rec record) bool {
+	id, body := j.secret.hashes(row)
+	if j.part == nil {
+		return recordOf(id, body, rec.place()) == rec
+	}
+	if j.part.kept(id, body, rec.place()) != rec {
+		return false
+	}
+	j.part.explain(side, id, j.secret.balance(id, body))
+	return true
 }
 
 // unnumbered stands for a number that is not known before all parts are; no line holds it.

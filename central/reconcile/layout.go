@@ -29,6 +29,7 @@ type spec struct {
 	Day       string        `json:"settlement_date"`
 	Depth     int           `json:"depth"`  // bits of the hash of ids: lists of a segment
 	Shards    int           `json:"shards"` // bits of these that number the shards
+	Body      int           `json:"body"`   // bits of bodies that briefs use
 	Tolerance pos.Money     `json:"amount_tolerance_fen"`
 	Texts     []specText    `json:"texts"`
 	Portions  []portion     `json:"portions"`
@@ -74,10 +75,13 @@ func (l *layout) portionOf(t *specText) int64 {
 	return l.portion
 }
 
-// plannedShards is how lines are spread: some 64 Ki lines a list, a quarter of a million a
+// mostDepth is how many bits number the lists at most.
+const mostDepth = 14
+
+// plannedShards is how lines are spread: some 64 Ki lines a list, half a million a
 // shard, and at least 64 shards for work that is worth spreading; more where the rules pin more.
 func plannedShards(expected int64, rules *Rules) (depth, shards int, pinned bool) {
-	const listLines, shardLines, leastShards, mostDepth, mostShards = 64 << 10, 256 << 10, 6, 14, 12
+	const listLines, shardLines, leastShards, mostShards = 64 << 10, 512 << 10, 6, 12
 	depth, shards = 2, 2
 	if expected > fewLines {
 		shards = min(max(bits.Len64(uint64(expected/shardLines)), leastShards), mostShards)
@@ -328,7 +332,7 @@ func givePlacesTo(parts []portion, texts []specText, usual int64) error {
 // partitionKey names the step that partitions a portion with this fingerprint.
 func (s *spec) partitionKey(i int, fingerprint string) (string, error) {
 	t := &s.Texts[s.Portions[i].Text]
-	return nameOf(kindStep, doPartition, secretID(s.Secret), s.Day, s.Depth, s.Shards, t.Side, t.Format, t.Head, t.Whole, fingerprint)
+	return nameOf(kindStep, doPartition, secretID(s.Secret), s.Day, s.Depth, s.Shards, s.Body, t.Side, t.Format, t.Head, t.Whole, fingerprint)
 }
 
 // object keeps the spec in the store.
@@ -356,8 +360,8 @@ func readSpec(ctx context.Context, d *Depot, name string) (*spec, error) {
 	if err := json.Unmarshal(b, s); err != nil {
 		return nil, fmt.Errorf("read %s: %w", name, err)
 	}
-	if s.Version != partsVersion || len(s.Secret) != secretBytes+segment.PrintKeySize || s.Depth < 1 || s.Depth > 20 ||
-		s.Shards < 1 || s.Shards > s.Depth {
+	if s.Version != partsVersion || len(s.Secret) != secretBytes+segment.PrintKeySize || s.Depth < 1 || s.Depth > mostDepth ||
+		s.Shards < 1 || s.Shards > s.Depth || s.Body < 0 || s.Body > briefBody {
 		return nil, fmt.Errorf("%s is of version %d, this program reads %d: run the same version everywhere", name, s.Version, partsVersion)
 	}
 	for i := range s.Portions {

@@ -155,18 +155,19 @@ func (r *run) where(side int, p place) (*input, int64) {
 // partitioner is one worker of the reading phase.
 type partitioner struct {
 	*run
-	shift  uint
-	pages  *spill.Appender // nil while a part's lines are gathered
-	sheaf  *sheaf          // of a part
-	totals *sideTotals
-	tally  tally
-	row    statement.Row
-	batch  statement.Batch
-	hashed hashed
-	side   sideLines
-	block  []byte
-	fields *branchesOf    // nil unless the rules split by fields
-	print  *segment.Print // of the text that is read; nil unless it is a part's
+	shift   uint
+	pages   *spill.Appender // where records go,
+	sheaf   *sheaf          // or those of a part,
+	segment *segmentWriter  // of which this is made
+	totals  *sideTotals
+	tally   tally
+	row     statement.Row
+	batch   statement.Batch
+	hashed  hashed
+	side    sideLines
+	block   []byte
+	fields  *branchesOf    // nil unless the rules split by fields
+	print   *segment.Print // of the text that is read; nil unless it is a part's
 }
 
 func (r *run) newPartitioner() *partitioner {
@@ -283,7 +284,11 @@ func (p *partitioner) take(side int, at place) error {
 		}
 	}
 	id := p.secret.text(row.TxnID)
-	r := recordOf(id, p.secret.body(id, merchant, bank, row.Amount, row.Fee, row.Status), at)
+	body := p.secret.body(id, merchant, bank, row.Amount, row.Fee, row.Status)
+	if p.sheaf != nil {
+		return p.gather([]uint64{id}, []uint64{body}, []uint64{uint64(at)})
+	}
+	r := recordOf(id, body, at)
 	list := int(id >> p.shift)
 	if p.fields != nil {
 		var err error
@@ -291,7 +296,7 @@ func (p *partitioner) take(side int, at place) error {
 			return err
 		}
 	}
-	return p.put([]uint32{uint32(list*2 + side)}, []uint64{r.first}, []uint64{r.second})
+	return p.pages.Add(list*2+side, r.first, r.second)
 }
 
 // rowNames are the names of one row.
@@ -316,7 +321,7 @@ func (p *partitioner) takeBatch(in *input, lines *statement.Lines) error {
 		return p.takeRows(in.side)
 	}
 	p.tally.read[in.side].addAll(b)
-	p.hashed.of(b, p.secret, p.shift, in.side)
+	p.hashed.of(b, p.secret)
 	if in.side == ours {
 		p.hashed.names(b.N, p.secret, &p.side.hashes)
 		p.side.set(b)
@@ -324,15 +329,11 @@ func (p *partitioner) takeBatch(in *input, lines *statement.Lines) error {
 			return err
 		}
 	}
-	return p.put(p.hashed.lists[:b.N], p.hashed.first[:b.N], p.hashed.second[:b.N])
-}
-
-// put puts records into their lists.
-func (p *partitioner) put(lists []uint32, first, second []uint64) error {
 	if p.sheaf != nil {
-		return p.gather(first, second)
+		return p.gather(p.hashed.ids[:b.N], p.hashed.bodies[:b.N], places)
 	}
-	return p.pages.Scatter(lists, first, second)
+	p.hashed.records(b.N, p.shift, in.side)
+	return p.pages.Scatter(p.hashed.lists[:b.N], p.hashed.first[:b.N], p.hashed.second[:b.N])
 }
 
 // takeRows takes the lines of the batch one by one.

@@ -71,6 +71,7 @@ func TestPartsAgreeWithTheOracleAndTheSingleProcess(t *testing.T) {
 		depot.portion = rapid.Int64Range(1, 3000).Draw(rt, "portion")
 		depot.shards = rapid.IntRange(1, 4).Draw(rt, "shards")
 		depot.depth = depot.shards + rapid.IntRange(0, 2).Draw(rt, "lists")
+		depot.blind = rapid.IntRange(0, briefBody).Draw(rt, "blind")
 		job.Out = filepath.Join(dir, "parts")
 		if s, err = RunInParts(t.Context(), job, depot, crew); err != nil {
 			rt.Fatal(err)
@@ -97,11 +98,18 @@ func stepsOf(tb testing.TB, out string) (run string, done map[string]int) {
 }
 
 func TestNothingIsDoneTwice(t *testing.T) {
+	for _, blind := range []int{0, briefBody} { // the weights of lists alone tell that a line was corrected
+		t.Run(strconv.Itoa(blind), func(t *testing.T) { nothingIsDoneTwice(t, blind) })
+	}
+}
+
+func nothingIsDoneTwice(t *testing.T, blind int) {
+	t.Helper()
 	dir := t.TempDir()
 	a, b, _ := truth(20_000, 11)
 	job := Job{Ours: save(t, dir, "o", [][]entry{a}), Theirs: save(t, dir, "t", [][]entry{b}), Memory: 16 << 20}
 	depot, crew := folderDepot(t, filepath.Join(dir, "depot"), true, 2)
-	depot.portion, depot.depth, depot.shards = 200_000, 7, 6
+	depot.portion, depot.depth, depot.shards, depot.blind = 200_000, 7, 6, blind
 	run := func(name string) (string, map[string]int, map[string]string) {
 		t.Helper()
 		job.Out = filepath.Join(dir, name)

@@ -16,7 +16,7 @@ func (p *parts) layOut(ctx context.Context, tmp string) error {
 	if p.key, err = printKey(secret); err != nil {
 		return err
 	}
-	p.spec = spec{Version: partsVersion, Secret: secret, Day: p.job.SettlementDate}
+	p.spec = spec{Version: partsVersion, Secret: secret, Day: p.job.SettlementDate, Body: briefBody - p.depot.blind}
 	if p.job.Rules != nil {
 		p.spec.Tolerance = p.job.Rules.AmountToleranceFen
 	}

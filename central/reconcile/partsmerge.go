@@ -41,14 +41,17 @@ func (p *parts) merge(ctx context.Context) error {
 func (s *spec) joinKey(shard int, indexes []*segmentIndex) (string, error) {
 	sum, b := sha256.New(), []byte(nil)
 	for n := range s.Portions {
-		x := indexes[n]
-		if lines := x.shards[shard]; lines.Size > 0 {
+		for k := range indexes[n].Sheaves {
+			sheaf := &indexes[n].Sheaves[k]
+			if sheaf.shard(shard).Size == 0 {
+				continue
+			}
 			b = append(b[:0], byte(s.Texts[s.Portions[n].Text].Side))
-			b = binary.LittleEndian.AppendUint64(b, uint64(s.Portions[n].First))
-			_, _ = sum.Write(append(b, lines.Hash...)) // never fails
+			b = binary.LittleEndian.AppendUint64(b, uint64(s.Portions[n].First)+sheaf.Before)
+			_, _ = sum.Write(sheaf.named(b, shard, 1<<s.Shards)) // never fails
 		}
 	}
-	return nameOf(kindStep, doJoin, secretID(s.Secret), s.Tolerance, s.Depth, s.Shards, shard, sum.Sum(nil))
+	return nameOf(kindStep, doJoin, secretID(s.Secret), s.Tolerance, s.Depth, s.Shards, s.Body, shard, sum.Sum(nil))
 }
 
 // takeAll adds the shards' results, many at a time, and tells the plan of them.
@@ -94,7 +97,7 @@ func (p *parts) read(ctx context.Context) ([]*segmentIndex, error) {
 	s := &p.spec
 	indexes := make([]*segmentIndex, len(s.Segments))
 	err := p.each(len(indexes), func(n int) (err error) {
-		indexes[n], err = s.readSegment(ctx, &p.depot, n)
+		indexes[n], err = s.readSegment(ctx, &p.depot, p.key, n)
 		return err
 	})
 	if err != nil {

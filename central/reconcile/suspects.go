@@ -17,30 +17,46 @@ const (
 
 // weigh fills sums; a cell of suspects is not zero.
 func (j *shardJoin) weigh(rows int64) {
-	n := uint64(rows)
-	cells := min(uint64(1)<<bits.Len64(n/linesPerCell), mostCells)
-	marks := max(uint64(1)<<bits.Len64(n/2*bitsPerLine), 64)
-	j.sums = sized(j.sums, cells)
-	j.seen = sized(j.seen, marks/64)
+	cells, marks := j.weighed(rows)
 	for _, page := range j.pagesOf[ours] {
 		for ; len(page) >= recordSize; page = page[recordSize:] {
 			r := readRecord(page)
 			id := r.id()
-			j.sums[id&(cells-1)] += j.secret.balance(r.first, r.second)
-			mark := id & (marks - 1)
-			word := &j.seen[mark/64]
-			if *word>>(mark%64)&1 != 0 {
-				j.suspects.cells = append(j.suspects.cells, uint32(id&(cells-1)))
-			}
-			*word |= 1 << (mark % 64)
+			j.sums[id&(cells-1)] += j.secret.balance(r.first, r.second>>placeBits)
+			j.mark(id, cells, marks)
 		}
 	}
 	for _, page := range j.pagesOf[theirs] {
 		for ; len(page) >= recordSize; page = page[recordSize:] {
 			r := readRecord(page)
-			j.sums[r.id()&(cells-1)] -= j.secret.balance(r.first, r.second)
+			j.sums[r.id()&(cells-1)] -= j.secret.balance(r.first, r.second>>placeBits)
 		}
 	}
+	j.doubt()
+}
+
+// weighed makes room for weighing so many lines: powers of two.
+func (j *shardJoin) weighed(rows int64) (cells, marks uint64) {
+	n := uint64(rows)
+	cells = min(uint64(1)<<bits.Len64(n/linesPerCell), mostCells)
+	marks = max(uint64(1)<<bits.Len64(n/2*bitsPerLine), 64)
+	j.sums = sized(j.sums, cells)
+	j.seen = sized(j.seen, marks/64)
+	return cells, marks
+}
+
+// mark remembers an id of ours; one that was met before makes its cell suspect.
+func (j *shardJoin) mark(id, cells, marks uint64) {
+	at := id & (marks - 1)
+	word := &j.seen[at/64]
+	if *word>>(at%64)&1 != 0 {
+		j.suspects.cells = append(j.suspects.cells, uint32(id&(cells-1)))
+	}
+	*word |= 1 << (at % 64)
+}
+
+// doubt makes sure that the cells of marks that were met again are not zero.
+func (j *shardJoin) doubt() {
 	for _, cell := range j.suspects.cells {
 		j.sums[cell] |= 1
 	}
@@ -71,20 +87,27 @@ type suspects struct {
 	group []suspect
 }
 
-// collect gathers the suspects of a shard and resolves every id that is not an ordinary
-// pair after all.
-func (s *suspects) collect(j *shardJoin) error {
-	s.all = s.all[:0]
+func (s *suspects) clear() { s.all = s.all[:0] }
+
+// suspicious reports whether the lines of a cell have to be joined.
+func (j *shardJoin) suspicious(sum uint64) bool { return sum != 0 || j.again() }
+
+// gather finds the suspects of a shard.
+func (s *suspects) gather(j *shardJoin) {
 	mask := uint64(len(j.sums) - 1)
 	for side := range j.pagesOf {
 		for _, page := range j.pagesOf[side] {
 			for ; len(page) >= recordSize; page = page[recordSize:] {
-				if r := readRecord(page); j.sums[r.id()&mask] != 0 {
+				if r := readRecord(page); j.suspicious(j.sums[r.id()&mask]) {
 					s.all = append(s.all, suspect{r, side})
 				}
 			}
 		}
 	}
+}
+
+// resolve joins the suspects and resolves every id that is not an ordinary pair after all.
+func (s *suspects) resolve(j *shardJoin) error {
 	s.link()
 	for slot := range s.heads {
 		for s.heads[slot] != 0 {
@@ -131,8 +154,13 @@ func (s *suspects) take(slot int, j *shardJoin) error {
 		s.group = append(s.group, s.all[at])
 		*link = s.next[at]
 	}
-	if g := s.group; len(g) == 2 && g[0].side != g[1].side && g[0].same(g[1].record) {
+	g := s.group
+	ordinary := len(g) == 2 && g[0].side != g[1].side && g[0].same(g[1].record)
+	if j.again() { // everything else was read the first time
+		ordinary = !ordinary && j.sums[id&uint64(len(j.sums)-1)] != 0
+	}
+	if ordinary {
 		return nil
 	}
-	return j.resolve(s.group)
+	return j.resolve(g)
 }

@@ -2,7 +2,6 @@ package reconcile
 
 import (
 	"context"
-	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
@@ -201,45 +200,28 @@ func (o *opened) file(text int, reader io.ReaderAt, block int) (*input, error) {
 	return &input{File: file, side: t.Side, index: t.Index}, err
 }
 
-// segmentIndex is the index of a segment: a portion's records, list after list by the hash of
-// their ids; where its lines begin; control totals.
+// segmentIndex is the index of a segment: a portion's records in sheaves; where its lines begin; control totals.
 type segmentIndex struct {
-	Lines  int64             `json:"lines"`  // of the portion, titles among them
-	Rows   int64             `json:"rows"`   // that take part
-	Counts []byte            `json:"counts"` // records of every list, 32 bits each
-	Hashes []byte            `json:"hashes"` // fingerprints of the shards' records, each a run of lists
-	Marks  segment.Section   `json:"marks"`  // where every 32nd line begins, from Begin on
-	Wide   bool              `json:"wide"`   // marks of 64 bits
-	Totals []segment.Section `json:"totals"` // of ours; pairs: level and key, total
-	Tally  []int64           `json:"tally"`
-	Sum    uint64            `json:"sum"` // of a statement's records' weights: its lines in any order
-
-	shards []segment.Section // the object begins with them
-}
-
-func (x *segmentIndex) rowsOf(list int) int64 {
-	return int64(binary.LittleEndian.Uint32(x.Counts[4*list:]))
+	Lines   int64             `json:"lines"` // of the portion, titles among them
+	Rows    int64             `json:"rows"`  // that take part
+	Sheaves []sheafIndex      `json:"sheaves"`
+	Marks   segment.Section   `json:"marks"`  // where every 32nd line begins, from Begin on
+	Wide    bool              `json:"wide"`   // marks of 64 bits
+	Totals  []segment.Section `json:"totals"` // of ours; pairs: level and key, total
+	Tally   []int64           `json:"tally"`
+	Sum     uint64            `json:"sum"` // what all lines weigh, in any order
 }
 
 // readSegment reads a segment's index.
-func (s *spec) readSegment(ctx context.Context, d *Depot, n int) (*segmentIndex, error) {
+func (s *spec) readSegment(ctx context.Context, d *Depot, key segment.Key, n int) (*segmentIndex, error) {
 	x := new(segmentIndex)
 	if err := segment.ReadIndex(ctx, d.Store, s.Segments[n], x); err != nil {
 		return nil, err
 	}
-	const hash = sha256.Size
-	if len(x.Counts) != 4<<s.Depth || len(x.Hashes) != hash<<s.Shards {
-		return nil, fmt.Errorf("read index of %s: %w", s.Segments[n].Object, segment.ErrDamaged)
-	}
-	x.shards = make([]segment.Section, 1<<s.Shards)
-	each, at := 1<<(s.Depth-s.Shards), int64(0)
-	for i := range x.shards {
-		size := int64(0)
-		for list := i * each; list < (i+1)*each; list++ {
-			size += x.rowsOf(list) * recordSize
+	for i := range x.Sheaves {
+		if err := x.Sheaves[i].read(ctx, d.Store, s.Segments[n], key, 1<<s.Depth, 1<<s.Shards); err != nil {
+			return nil, err
 		}
-		x.shards[i] = segment.Section{At: at, Size: size, Hash: x.Hashes[hash*i : hash*(i+1) : hash*(i+1)]}
-		at += size
 	}
 	return x, nil
 }
@@ -286,7 +268,9 @@ func (w *Worker) partition(ctx context.Context, o *opened, part *portion) (outco
 		p.sheaf = new(sheaf)
 	}
 	defer w.sheaves.Put(p.sheaf)
-	p.sheaf.reset(int(min((part.End-part.Begin)/bytesPerLine, r.tuning.ram/bytesPerSheafed)), o.Depth)
+	p.sheaf.reset(o.Depth, bodyMask(o.Body), (part.End-part.Begin)/bytesPerLine, r.tuning.ram/bytesPerSheafed)
+	p.segment = &segmentWriter{out: segment.NewWriter(w.depot.Store, w.tmp, o.key), shards: o.Shards}
+	defer p.segment.out.Close()
 	p.print = o.key.Print()
 	lines := in.NewLines()
 	lines.Mark()
@@ -310,7 +294,7 @@ func (w *Worker) partition(ctx context.Context, o *opened, part *portion) (outco
 	} else if got != part.Print {
 		return outcome{}, &InputError{File: in.Path, Why: pos.Text{EN: "changed while it was read", ZH: "读取期间被改动"}}
 	}
-	ref, err := w.writeSegment(ctx, o, p, in, part, lines)
+	ref, err := p.finish(ctx, part, lines)
 	return outcome{Segment: &ref}, err
 }
 
@@ -330,14 +314,13 @@ func (r *run) faultOf(in *input) (*inputFault, error) {
 	return nil, err
 }
 
-func (w *Worker) writeSegment(ctx context.Context, o *opened, p *partitioner, in *input, part *portion, lines *statement.Lines) (segment.Ref, error) {
-	out := segment.NewWriter(w.depot.Store, w.tmp, o.key)
-	defer out.Close()
-	x := &segmentIndex{Lines: lines.Ordinal(), Wide: part.End-part.Begin > 1<<32-1, Tally: p.tally.numbers()}
-	err := p.writeRecords(out, x, in, o.Shards)
-	if err != nil {
+// finish writes what is left of a segment.
+func (p *partitioner) finish(ctx context.Context, part *portion, lines *statement.Lines) (ref segment.Ref, err error) {
+	out, x := p.segment.out, &p.segment.index
+	if err := p.bind(); err != nil {
 		return segment.Ref{}, err
 	}
+	x.Lines, x.Wide, x.Tally = lines.Ordinal(), part.End-part.Begin > 1<<32-1, p.tally.numbers()
 	if x.Marks, err = out.Section(func(to io.Writer) error { return writeMarks(to, lines.Marks(), part.Begin, x.Wide) }); err != nil {
 		return segment.Ref{}, err
 	}
@@ -348,72 +331,6 @@ func (w *Worker) writeSegment(ctx context.Context, o *opened, p *partitioner, in
 	}
 	x.Totals = totals.sections
 	return out.Finish(ctx, kindSegment, x, 0)
-}
-
-// writeRecords writes all lists, a section for every shard.
-func (p *partitioner) writeRecords(out *segment.Writer, x *segmentIndex, in *input, shards int) error {
-	each := len(p.sheaf.ends) >> shards
-	if p.pages != nil {
-		return p.writeLists(out, x, in, each)
-	}
-	records := p.sheaf.sort()
-	p.weighStatement(x, in, records)
-	var ends []int
-	before := uint32(0)
-	for i, end := range p.sheaf.ends {
-		x.Counts = binary.LittleEndian.AppendUint32(x.Counts, end-before)
-		if before = end; (i+1)%each == 0 {
-			ends = append(ends, int(end)*recordSize)
-		}
-	}
-	x.Rows = int64(before)
-	sections, err := out.Sections(records, ends)
-	for _, s := range sections {
-		x.Hashes = append(x.Hashes, s.Hash...)
-	}
-	return err
-}
-
-// writeLists is writeRecords for what went to pages.
-func (p *partitioner) writeLists(out *segment.Writer, x *segmentIndex, in *input, each int) error {
-	if err := p.overflow(); err != nil { // the rest
-		return err
-	}
-	lists, err := p.pages.Finish()
-	if err != nil {
-		return err
-	}
-	for i := 0; i < len(lists); i += each {
-		s, err := out.Section(func(to io.Writer) error {
-			for _, l := range lists[i : i+each] {
-				x.Counts = binary.LittleEndian.AppendUint32(x.Counts, uint32(l.Rows))
-				x.Rows += l.Rows
-				err := p.store.Each(l, &spill.Buffer{}, func(records []byte) error {
-					p.weighStatement(x, in, records)
-					_, err := to.Write(records)
-					return err
-				})
-				if err != nil {
-					return err
-				}
-				p.store.Release(l)
-			}
-			return nil
-		})
-		if err != nil {
-			return err
-		}
-		x.Hashes = append(x.Hashes, s.Hash...)
-	}
-	return nil
-}
-
-// weighStatement adds up what the lines of an institution's statement weigh.
-func (p *partitioner) weighStatement(x *segmentIndex, in *input, records []byte) {
-	for at := 0; in.Whole() && at < len(records); at += recordSize {
-		r := readRecord(records[at:])
-		x.Sum += p.secret.balance(r.first, r.second)
-	}
 }
 
 func writeMarks(to io.Writer, marks []int64, begin int64, wide bool) error {

@@ -2,7 +2,6 @@ package reconcile
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"sort"
@@ -29,7 +28,7 @@ func (o *opened) index(ctx context.Context, n int) (*segmentIndex, error) {
 	if o.indexes[n] != nil {
 		return o.indexes[n], nil
 	}
-	x, err := o.readSegment(ctx, &o.worker.depot, n)
+	x, err := o.readSegment(ctx, &o.worker.depot, o.key, n)
 	o.indexes[n] = x
 	return x, err
 }
@@ -112,12 +111,14 @@ func (w *Worker) join(ctx context.Context, o *opened, shard int) (outcome, error
 	}
 	defer w.joins.Put(memory)
 	memory.unsettled.forget() // a task that failed may have left some
-	leaves, err := o.leaves(ctx, shard, &memory.records)
+	each := 1 << (o.Depth - o.Shards)
+	part := &part{depth: o.Depth, mask: bodyMask(o.Body), list: uint64(shard * each), unexplained: make([]uint64, each)}
+	leaves, err := o.leaves(ctx, shard, part, &memory.records)
 	if err != nil {
 		return outcome{}, err
 	}
 	j := r.newShardJoin()
-	j.joinMemory = memory
+	j.joinMemory, j.part = memory, part
 	x := resultIndex{}
 	for i := range leaves {
 		l := &leaves[i]
@@ -129,7 +130,7 @@ func (w *Worker) join(ctx context.Context, o *opened, shard int) (outcome, error
 			return outcome{}, err
 		}
 	}
-	if err := errors.Join(j.settle(), j.totals.flush()); err != nil {
+	if err := errors.Join(j.settle(), j.lookAgain(ctx, leaves), j.totals.flush()); err != nil {
 		return outcome{}, err
 	}
 	x.Tally = j.tally.numbers()
@@ -159,7 +160,7 @@ type joinMemory struct {
 }
 
 // leaves are the lists of a shard, with the records of all portions in memory.
-func (o *opened) leaves(ctx context.Context, shard int, memory *[]byte) ([]leaf, error) {
+func (o *opened) leaves(ctx context.Context, shard int, p *part, memory *[]byte) ([]leaf, error) {
 	size, err := o.shardSize(ctx, shard)
 	if err != nil {
 		return nil, err
@@ -168,47 +169,44 @@ func (o *opened) leaves(ctx context.Context, shard int, memory *[]byte) ([]leaf,
 		*memory = make([]byte, size+size/4) // the next shard is about as large
 	}
 	rest := (*memory)[:size]
-	each := 1 << (o.Depth - o.Shards)
-	leaves := make([]leaf, each)
+	leaves := make([]leaf, len(p.unexplained))
+	for i := range leaves {
+		l := &leaves[i]
+		l.prefix, l.depth, l.brief = p.list+uint64(i), o.Depth, true
+	}
 	for n := range o.Portions {
 		x, err := o.index(ctx, n)
 		if err != nil {
 			return nil, err
 		}
-		section := &x.shards[shard]
-		records := rest[:section.Size:section.Size]
-		rest = rest[section.Size:]
-		if err := section.ReadInto(ctx, o.worker.depot.Store, o.Segments[n], o.key, records); err != nil {
-			return nil, err
-		}
-		part := &o.Portions[n]
-		side := o.Texts[part.Text].Side
-		for at := 0; at+recordSize <= len(records); at += recordSize {
-			// Places are those of the side from here on; they have room, givePlacesTo saw to it.
-			second := records[at+8 : at+recordSize]
-			binary.LittleEndian.PutUint64(second, binary.LittleEndian.Uint64(second)+uint64(part.First))
-		}
-		for i := range leaves {
-			l := &leaves[i]
-			rows := x.rowsOf(shard*each + i)
-			if rows*recordSize > int64(len(records)) {
-				return nil, fmt.Errorf("read %s: shard %d: %w", o.Segments[n].Object, shard, segment.ErrDamaged)
+		portion := &o.Portions[n]
+		side := o.Texts[portion.Text].Side
+		for k := range x.Sheaves {
+			s := &x.Sheaves[k]
+			section := s.shard(shard)
+			words := rest[:section.Size:section.Size]
+			rest = rest[section.Size:]
+			if err := section.ReadInto(ctx, o.worker.depot.Store, o.Segments[n], o.key, words); err != nil {
+				return nil, err
 			}
-			l.sides[side].Rows += rows
-			l.blocks[side] = append(l.blocks[side], records[:rows*recordSize:rows*recordSize])
-			records = records[rows*recordSize:]
-		}
-	}
-	for i := range leaves {
-		l := &leaves[i]
-		l.prefix, l.depth = uint64(shard*each+i), o.Depth
-		for side := range l.blocks {
-			if l.blocks[side] == nil {
-				l.blocks[side] = [][]byte{}
+			for i := range leaves {
+				list := int(p.list) + i
+				size := s.rowsOf(list) * briefSize
+				leaves[i].take(side, briefs{words[:size:size], portion.First + place(s.Before)})
+				words = words[size:]
+				p.unexplained[i] += signed(side, s.weightOf(list))
 			}
 		}
 	}
 	return leaves, nil
+}
+
+// take adds records of a side.
+func (l *leaf) take(side int, b briefs) {
+	if len(b.words) > 0 {
+		l.sides[side].Rows += int64(len(b.words) / briefSize)
+		l.briefs[side] = append(l.briefs[side], b)
+	}
 }
 
 // shardSize is how many bytes of records a shard has.
@@ -218,11 +216,12 @@ func (o *opened) shardSize(ctx context.Context, shard int) (size int64, err erro
 		if err != nil {
 			return 0, err
 		}
-		s := x.shards[shard].Size
-		if s < 0 || s > segment.MaxSection {
-			return 0, fmt.Errorf("read %s: a section of %d bytes: %w", o.Segments[n].Object, s, segment.ErrDamaged)
+		for k := range x.Sheaves {
+			size += x.Sheaves[k].shard(shard).Size
 		}
-		size += s
+	}
+	if size > segment.MaxSection {
+		return 0, fmt.Errorf("shard %d has %d bytes of records: %w", shard, size, segment.ErrDamaged)
 	}
 	return size, nil
 }

@@ -10,7 +10,7 @@ import (
 )
 
 // mostHeld is how many files are held open.
-const mostHeld = 256
+const mostHeld = 1024
 
 // Held is a folder whose objects stay open once they are read: joining reads every segment once
 // for each shard. It is safe for concurrent use.

@@ -10,8 +10,11 @@ import (
 	"math/bits"
 )
 
-// PrintKeySize is the length of a fingerprint's key.
-const PrintKeySize = 16
+// PrintSize is the length of a fingerprint, PrintKeySize that of its key.
+const (
+	PrintSize    = sha256.Size
+	PrintKeySize = 16
+)
 
 // printBlock is how much text is added up at a time, and how long the key is.
 const printBlock = 4 << 10
