@@ -51,7 +51,7 @@ func (r *run) partition(ctx context.Context) error {
 	}
 	for _, in := range r.inputs {
 		r.plan.Inputs = append(r.plan.Inputs, planInput{
-			Side: sideName(in.side), File: in.Path, Bytes: in.Size, Expected: in.expected, Observed: in.Lines(),
+			Side: sideName(in.side), File: in.Path, Bytes: in.Size, Expected: in.expected, Observed: in.Rows(),
 		})
 	}
 	if r.failure.err != nil {

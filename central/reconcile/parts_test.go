@@ -214,6 +214,15 @@ func TestPackedAndDescribedFilesInParts(t *testing.T) {
 	if diff := cmp.Diff(results(t, single.Out, want), results(t, job.Out, got)); diff != "" || got.MissingOurs != 30 {
 		t.Error(diff)
 	}
+	for _, out := range []string{single.Out, job.Out} { // neither titles nor trailers are rows
+		var p plan
+		if err := json.Unmarshal([]byte(read(t, out, planFile)), &p); err != nil {
+			t.Fatal(err)
+		}
+		if len(p.Inputs) != 2 || p.Inputs[0].Observed != 2970 || p.Inputs[1].Observed != 3000 {
+			t.Errorf("%s: %+v", out, p.Inputs)
+		}
+	}
 	for name, spoil := range map[string]func() []Source{
 		"bad line": func() []Source {
 			return []Source{{Path: write(t, filepath.Join(dir, "bad.csv"), csvOf(mine[:2500])+"x,y\n"+csvOf(mine[2500:])[len(header)+1:])}}

@@ -111,7 +111,7 @@ func (p *parts) read(ctx context.Context) ([]*segmentIndex, error) {
 		}
 		p.tally.add(&t)
 		p.plan.Observed += x.Rows
-		lines[s.Portions[n].Text] += x.Lines
+		lines[s.Portions[n].Text] += x.Lines - x.Aside
 	}
 	for i := range s.Texts {
 		in := p.inputs[i]

@@ -202,7 +202,8 @@ func (o *opened) file(text int, reader io.ReaderAt, block int) (*input, error) {
 
 // segmentIndex is the index of a segment: a portion's records in sheaves; where its lines begin; control totals.
 type segmentIndex struct {
-	Lines   int64             `json:"lines"` // of the portion, titles among them
+	Lines   int64             `json:"lines"` // of the portion,
+	Aside   int64             `json:"aside"` // titles and trailers among them
 	Rows    int64             `json:"rows"`  // that take part
 	Sheaves []sheafIndex      `json:"sheaves"`
 	Marks   segment.Section   `json:"marks"`  // where every 32nd line begins, from Begin on
@@ -320,7 +321,8 @@ func (p *partitioner) finish(ctx context.Context, part *portion, lines *statemen
 	if err := p.bind(); err != nil {
 		return segment.Ref{}, err
 	}
-	x.Lines, x.Wide, x.Tally = lines.Ordinal(), part.End-part.Begin > 1<<32-1, p.tally.numbers()
+	x.Lines, x.Aside = lines.Ordinal(), lines.Aside()
+	x.Wide, x.Tally = part.End-part.Begin > 1<<32-1, p.tally.numbers()
 	if x.Marks, err = out.Section(func(to io.Writer) error { return writeMarks(to, lines.Marks(), part.Begin, x.Wide) }); err != nil {
 		return segment.Ref{}, err
 	}

@@ -21,13 +21,15 @@ type index struct {
 	shift uint // cells are 1<<(cellBits+shift) bytes
 	most  int  // cells; 0 for no bound
 	cells []uint32
+	aside int64     // lines that say nothing of a payment
 	once  sync.Once // makes sums, for the first number that is asked for
 	sums  []int64   // lines before every 32nd cell
 }
 
-func (x *index) add(cell int64, counts []uint32) {
+func (x *index) add(cell int64, counts []uint32, aside int64) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	x.aside += aside
 	for i, n := range counts {
 		for x.most > 0 && (cell+int64(i))>>x.shift >= int64(x.most) {
 			x.halve()
@@ -66,13 +68,13 @@ func (f *File) BoundIndex(memory int64) {
 	x.cells = make([]uint32, 0, cells)
 }
 
-// Lines is how many lines were read.
-func (f *File) Lines() int64 { return f.index.lines() }
+// Rows is how many lines were read, bad ones among them, but neither titles nor trailers.
+func (f *File) Rows() int64 { return f.index.rows() }
 
-func (x *index) lines() int64 {
+func (x *index) rows() int64 {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	var n int64
+	n := -x.aside
 	for _, c := range x.cells {
 		n += int64(c)
 	}

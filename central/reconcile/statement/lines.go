@@ -32,6 +32,7 @@ type Lines struct {
 	block  Block
 	next   int   // byte at which the next line begins
 	taken  int64 // lines of the block so far
+	aside  int64 // lines that say nothing of a payment: of the block, or of all where they are marked
 	cell   int64
 	counts []uint32
 
@@ -76,7 +77,8 @@ func (l *Lines) Reset(b Block) {
 // Done tells the file's index how many lines began where, unless they are marked.
 func (l *Lines) Done() {
 	if !l.mark {
-		l.index.add(l.cell, l.counts)
+		l.index.add(l.cell, l.counts, l.aside)
+		l.aside = 0
 	}
 	if p, ok := l.parser.(*describedParser); ok {
 		p.flush()
@@ -149,6 +151,7 @@ func (l *Lines) Next(row *Row) (at int64, text []byte, fault *Fault, ok bool) {
 		if !row.Skip || fault != nil || !ok {
 			return at, text, fault, ok
 		}
+		l.aside++
 	}
 }
 

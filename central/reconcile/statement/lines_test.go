@@ -78,8 +78,8 @@ func sameRows(t *testing.T, layout Layout, data []byte) {
 			at, text, fault, ok := lines.Next(&row)
 			if !ok {
 				lines.Done()
-				if file.Lines() != int64(len(all)) || lines.Ordinal() != int64(len(all)) {
-					t.Fatalf("%d lines counted, %d given", file.Lines(), len(all))
+				if file.Rows() != int64(len(all)) || lines.Ordinal() != int64(len(all)) {
+					t.Fatalf("%d lines counted, %d given", file.Rows(), len(all))
 				}
 				return all
 			}

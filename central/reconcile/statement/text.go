@@ -68,6 +68,9 @@ func (l *Lines) Marks() []int64 { return l.marks }
 // it is the number of the line that was given, from 1.
 func (l *Lines) Ordinal() int64 { return l.ordinal }
 
+// Aside counts those of them that are titles or trailers.
+func (l *Lines) Aside() int64 { return l.aside }
+
 // Nth reads line n (from 0) of the text from a mark at begin to end. The bytes are good until
 // buf is used again.
 func Nth(text io.ReaderAt, begin, end int64, n int, buf *[]byte) ([]byte, error) {
