@@ -143,6 +143,10 @@ func TestProgramsReadTheBreaks(t *testing.T) {
 			t.Errorf("%s: %d %s", path, got.Code, got.Body)
 		}
 	}
+	if page := b.get("/console/breaks?bank=ICBC&state=open").Body.String(); !strings.Contains(page, `export.csv?bank=ICBC&amp;state=open"`) ||
+		!strings.Contains(page, `export.xlsx?bank=ICBC&amp;state=open"`) {
+		t.Errorf("the exports do not have the page's filter:\n%s", page)
+	}
 	if got := b.get("/console/breaks?date=soon"); got.Code != http.StatusBadRequest {
 		t.Errorf("no date: %d", got.Code)
 	}
