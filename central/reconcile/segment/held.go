@@ -10,7 +10,7 @@ import (
 )
 
 // mostHeld is how many files are held open.
-const mostHeld = 1024
+const mostHeld = 512
 
 // Held is a folder whose objects stay open once they are read: joining reads every segment once
 // for each shard. It is safe for concurrent use.
@@ -58,8 +58,8 @@ func (h *Held) readHeld(name string, b []byte, at int64) (held bool, err error) 
 	return true, readAt(file, name, b, at)
 }
 
-// hold keeps a file. When there are too many they are all closed: what is still needed is
-// opened again.
+// hold keeps a file. When there are too many any one is closed: segments are read in turns, so that the
+// one that was read longest ago is just the next to be needed.
 func (h *Held) hold(name string, file *os.File) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -68,7 +68,7 @@ func (h *Held) hold(name string, file *os.File) error {
 	}
 	var err error
 	if len(h.files) >= mostHeld {
-		err = h.closeAll()
+		err = h.closeAny()
 	}
 	h.files[name] = file
 	return err
@@ -94,6 +94,14 @@ func (h *Held) forget(name string) error {
 	}
 	delete(h.files, name)
 	return file.Close()
+}
+
+func (h *Held) closeAny() error {
+	for name, file := range h.files {
+		delete(h.files, name)
+		return file.Close()
+	}
+	return nil
 }
 
 func (h *Held) closeAll() error {

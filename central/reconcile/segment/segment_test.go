@@ -71,7 +71,7 @@ var fixed = time.Unix(1_600_000_000, 0)
 // TestHeldFilesAreBounded reads more objects than are held open, at once and again.
 func TestHeldFilesAreBounded(t *testing.T) {
 	held, closer := segment.Hold(segment.Folder(t.TempDir()))
-	const objects = 600
+	const objects = 1200
 	for i := range objects {
 		text := strconv.Itoa(i)
 		if err := held.Put(t.Context(), nameFor(text), strings.NewReader(text), int64(len(text))); err != nil {
