@@ -118,6 +118,9 @@ func runTuned(ctx context.Context, job Job, t tuning) (Summary, error) {
 	if err := r.unchanged(); err != nil { // breaks were read again
 		return Summary{}, err
 	}
+	var group sync.WaitGroup
+	group.Go(func() { _ = r.store.Close() }) // to give gigabytes back takes as long as to write the results
+	defer group.Wait()
 	summary, err := r.write(out)
 	if err != nil {
 		return Summary{}, err

@@ -209,12 +209,12 @@ func (r *run) write(out *staging) (Summary, error) {
 	if err != nil {
 		return Summary{}, err
 	}
-	err = writeFile(filepath.Join(out.dir, breaksFile), func(w *bufio.Writer) error {
-		return writeBreaks(w, r.breaks)
-	})
-	if err != nil {
-		return Summary{}, err
-	}
+	breaks := make(chan error, 1) // what the disk takes long for is done at once
+	go func() {
+		breaks <- writeFile(filepath.Join(out.dir, breaksFile), func(w *bufio.Writer) error {
+			return writeBreaks(w, r.breaks)
+		})
+	}()
 	err = writeFile(filepath.Join(out.dir, totalsFile), func(w *bufio.Writer) error {
 		var all total
 		if summary.ByBank, all, err = writeTotals(w, r.totals); err != nil {
@@ -222,6 +222,9 @@ func (r *run) write(out *staging) (Summary, error) {
 		}
 		return all.proves(&r.tally.read)
 	})
+	if first := <-breaks; first != nil {
+		return Summary{}, first
+	}
 	if err != nil {
 		return Summary{}, err
 	}
