@@ -21,8 +21,9 @@ build: setup ## build the four programs into bin/
 demo: build ## a day at a shop: `make demo`, or `make demo ARGS="--once --dir DIR"`
 	@bin/poslab demo $(ARGS)
 
+# Three packages at once: tests wait (for servers, disks, other processes) as much as they work.
 check: lint ## fast, no root: format, lint, unit tests
-	$(GO) test -race -vet=off $$($(GO) list ./... | grep -v /e2e/)
+	$(GO) test -race -vet=off -p 3 $$($(GO) list ./... | grep -v /e2e/)
 
 test: setup ## everything that CI runs: check, then e2e/ one package at a time
 	@$(MAKE) --no-print-directory check
