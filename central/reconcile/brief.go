@@ -79,8 +79,7 @@ func signed(side int, weight uint64) uint64 {
 	return weight
 }
 
-// weighBriefs is weigh for the lists of segments. A brief is weighed by itself and itself: a product of two
-// halves would not change when two lines exchange them.
+// weighBriefs is weigh for the lists of segments. A brief weighs its product with itself, which is not linear.
 func (j *shardJoin) weighBriefs(l *leaf) {
 	const unplaced = ^uint64(1<<briefPlace - 1)
 	cells, marks := j.weighed(l.rows())
