@@ -48,8 +48,8 @@ type briefs struct {
 	before place // of the sheaf's lines
 }
 
-// part is what a shard of a run in parts is joined with.
-type part struct {
+// proof shows that the lines of a shard which briefs take for equal are equal.
+type proof struct {
 	depth int
 	mask  uint64
 	list  uint64 // the first one of the shard
@@ -60,14 +60,14 @@ type part struct {
 }
 
 // kept is what a segment keeps of a line.
-func (p *part) kept(id, body uint64, at place) record {
+func (p *proof) kept(id, body uint64, at place) record {
 	r := briefOf(p.depth, p.mask, id, body, 0).record(id>>(64-p.depth), 0)
 	r.second = uint64(at)
 	return r
 }
 
 // explain takes the weight of a line that was read again away.
-func (p *part) explain(side int, id, weight uint64) {
+func (p *proof) explain(side int, id, weight uint64) {
 	p.unexplained[id>>(64-p.depth)-p.list] -= signed(side, weight)
 }
 
@@ -102,12 +102,12 @@ func (j *shardJoin) weighBriefs(l *leaf) {
 
 // gatherBriefs finds the suspects of a list.
 func (s *suspects) gatherBriefs(j *shardJoin, l *leaf) {
-	mask := uint64(len(j.sums) - 1)
+	mask, all := uint64(len(j.sums)-1), j.again()
 	for side := range l.briefs {
 		for _, run := range l.briefs[side] {
 			for words := run.words; len(words) >= briefSize; words = words[briefSize:] {
 				b := readBrief(words)
-				if j.suspicious(j.sums[uint64(b>>(briefBody+briefPlace))&mask]) {
+				if all || j.sums[uint64(b>>(briefBody+briefPlace))&mask] != 0 {
 					s.all = append(s.all, suspect{b.record(l.prefix, run.before), side})
 				}
 			}
@@ -136,13 +136,16 @@ func (l *leaf) eachBrief(side int, each func(records []byte) error) error {
 	return each(records)
 }
 
-func (j *shardJoin) again() bool { return j.part != nil && j.part.again }
+func (j *shardJoin) again() bool { return j.proof != nil && j.proof.again }
 
-// lookAgain reads every line of a list in which something differs that briefs do not tell, but for those that were
-// read before.
+// lookAgain settles what waits. Then it reads every line of a list in which something differs that briefs do not tell, but for
+// those that were read before.
 func (j *shardJoin) lookAgain(ctx context.Context, leaves []leaf) error {
-	j.part.again = true
-	for i, weight := range j.part.unexplained {
+	if err := j.settle(); err != nil {
+		return err
+	}
+	j.proof.again = true
+	for i, weight := range j.proof.unexplained {
 		if weight == 0 {
 			continue
 		}
@@ -153,7 +156,7 @@ func (j *shardJoin) lookAgain(ctx context.Context, leaves []leaf) error {
 	if err := j.settle(); err != nil {
 		return err
 	}
-	for i, weight := range j.part.unexplained {
+	for i, weight := range j.proof.unexplained {
 		if weight != 0 {
 			return fmt.Errorf("list %d: the lines do not weigh what their segments say: %w", leaves[i].prefix, segment.ErrDamaged)
 		}

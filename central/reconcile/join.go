@@ -94,7 +94,7 @@ type shardJoin struct {
 	key       []byte
 	value     []byte
 	residual  *spill.Appender
-	part      *part // of a run in parts
+	proof     *proof // of a run in parts
 }
 
 func (r *run) newShardJoin() *shardJoin {
@@ -240,13 +240,13 @@ func (j *shardJoin) reread(side int, rec record, l *line) error {
 // isOf reports whether a line that was read again is the one that a record was made of.
 func (j *shardJoin) isOf(row *statement.Row, side int, rec record) bool {
 	id, body := j.secret.hashes(row)
-	if j.part == nil {
+	if j.proof == nil {
 		return recordOf(id, body, rec.place()) == rec
 	}
-	if j.part.kept(id, body, rec.place()) != rec {
+	if j.proof.kept(id, body, rec.place()) != rec {
 		return false
 	}
-	j.part.explain(side, id, j.secret.balance(id, body))
+	j.proof.explain(side, id, j.secret.balance(id, body))
 	return true
 }
 

@@ -89,7 +89,7 @@ func TestABriefSaysWhatARecordSays(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		id, body := rapid.Uint64().Draw(rt, "id"), rapid.Uint64().Draw(rt, "body")
 		line, before := rapid.Uint64Range(0, 1<<briefPlace-1).Draw(rt, "line"), place(rapid.Uint64Range(0, 1<<38).Draw(rt, "before"))
-		p := part{depth: rapid.IntRange(1, mostDepth).Draw(rt, "depth"), mask: bodyMask(rapid.IntRange(0, briefBody).Draw(rt, "body bits"))}
+		p := proof{depth: rapid.IntRange(1, mostDepth).Draw(rt, "depth"), mask: bodyMask(rapid.IntRange(0, briefBody).Draw(rt, "body bits"))}
 		got := briefOf(p.depth, p.mask, id, body, line).record(id>>(64-p.depth), before)
 		if want := p.kept(id, body, before+place(line)); got != want || got.place() != before+place(line) {
 			rt.Fatalf("%+v, want %+v", got, want)

@@ -89,16 +89,13 @@ type suspects struct {
 
 func (s *suspects) clear() { s.all = s.all[:0] }
 
-// suspicious reports whether the lines of a cell have to be joined.
-func (j *shardJoin) suspicious(sum uint64) bool { return sum != 0 || j.again() }
-
 // gather finds the suspects of a shard.
 func (s *suspects) gather(j *shardJoin) {
-	mask := uint64(len(j.sums) - 1)
+	mask, all := uint64(len(j.sums)-1), j.again()
 	for side := range j.pagesOf {
 		for _, page := range j.pagesOf[side] {
 			for ; len(page) >= recordSize; page = page[recordSize:] {
-				if r := readRecord(page); j.suspicious(j.sums[r.id()&mask]) {
+				if r := readRecord(page); all || j.sums[r.id()&mask] != 0 {
 					s.all = append(s.all, suspect{r, side})
 				}
 			}
@@ -155,11 +152,12 @@ func (s *suspects) take(slot int, j *shardJoin) error {
 		*link = s.next[at]
 	}
 	g := s.group
-	ordinary := len(g) == 2 && g[0].side != g[1].side && g[0].same(g[1].record)
-	if j.again() { // everything else was read the first time
-		ordinary = !ordinary && j.sums[id&uint64(len(j.sums)-1)] != 0
+	pair := len(g) == 2 && g[0].side != g[1].side && g[0].same(g[1].record)
+	done := pair   // an ordinary one
+	if j.again() { // what was no pair, and not in a cell that came to zero, was read the first time
+		done = !pair && j.sums[id&uint64(len(j.sums)-1)] != 0
 	}
-	if ordinary {
+	if done {
 		return nil
 	}
 	return j.resolve(g)

@@ -2,7 +2,6 @@ package reconcile
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sort"
 
@@ -112,13 +111,13 @@ func (w *Worker) join(ctx context.Context, o *opened, shard int) (outcome, error
 	defer w.joins.Put(memory)
 	memory.unsettled.forget() // a task that failed may have left some
 	each := 1 << (o.Depth - o.Shards)
-	part := &part{depth: o.Depth, mask: bodyMask(o.Body), list: uint64(shard * each), unexplained: make([]uint64, each)}
-	leaves, err := o.leaves(ctx, shard, part, &memory.records)
+	proof := &proof{depth: o.Depth, mask: bodyMask(o.Body), list: uint64(shard * each), unexplained: make([]uint64, each)}
+	leaves, err := o.leaves(ctx, shard, proof, &memory.records)
 	if err != nil {
 		return outcome{}, err
 	}
 	j := r.newShardJoin()
-	j.joinMemory, j.part = memory, part
+	j.joinMemory, j.proof = memory, proof
 	x := resultIndex{}
 	for i := range leaves {
 		l := &leaves[i]
@@ -130,7 +129,10 @@ func (w *Worker) join(ctx context.Context, o *opened, shard int) (outcome, error
 			return outcome{}, err
 		}
 	}
-	if err := errors.Join(j.settle(), j.lookAgain(ctx, leaves), j.totals.flush()); err != nil {
+	if err := j.lookAgain(ctx, leaves); err != nil {
+		return outcome{}, err
+	}
+	if err := j.totals.flush(); err != nil {
 		return outcome{}, err
 	}
 	x.Tally = j.tally.numbers()
@@ -160,7 +162,7 @@ type joinMemory struct {
 }
 
 // leaves are the lists of a shard, with the records of all portions in memory.
-func (o *opened) leaves(ctx context.Context, shard int, p *part, memory *[]byte) ([]leaf, error) {
+func (o *opened) leaves(ctx context.Context, shard int, p *proof, memory *[]byte) ([]leaf, error) {
 	size, err := o.shardSize(ctx, shard)
 	if err != nil {
 		return nil, err
